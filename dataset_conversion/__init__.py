@@ -1,0 +1,1 @@
+"""Layouts: how the sequences of a cohort become nnU-Net cases."""

@@ -1,0 +1,1 @@
+"""The 2.5D network."""
