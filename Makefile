@@ -1,0 +1,41 @@
+# Every target makes its own environment in .venv when there is none; nothing else is needed than
+# a supported Python and make. Another interpreter: make test PYTHON=python3.12
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: help setup test lint types bench check
+
+help:
+	@echo "make setup   install into $(VENV), with the tested versions of constraints.txt"
+	@echo "make test    run the whole test suite"
+	@echo "make lint    check style and format (ruff)"
+	@echo "make types   check types (mypy, strict)"
+	@echo "make check   lint, types and test"
+	@echo "make bench   measure speed beside stock nnU-Net"
+
+setup: $(STAMP)
+
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --disable-pip-version-check -e '.[dev]' -c constraints.txt
+	@touch $@
+
+# The host's default of 8 processes would spend its time importing torch. pytest, not
+# `python -m pytest`: that would put the checkout on sys.path, where the wheel's tests must not
+# find it.
+test: $(STAMP)
+	nnUNet_def_n_proc=2 $(BIN)/pytest
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(STAMP)
+	$(BIN)/mypy
+
+bench: $(STAMP)
+	$(BIN)/python benchmarks/run.py
+
+check: lint types test
