@@ -1,0 +1,157 @@
+"""``nnunet_pst evaluate``: score predictions against labels, with tables and overlays."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nnunet_pst.errors import InputError
+
+if TYPE_CHECKING:
+    from nnunet_pst.references import References
+    from nnunet_pst.scores import Evaluation, Row
+
+#: Columns of the printed table: measure, heading.
+_COLUMNS = (
+    ("dice", "Dice"),
+    ("iou", "IoU"),
+    ("dice_in_window", "in window"),
+    ("dice_beyond_window", "beyond"),
+    ("recall_beyond_window", "recall beyond"),
+    ("false_positive_ml_on_free_slices", "FP ml free slices"),
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the verb's arguments."""
+    parser.add_argument("predictions", type=Path, help="folder that nnUNetv2_predict wrote")
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--dataset", help="raw dataset with the labels: a name, or its folder")
+    source.add_argument("--references", type=Path, help="folder of labels, instead of a dataset")
+    parser.add_argument(
+        "--split",
+        choices=("test", "train", "val"),
+        default="test",
+        help="which cases of the dataset (default: test)",
+    )
+    parser.add_argument("--images", type=Path, help="images for overlays, with --references")
+    parser.add_argument("--cases", type=Path, help="cases.csv with patients, with --references")
+    parser.add_argument(
+        "--window",
+        type=_slices,
+        help="slices on each side of the largest one that count as annotated "
+        "(default: the dataset's, else 5)",
+    )
+    parser.add_argument(
+        "-o", "--output", type=Path, help="output folder (default: PREDICTIONS/evaluation)"
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace an earlier evaluation")
+    parser.add_argument("--no-overlays", action="store_true", help="tables only")
+    parser.add_argument("--workers", type=int, help="processes (default: one per core, at most 8)")
+    parser.add_argument("--json", action="store_true", help="print the summary as JSON")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Score, write, and print a short table or the summary."""
+    from nnunet_pst.evaluation import evaluate_predictions
+    from nnunet_pst.nnunet.environment import usable_cores
+
+    references = _references(arguments)
+    output = arguments.output or arguments.predictions / "evaluation"
+    evaluation = evaluate_predictions(
+        arguments.predictions,
+        references,
+        output=output,
+        overlays=not arguments.no_overlays,
+        workers=arguments.workers or min(8, usable_cores()),
+        overwrite=arguments.overwrite,
+    )
+    if arguments.json:
+        print(json.dumps(evaluation.summary, indent=2))
+    else:
+        print("\n".join([*_table(evaluation), *_remarks(evaluation), f"written to {output}"]))
+    return 0
+
+
+def _slices(text: str) -> int:
+    number = int(text)
+    if number < 0:
+        raise argparse.ArgumentTypeError(f"{text} is negative")
+    return number
+
+
+def _references(arguments: argparse.Namespace) -> References:
+    """Find the labels that the arguments name."""
+    from nnunet_pst.metrics.overlap import DEFAULT_WINDOW
+    from nnunet_pst.references import references_in_folder, references_of_dataset
+
+    if arguments.dataset is not None:
+        if arguments.images or arguments.cases:
+            raise InputError("--images and --cases go with --references; a dataset has its own")
+        folder = _dataset_folder(arguments.dataset)
+        return references_of_dataset(folder, arguments.split, window=arguments.window)
+    window = DEFAULT_WINDOW if arguments.window is None else arguments.window
+    return references_in_folder(
+        arguments.references, images=arguments.images, table=arguments.cases, window=window
+    )
+
+
+def _dataset_folder(name: str) -> Path:
+    """Folder of a dataset that is given by name (in ``nnUNet_raw``) or by path."""
+    if Path(name).name != name or (Path(name) / "dataset.json").is_file():
+        return Path(name)
+    raw = os.environ.get("nnUNet_raw")  # noqa: SIM112 - the host's own spelling
+    if not raw:
+        raise InputError(
+            f'{name}: nnUNet_raw is not set; run eval "$(nnunet_pst env ROOT)" or give the folder'
+        )
+    return Path(raw) / name
+
+
+def _table(evaluation: Evaluation) -> list[str]:
+    """Lay out ``sequences.csv``: means, with the number of patients where it is smaller."""
+    rows = evaluation.sequences
+    heads = ["sequence", "patients", *(head for _, head in _COLUMNS)]
+    lines = [[str(row["sequence"]), str(row["patients"]), *_cells(row)] for row in rows]
+    widths = [max(len(line[place]) for line in [heads, *lines]) for place in range(len(heads))]
+    return [
+        "  ".join(
+            cell.ljust(width) if place == 0 else cell.rjust(width)
+            for place, (cell, width) in enumerate(zip(line, widths, strict=True))
+        )
+        for line in [heads, *lines]
+    ]
+
+
+def _cells(row: Row) -> list[str]:
+    cells = []
+    for name, _ in _COLUMNS:
+        number = int(row[f"{name}_n"])
+        cell = f"{row[f'{name}_mean']:.3f}" if number else "-"
+        cells.append(cell if number in (0, row["patients"]) else f"{cell} (n={number})")
+    return cells
+
+
+def _remarks(evaluation: Evaluation) -> list[str]:
+    """Say what a reader of the table has to know."""
+    summary = evaluation.summary
+    lines = [
+        "means over patients; window: the largest slice and "
+        f"{summary['window_slices']} slices on each side"
+    ]
+    unknown = summary["cases_with_unknown_voxels"]
+    if unknown:
+        lines.append(
+            f"{unknown} of {summary['cases']} labels hold unknown voxels: "
+            "their scores are over annotated voxels only"
+        )
+    empty = summary["empty_masks"]
+    if any(empty.values()):
+        lines.append(
+            f"empty masks: prediction only {empty['prediction_only']}, reference only "
+            f"{empty['reference_only']} (Dice 0), both {empty['reference_and_prediction']} (Dice 1)"
+        )
+    return lines
