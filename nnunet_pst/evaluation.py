@@ -22,21 +22,20 @@ import numpy.typing as npt
 from tqdm import tqdm
 
 from nnunet_pst.errors import InputError, PSTError
-from nnunet_pst.evaluation_reader import Volume, read_volume
+from nnunet_pst.evaluation_reader import read_labels
 from nnunet_pst.geometry import corner_distance_voxels, same_grid
 from nnunet_pst.labels import BACKGROUND, IGNORE, TUMOR
 from nnunet_pst.metrics.overlap import measure_case
 from nnunet_pst.references import ReferenceCase, References, case_names
 from nnunet_pst.report import (
     CaseView,
-    display_spacing_mm,
     draw_case,
     draw_contact_sheet,
     draw_thumbnail,
     for_display,
-    slices_first,
 )
 from nnunet_pst.scores import Evaluation, evaluate_scores, write_tables
+from nnunet_pst.volumes import Volume, read_image
 
 #: What an evaluation consists of; ``overwrite`` replaces a folder only if it holds nothing else.
 OUTPUT_NAMES = frozenset(
@@ -162,9 +161,9 @@ def _score(job: _Job) -> _Outcome:
     """Check, measure and draw one case."""
     name = job.case.name
     try:
-        reference = read_volume(job.case.label)
-        prediction = read_volume(job.prediction)
-        image = read_volume(job.case.image) if job.overlay and job.case.image else None
+        reference = read_labels(job.case.label)
+        prediction = read_labels(job.prediction)
+        image = read_image(job.case.image) if job.overlay and job.case.image else None
     except PSTError as error:
         return _Outcome(name, problems=[f"{name}: {problem}" for problem in error.problems])
     problems = _content_problems(reference, prediction, image)
@@ -172,8 +171,8 @@ def _score(job: _Job) -> _Outcome:
         return _Outcome(name, problems=[f"{name}: {problem}" for problem in problems])
     grid = reference.grid
     values = measure_case(
-        slices_first(reference.array, grid),
-        slices_first(prediction.array, grid),
+        reference.array,
+        prediction.array,
         voxel_volume_ml=grid.voxel_volume_ml,
         half_width=job.window,
     )
@@ -185,7 +184,7 @@ def _score(job: _Job) -> _Outcome:
         image=for_display(image.array, grid),
         reference=for_display(reference.array, grid),
         prediction=for_display(prediction.array, grid),
-        spacing_zyx_mm=display_spacing_mm(grid),
+        spacing_zyx_mm=grid.spacing_zyx_mm,
         half_width=job.window,
     )
     draw_case(view, job.overlay)

@@ -21,11 +21,12 @@ from matplotlib.patches import Patch, Rectangle
 from matplotlib.patheffects import withStroke
 
 from nnunet_pst.annotation import largest_slice
-from nnunet_pst.geometry import Grid, slice_axis_xyz
+from nnunet_pst.geometry import Grid
 from nnunet_pst.labels import IGNORE, TUMOR
 from nnunet_pst.metrics.overlap import annotated_window
 
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
 
 _Scalar = TypeVar("_Scalar", bound=np.generic)
@@ -35,7 +36,8 @@ REFERENCE_COLOUR = "#E69F00"
 PREDICTION_COLOUR = "#56B4E9"
 _WINDOW_COLOUR = "#DDDDDD"
 _DPI = 110
-_THUMBNAIL_PIXELS = 220
+_SHEET_DPI = 144
+_THUMBNAIL_PIXELS = 240
 _STYLE: list[str | Path | dict[str, Any]] = [
     "default",
     {"font.family": "DejaVu Sans", "font.size": 9.0, "savefig.dpi": _DPI},
@@ -73,35 +75,21 @@ class CaseView:
     half_width: int
 
 
-def slices_first(array: npt.NDArray[_Scalar], grid: Grid) -> npt.NDArray[_Scalar]:
-    """Move the slice axis of a (z, y, x) array to the front; the other two keep their order."""
-    return np.moveaxis(array, 2 - slice_axis_xyz(grid), 0)
-
-
 def for_display(array: npt.NDArray[_Scalar], grid: Grid) -> npt.NDArray[_Scalar]:
-    """Orient a (z, y, x) array as a radiologist expects it; a view, for pictures only.
+    """Orient a (z, y, x) array as a radiologist expects it; a view, and for pictures only.
 
-    Slices first; rows run towards posterior or inferior and columns towards the patient's left or
-    posterior, whichever the scan's orientation is closest to. Files from dcm2niix, for one, store
-    rows from posterior to anterior, and would stand on their heads.
+    Rows run towards posterior or inferior, columns towards the patient's left or posterior,
+    whichever the scan's axes are closest to. Many NIfTI files (dcm2niix's, for one) store rows from
+    posterior to anterior; shown in that order, patients stand on their heads.
     """
     direction = np.reshape(grid.direction, (3, 3))
-    slice_axis = slice_axis_xyz(grid)
-    for axis_xyz in {0, 1, 2} - {slice_axis}:
-        column = direction[:, axis_xyz]
-        main = int(np.argmax(np.abs(column)))
+    for axis_xyz in (0, 1):
+        towards = direction[:, axis_xyz]
+        main = int(np.argmax(np.abs(towards)))
         wanted = -1.0 if main == 2 else 1.0
-        if column[main] * wanted < 0:
+        if towards[main] * wanted < 0:
             array = np.flip(array, 2 - axis_xyz)
-    return slices_first(array, grid)
-
-
-def display_spacing_mm(grid: Grid) -> tuple[float, float, float]:
-    """Spacing of what `for_display` returns: slice distance, row distance, column distance."""
-    axis = 2 - slice_axis_xyz(grid)
-    spacing = grid.spacing_zyx_mm
-    rows, columns = (value for place, value in enumerate(spacing) if place != axis)
-    return spacing[axis], rows, columns
+    return array
 
 
 def grey_window(image: npt.NDArray[Any]) -> tuple[float, float]:
@@ -243,12 +231,21 @@ def _draw_profile(axes: Axes, view: CaseView) -> None:
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def _legend(figure: Figure, view: CaseView) -> None:
-    handles = [
-        Line2D([], [], color=REFERENCE_COLOUR, linewidth=2.6, label="reference"),
-        Line2D([], [], color=PREDICTION_COLOUR, linewidth=1.6, label="prediction"),
-        Patch(color=_WINDOW_COLOUR, label=f"largest slice ± {view.half_width}"),
+def _line_handles(reference: str = "reference", prediction: str = "prediction") -> list[Artist]:
+    return [
+        Line2D([], [], color=REFERENCE_COLOUR, linewidth=2.6, label=reference),
+        Line2D([], [], color=PREDICTION_COLOUR, linewidth=1.6, label=prediction),
     ]
+
+
+def _legend(figure: Figure, view: CaseView) -> None:
+    """Name the lines, and say so where there is none to be seen."""
+    labels = [
+        name if (mask == TUMOR).any() else f"{name} (empty)"
+        for name, mask in (("reference", view.reference), ("prediction", view.prediction))
+    ]
+    shade = Patch(color=_WINDOW_COLOUR, label=f"largest slice ± {view.half_width}")
+    handles = [*_line_handles(*labels), shade]
     figure.legend(handles=handles, loc="upper right", ncols=3, frameon=False)
 
 
@@ -277,7 +274,7 @@ def draw_thumbnail(view: CaseView) -> npt.NDArray[np.uint8]:
         figure = Figure(figsize=(inches, inches), dpi=_DPI, facecolor="black")
         canvas: Any = FigureCanvasAgg(figure)  # untyped in matplotlib 3.8 to 3.11
         axes = figure.add_axes((0.0, 0.0, 1.0, 1.0))
-        _draw_slice(axes, view, shown_slices(view)[1], grey=grey_window(view.image), scale=0.6)
+        _draw_slice(axes, view, shown_slices(view)[1], grey=grey_window(view.image), scale=0.8)
         left, right, top, bottom = crop_box(view)
         axes.set(xlim=(left, right), ylim=(bottom, top))
         canvas.draw()
@@ -307,15 +304,13 @@ def draw_contact_sheet(
         figure = Figure(figsize=(columns * size, rows * (size + 0.24) + 0.65), layout="constrained")
         FigureCanvasAgg(figure)
         figure.suptitle(title, x=0.01, ha="left", fontsize=11, fontweight="bold")
-        handles = [
-            Line2D([], [], color=REFERENCE_COLOUR, linewidth=2.6, label="reference"),
-            Line2D([], [], color=PREDICTION_COLOUR, linewidth=1.6, label="prediction"),
-        ]
-        figure.legend(handles=handles, loc="outside lower right", ncols=2, frameon=False)
+        figure.legend(
+            handles=_line_handles(), loc="outside lower right", ncols=2, frameon=False, fontsize=8
+        )
         grid = figure.subplots(rows, columns, squeeze=False).ravel()
         for axes in grid:
             axes.axis("off")
         for axes, (name, score, tile) in zip(grid, ordered, strict=False):
             axes.imshow(tile, interpolation="antialiased")
             axes.set_title(f"{name}  {score:.2f}", fontsize=7.5, pad=2)
-        figure.savefig(path, format="png", metadata={"Software": None})
+        figure.savefig(path, format="png", dpi=_SHEET_DPI, metadata={"Software": None})

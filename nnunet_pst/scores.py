@@ -94,10 +94,11 @@ def evaluate_scores(
 
 def patient_rows(cases: Sequence[Row]) -> list[Row]:
     """Average the cases of each patient; rows are ordered by patient."""
-    return [
-        {"patient": name, "cases": len(rows)} | {key: mean(_column(rows, key)) for key in _NAMES}
-        for name, rows in _groups(cases, "patient")
-    ]
+    table: list[Row] = []
+    for name, rows in _groups(cases, "patient"):
+        row: Row = {"patient": name, "cases": len(rows)}
+        table.append(row | {key: mean(_column(rows, key)) for key in _NAMES})
+    return table
 
 
 def sequence_rows(cases: Sequence[Row]) -> list[Row]:
