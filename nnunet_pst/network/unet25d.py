@@ -1,0 +1,146 @@
+"""The 2.5D U-Net: a MobileNetV2 U-Net over bags of neighbouring slices, usable as a 3D network.
+
+Two inputs, one set of weights. Training feeds ready bags ``(b, c*s, y, x)``. Prediction feeds
+volumes ``(b, c, z, y, x)``, from which the network makes the bags itself, so that nnU-Net's own
+predictor, validation, ensembling and export run unchanged on a three-dimensional patch.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from nnunet_pst.intensity import to_unit_range
+from nnunet_pst.slices import bag_members
+
+#: The encoder halves the resolution five times, so in-plane sizes must be multiples of this.
+STRIDE = 32
+
+#: Mean and standard deviation of ImageNet in [0, 1], averaged over its three colours; what the
+#: pretrained encoder expects (torchvision.transforms, ``IMAGENET1K_V1``).
+IMAGENET_MEAN, IMAGENET_STD = 0.449, 0.226
+
+Intensity = Literal["unit", "host"]
+
+
+def padded_size(size: int, canvas: int) -> int:
+    """Smallest multiple of `STRIDE` that holds ``size`` and is no smaller than ``canvas``."""
+    return -(-max(size, canvas) // STRIDE) * STRIDE
+
+
+class Unet25D(nn.Module):
+    """U-Net with an ImageNet-style encoder over bags of slices.
+
+    With one channel and bags of three slices this is the paper's network: 6.63 M parameters
+    (doi 10.1186/s40644-025-00850-8, Methods).
+
+    Parameters
+    ----------
+    in_channels
+        Number of image channels (sequences), not counting the slices of a bag.
+    num_classes
+        Number of output maps; nnU-Net's ignore label has none.
+    slices_per_bag
+        Odd number of neighbouring slices; 1 is the paper's 2D network.
+    encoder
+        Name of an encoder of segmentation_models_pytorch.
+    canvas
+        In-plane size below which nothing is ever predicted: the training crop. Batch norm and
+        decoder have learnt with borders as empty as that crop's.
+    intensity
+        ``unit``: volumes are mapped by `nnunet_pst.intensity.to_unit_range`, bags must have been.
+        ``host``: values are used as nnU-Net normalised them.
+    slices_at_once
+        How many slices of a volume are computed together; ``None``: one on a CPU (fastest there
+        and smallest), 16 on an accelerator.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        num_classes: int,
+        *,
+        slices_per_bag: int = 3,
+        encoder: str = "mobilenet_v2",
+        canvas: int = 224,
+        intensity: Intensity = "unit",
+        slices_at_once: int | None = None,
+    ) -> None:
+        super().__init__()
+        # Imported here: it takes two seconds and pulls in timm and a model hub client.
+        import segmentation_models_pytorch as smp
+
+        self.in_channels = in_channels
+        self.num_classes = num_classes
+        self.slices_per_bag = slices_per_bag
+        self.canvas = canvas
+        self.intensity = intensity
+        self.slices_at_once = slices_at_once
+        self.unet = smp.Unet(
+            encoder,
+            encoder_weights=None,
+            in_channels=in_channels * slices_per_bag,
+            classes=num_classes,
+        )
+        self.to(memory_format=torch.channels_last)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return logits: ``(b, k, y, x)`` for bags, ``(b, k, z, y, x)`` for volumes."""
+        if x.ndim == 4:
+            return self.forward_bags(x)
+        if x.ndim == 5:
+            return torch.stack([self.forward_volume(volume) for volume in x])
+        raise ValueError(f"expected bags (b, c*s, y, x) or volumes (b, c, z, y, x), got {x.shape}")
+
+    def forward_bags(self, bags: Float[Tensor, "b cs y x"]) -> Float[Tensor, "b k y x"]:
+        """Logits of the centre slices of ready bags of any in-plane size."""
+        rows, columns = bags.shape[-2:]
+        below = padded_size(rows, self.canvas) - rows
+        right = padded_size(columns, self.canvas) - columns
+        top, left = below // 2, right // 2
+        bags = F.pad(bags, (left, right - left, top, below - top))
+        if self.intensity == "unit":
+            bags = (bags - IMAGENET_MEAN) / IMAGENET_STD
+        logits: Tensor = self.unet(bags.contiguous(memory_format=torch.channels_last))
+        return logits[..., top : top + rows, left : left + columns]
+
+    def forward_volume(self, volume: Float[Tensor, "c z y x"]) -> Float[Tensor, "k z y x"]:
+        """Logits of every slice of one volume; absent (all-zero) slices get zeros.
+
+        The result is a fresh tensor: nnU-Net's predictor adds mirrored outputs to it in place.
+        """
+        present = (volume != 0).flatten(2).any(dim=2).any(dim=0).cpu().numpy()
+        if self.intensity == "unit":
+            volume = to_unit_range(volume)
+        members = bag_members(present, self.slices_per_bag)
+        wanted = np.flatnonzero(present)
+        at_once = self.slices_at_once or (1 if volume.device.type == "cpu" else 16)
+        logits = volume.new_zeros((self.num_classes, *volume.shape[1:]))
+        for start in range(0, len(wanted), at_once):
+            chunk = wanted[start : start + at_once]
+            part = self.forward_bags(make_bags(volume, members[chunk]))
+            logits[:, torch.from_numpy(chunk).to(logits.device)] = part.transpose(0, 1).to(
+                logits.dtype
+            )
+        return logits
+
+
+def make_bags(
+    volume: Float[Tensor, "c z y x"], members: np.ndarray[tuple[int, int], np.dtype[np.intp]]
+) -> Float[Tensor, "b cs y x"]:
+    """Gather bags from a volume, sequence-major: all slices of channel 0, then of channel 1, ...
+
+    Parameters
+    ----------
+    volume
+        (c, z, y, x).
+    members
+        (b, s) slice indices, from `nnunet_pst.slices.bag_members`.
+    """
+    index = torch.from_numpy(members).to(volume.device)
+    return volume[:, index].movedim(0, 1).flatten(1, 2)

@@ -1,0 +1,226 @@
+"""The trainer: nnU-Net's own loop with our network, loss, batches and safer checkpoints.
+
+Everything that is overridden is one of the host's hooks (nnunet-v2
+``training/nnUNetTrainer/nnUNetTrainer.py``, 2.8); ``tests/contracts`` watches them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from nnunetv2.training.lr_scheduler.polylr import PolyLRScheduler
+from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
+from nnunetv2.utilities.default_n_proc_DA import get_allowed_n_proc_DA
+from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
+from torch import nn
+
+from nnunet_pst.errors import InputError
+from nnunet_pst.losses import MaskedSoftDiceLoss
+from nnunet_pst.network.encoder_weights import load_encoder_weights
+from nnunet_pst.network.unet25d import Unet25D
+from nnunet_pst.nnunet.dataloading import (
+    BagBatches,
+    CaseReader,
+    bag_loader,
+    cache_bytes,
+    case_slices,
+)
+from nnunet_pst.nnunet.planning import case_origins
+from nnunet_pst.settings import PLANS_KEY, TrainingSettings
+from nnunet_pst.slices import SliceSampler
+
+#: An epoch is as many iterations as there are training patients (paper), but at least so many,
+#: since nnU-Net's bookkeeping and checkpoints are an epoch's business.
+SHORTEST_EPOCH = 50
+#: Batches of the validation during training, which only draws the curve.
+VALIDATION_BATCHES = 8
+
+TRAINING_STREAM, VALIDATION_STREAM = 0, 1
+
+
+class PST25DTrainer(nnUNetTrainer):
+    """Trains the 2.5D network on every configuration that `nnunet_pst plan` adds.
+
+    Subclasses in ``trainers/`` change numbers in ``__init__`` and nothing else.
+    """
+
+    #: Learn that what is unknown is background (the ablation; see ``docs/paper.md``).
+    unknown_is_background = False
+
+    def __init__(
+        self,
+        plans: dict[str, Any],
+        configuration: str,
+        fold: int,
+        dataset_json: dict[str, Any],
+        device: torch.device = torch.device("cuda"),  # noqa: B008 (the host's own default)
+    ) -> None:
+        super().__init__(plans, configuration, fold, dataset_json, device)
+        values = self.configuration_manager.configuration.get(PLANS_KEY)
+        if values is None:
+            raise InputError(
+                f"configuration '{configuration}' is not one of ours (no key '{PLANS_KEY}' in the "
+                f"plans); run: nnunet_pst plan {self.plans_manager.dataset_name} --extend, and "
+                f"train 2d_5 or 2d_mobilenetv2"
+            )
+        self.settings = TrainingSettings.from_plans(values)
+        self.initial_lr = 5e-4
+        self.weight_decay = 1e-2
+        self.num_epochs = 300
+        self.enable_deep_supervision = False
+        self.num_val_iterations_per_epoch = VALIDATION_BATCHES
+        # A killed training loses at most the epoch in hand.
+        self.save_every = 1
+
+    @staticmethod
+    def build_network_architecture(
+        plans_manager: PlansManager,
+        configuration_manager: ConfigurationManager,
+        num_input_channels: int,
+        num_output_channels: int,
+        enable_deep_supervision: bool = True,
+    ) -> nn.Module:
+        """Build the network that the plans describe, with random weights."""
+        return Unet25D(
+            num_input_channels,
+            num_output_channels,
+            **configuration_manager.network_arch_init_kwargs,
+        )
+
+    def initialize(self) -> None:
+        """Build network and optimizer; the plans' seed decides the random weights."""
+        torch.manual_seed(self.settings.seed)
+        super().initialize()
+
+    def _do_i_compile(self) -> bool:
+        # One network serves bags and volumes of any depth; compiling would start anew for each.
+        return False
+
+    def _bare_network(self) -> Unet25D:
+        network: Unet25D = self.network.module if self.is_ddp else self.network
+        return network
+
+    def set_deep_supervision_enabled(self, enabled: bool) -> None:
+        """Do nothing: the network has one output."""
+
+    def _build_loss(self) -> nn.Module:
+        ignore = None if self.unknown_is_background else self.label_manager.ignore_label
+        return MaskedSoftDiceLoss(ignore_label=ignore, distributed=self.is_ddp)
+
+    def configure_optimizers(self) -> tuple[torch.optim.Optimizer, PolyLRScheduler]:
+        """AdamW (paper) under nnU-Net's polynomial schedule."""
+        optimizer = torch.optim.AdamW(
+            self.network.parameters(), lr=self.initial_lr, weight_decay=self.weight_decay
+        )
+        return optimizer, PolyLRScheduler(optimizer, self.initial_lr, self.num_epochs)
+
+    def on_train_start(self) -> None:
+        """Load encoder weights into a new network, then do what the host does."""
+        if self.was_initialized:
+            origin = "kept: the weights that were given (checkpoint or -pretrained_weights)"
+        else:
+            self.initialize()
+            encoder = self.configuration_manager.network_arch_init_kwargs["encoder"]
+            origin = load_encoder_weights(self._bare_network(), encoder)
+        super().on_train_start()
+        self.print_to_log_file(f"Encoder weights: {origin}")
+        self.print_to_log_file(f"Settings: {self.settings}")
+        self.print_to_log_file(
+            f"Epochs {self.current_epoch} to {self.num_epochs - 1}, "
+            f"{self.num_iterations_per_epoch} iterations of {self.batch_size} bags"
+        )
+
+    def get_dataloaders(self) -> tuple[Iterator[dict[str, Any]], Iterator[dict[str, Any]]]:
+        """Return iterators over the training and validation batches that are still to come."""
+        self.inference_allowed_mirroring_axes = (1, 2)
+        training, validation = self.get_tr_and_val_datasets()
+        train_batches = self._batches(training, TRAINING_STREAM, augment=True)
+        patients = {case.patient for case in train_batches.sampler.cases}
+        self.num_iterations_per_epoch = max(SHORTEST_EPOCH, len(patients))
+        val_batches = self._batches(validation, VALIDATION_STREAM, augment=False)
+        return (
+            self._iterate(train_batches, self.num_iterations_per_epoch),
+            self._iterate(val_batches, self.num_val_iterations_per_epoch),
+        )
+
+    def _batches(self, dataset: Any, stream: int, *, augment: bool) -> BagBatches:
+        network = self._bare_network()
+        reader = CaseReader(
+            dataset,
+            intensity=network.intensity,
+            unknown_is_background=self.unknown_is_background,
+            cache_bytes=cache_bytes(),
+        )
+        origins = case_origins(Path(self.preprocessed_dataset_folder_base))
+        sampler = SliceSampler(
+            case_slices(reader, dataset.identifiers, origins),
+            lesion_share=self.settings.lesion_share,
+            negative_share=self.settings.negative_share,
+            bags_per_patient=self.settings.bags_per_patient,
+        )
+        return BagBatches(
+            reader=reader,
+            sampler=sampler,
+            settings=self.settings,
+            slices_per_bag=network.slices_per_bag,
+            batch_size=self.batch_size,
+            augment=augment,
+            stream=(stream, self.local_rank),
+            repeat_after=None if augment else self.num_val_iterations_per_epoch,
+        )
+
+    def _iterate(self, batches: BagBatches, per_epoch: int) -> Iterator[dict[str, Any]]:
+        # On a CPU the network leaves no core for other processes, and a batch costs little.
+        on_cpu = self.device.type == "cpu"
+        return iter(
+            bag_loader(
+                batches,
+                range(self.current_epoch * per_epoch, self.num_epochs * per_epoch),
+                workers=0 if on_cpu else get_allowed_n_proc_DA(),
+                pin_memory=self.device.type == "cuda",
+            )
+        )
+
+    def save_checkpoint(self, filename: str) -> None:
+        """Write the checkpoint beside its place, then move it: it is whole or absent."""
+        unfinished = f"{filename}.unfinished"
+        super().save_checkpoint(unfinished)
+        if os.path.isfile(unfinished):
+            os.replace(unfinished, filename)
+
+    def _save_debug_information(self) -> None:
+        super()._save_debug_information()
+        if self.local_rank == 0:
+            forget_paths(Path(self.output_folder) / "debug.json")
+
+    def perform_actual_validation(self, save_probabilities: bool = False) -> None:
+        """Validate as the host does, then keep file names but no folders in ``summary.json``."""
+        super().perform_actual_validation(save_probabilities)
+        if self.local_rank == 0:
+            forget_paths(Path(self.output_folder) / "validation" / "summary.json")
+
+
+def forget_paths(file: Path) -> None:
+    """Replace absolute paths in a JSON file that nnU-Net exports, and its host name, in place.
+
+    ``nnUNetv2_export_model_to_zip`` puts ``debug.json`` and ``summary.json`` into the archive.
+    """
+    content = json.loads(file.read_text())
+
+    def cleaned(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {k: cleaned(v) for k, v in value.items() if k != "hostname"}
+        if isinstance(value, list):
+            return [cleaned(v) for v in value]
+        if isinstance(value, str) and os.path.isabs(value):
+            return os.path.basename(value)
+        return value
+
+    unfinished = file.with_name(f"{file.name}.unfinished")
+    unfinished.write_text(json.dumps(cleaned(content), indent=4))
+    os.replace(unfinished, file)

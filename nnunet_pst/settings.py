@@ -1,0 +1,88 @@
+"""The settings of a 2.5D training, as they stand in the plans under the key ``pst``.
+
+What the network itself needs stands beside it in the host's own key ``architecture``; the number
+of bags in a batch is the host's ``batch_size``. Together they tell a reader all about a training.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from nnunet_pst.errors import InputError
+
+#: Key of our settings in a configuration of ``nnUNetPlans.json``.
+PLANS_KEY = "pst"
+
+#: Bags in a batch (paper, Methods).
+BAGS_PER_BATCH = 12
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """Everything about a training that isn't the network or the data.
+
+    Attributes
+    ----------
+    crop
+        Side of the square training crop in pixels (paper: 224). Nothing is predicted on less.
+    bags_per_patient
+        Bags of one patient in a row: 1 mixes patients in a batch, 12 is the paper read literally.
+    lesion_share, negative_share
+        Share of bags centred on tumour slices and on free negatives; the rest are other known
+        slices.
+    rotation_degrees, scale, gamma, gain
+        Largest augmentation, see `nnunet_pst.augmentation.AugmentationRanges`. ``gamma`` and
+        ``gain`` of 1 are the paper's recipe, which has geometric augmentation only.
+    seed
+        Of the initial weights and of every draw.
+    """
+
+    crop: int = 224
+    bags_per_patient: int = 1
+    lesion_share: float = 0.5
+    negative_share: float = 0.1
+    rotation_degrees: float = 30.0
+    scale: float = 1.4
+    gamma: float = 1.6
+    gain: float = 1.3
+    seed: int = 12345
+
+    def to_plans(self) -> dict[str, Any]:
+        """Return the dictionary that is written into the plans."""
+        return asdict(self)
+
+    @classmethod
+    def from_plans(cls, values: Mapping[str, Any]) -> TrainingSettings:
+        """Read the settings from the plans; every unknown name or impossible value is reported."""
+        known = {field.name: field for field in fields(cls)}
+        problems = [
+            f"plans, key '{PLANS_KEY}': unknown setting '{name}'; known are {', '.join(known)}"
+            for name in values
+            if name not in known
+        ]
+        if problems:
+            raise InputError(problems)
+        settings = cls(**values)
+        problems = [
+            f"plans, key '{PLANS_KEY}': {problem}" for problem in settings._impossibilities()
+        ]
+        if problems:
+            raise InputError(problems)
+        return settings
+
+    def _impossibilities(self) -> list[str]:
+        checks = {
+            f"crop is {self.crop}; it must be a positive multiple of 32": self.crop > 0
+            and self.crop % 32 == 0,
+            f"bags_per_patient is {self.bags_per_patient}; at least 1": self.bags_per_patient >= 1,
+            f"lesion_share {self.lesion_share} and negative_share {self.negative_share} must be "
+            f"0 or more and at most 1 together": min(self.lesion_share, self.negative_share) >= 0
+            and self.lesion_share + self.negative_share <= 1,
+            f"scale {self.scale}, gamma {self.gamma} and gain {self.gain} must be 1 or more": min(
+                self.scale, self.gamma, self.gain
+            )
+            >= 1,
+        }
+        return [problem for problem, fine in checks.items() if not fine]

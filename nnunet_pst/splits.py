@@ -1,0 +1,101 @@
+"""Folds that never separate a patient and look alike in what is known of the patients."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+#: Number of folds, nnU-Net's own.
+FOLDS = 5
+
+
+@dataclass(frozen=True)
+class SplitPatient:
+    """A patient with its cases and the categories in which folds should look alike.
+
+    Attributes
+    ----------
+    strata
+        Such as ``{"size": "large", "location": "sacrum"}``.
+    split
+        The table's own ``train`` or ``val``; empty when it leaves the choice to us.
+    """
+
+    patient: str
+    cases: tuple[str, ...]
+    strata: Mapping[str, str] = field(default_factory=dict)
+    split: str = ""
+
+
+def thirds(values: Mapping[str, float]) -> dict[str, str]:
+    """Put values into thirds: ``small``, ``medium``, ``large``."""
+    low, high = np.quantile(list(values.values()), [1 / 3, 2 / 3])
+    return {
+        name: "small" if value <= low else "medium" if value <= high else "large"
+        for name, value in values.items()
+    }
+
+
+def make_splits(patients: Sequence[SplitPatient], seed: int) -> list[dict[str, list[str]]]:
+    """Return the content of ``splits_final.json``: per fold the cases of ``train`` and ``val``.
+
+    The table's own ``val`` patients make one fold. Otherwise there are `FOLDS` (fewer when there
+    are fewer patients), stratified greedily: rarest category first, each patient goes to the fold
+    that has the least of its categories (Sechidis 2011, doi 10.1007/978-3-642-23808-6_10, iterative
+    stratification).
+    """
+    if any(patient.split == "val" for patient in patients):
+        return [_fold(patients, {p.patient for p in patients if p.split == "val"})]
+    count = min(FOLDS, len(patients))
+    if count < 2:
+        raise ValueError("at least two patients are needed for a fold with training and validation")
+    fold_of = _assign(patients, count, seed)
+    return [
+        _fold(patients, {name for name, fold in fold_of.items() if fold == number})
+        for number in range(count)
+    ]
+
+
+def _fold(patients: Sequence[SplitPatient], validation: set[str]) -> dict[str, list[str]]:
+    train = [case for p in patients if p.patient not in validation for case in p.cases]
+    val = [case for p in patients if p.patient in validation for case in p.cases]
+    return {"train": sorted(train), "val": sorted(val)}
+
+
+def _assign(patients: Sequence[SplitPatient], count: int, seed: int) -> dict[str, int]:
+    rng = np.random.default_rng(seed)
+    by_name = sorted(patients, key=lambda patient: patient.patient)
+    shuffled = [by_name[i] for i in rng.permutation(len(by_name))]
+    frequency = Counter(label for p in shuffled for label in p.strata.items())
+    rarest_first = sorted(
+        shuffled, key=lambda p: min((frequency[label] for label in p.strata.items()), default=0)
+    )
+    room = [len(shuffled) // count + (fold < len(shuffled) % count) for fold in range(count)]
+    have: dict[tuple[str, str], list[int]] = defaultdict(lambda: [0] * count)
+    fold_of: dict[str, int] = {}
+    for patient in rarest_first:
+        labels = list(patient.strata.items())
+        crowding = [
+            sum(have[label][fold] / frequency[label] for label in labels) - room[fold] * 1e-3
+            for fold in range(count)
+        ]
+        fold = min((f for f in range(count) if room[f]), key=lambda f: crowding[f])
+        room[fold] -= 1
+        fold_of[patient.patient] = fold
+        for label in labels:
+            have[label][fold] += 1
+    return fold_of
+
+
+def separated_patients(
+    splits: Sequence[Mapping[str, Sequence[str]]], patient_of: Mapping[str, str]
+) -> list[str]:
+    """Name the patients that stand on both sides of a fold; a case not listed is its own."""
+    found = set()
+    for fold in splits:
+        sides = [{patient_of.get(case, case) for case in fold[side]} for side in ("train", "val")]
+        found |= sides[0] & sides[1]
+    return sorted(found)

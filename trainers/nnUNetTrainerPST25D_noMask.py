@@ -1,0 +1,11 @@
+"""The ablation: what nobody has drawn counts as background."""
+
+from __future__ import annotations
+
+from nnunet_pst.nnunet.base_trainer import PST25DTrainer
+
+
+class nnUNetTrainerPST25D_noMask(PST25DTrainer):
+    """The 2.5D trainer that takes unknown voxels for background."""
+
+    unknown_is_background = True
