@@ -74,7 +74,8 @@ class Grid:
         """(8, 3) positions of the centres of the corner voxels."""
         last = np.asarray(self.size_xyz) - 1
         index = np.array([[i, j, k] for i in (0, 1) for j in (0, 1) for k in (0, 1)]) * last
-        return index @ self.affine_lps_mm[:3, :3].T + self.affine_lps_mm[:3, 3]
+        affine = self.affine_lps_mm
+        return np.asarray(index @ affine[:3, :3].T + affine[:3, 3], dtype=np.float64)
 
 
 def corner_distance_voxels(grid: Grid, other: Grid) -> float:

@@ -16,7 +16,7 @@ import itertools
 
 import numpy as np
 import numpy.typing as npt
-import SimpleITK as sitk
+import SimpleITK as sitk  # noqa: N813 - its usual name
 
 from nnunet_pst.errors import InputError
 from nnunet_pst.geometry import Grid, corner_distance_voxels, same_grid

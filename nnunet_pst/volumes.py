@@ -6,13 +6,14 @@ a `Grid` goes with each.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import SimpleITK as sitk
+import SimpleITK as sitk  # noqa: N813 - its usual name
 from scipy import ndimage
 
 from nnunet_pst.cohort import IMAGE_SUFFIXES
@@ -110,9 +111,10 @@ def _points_elsewhere(path: Path) -> bool:
     with path.open("rb") as file:
         head = file.read(65536)
     if name.endswith(".nrrd"):
-        fields = head.partition(b"\n\n")[0].replace(b"\r", b"").casefold()
+        fields = head.partition(b"\n\n")[0].replace(b"\r", b"").lower()
         return b"\ndata file:" in fields or b"\ndatafile:" in fields
-    return b"ElementDataFile" in head and b"ElementDataFile = LOCAL" not in head
+    data = re.search(rb"ElementDataFile\s*=\s*(\S+)", head)
+    return data is not None and data[1].upper() != b"LOCAL"
 
 
 def _not_orthonormal(path: Path) -> str:
@@ -224,6 +226,11 @@ def write_volume(path: Path, volume: Volume) -> None:
         sitk.WriteImage(image, str(path), useCompression=True)
     except RuntimeError as error:
         raise OSError(f"{path.name} could not be written; is the disk full?") from error
+
+
+def use_one_thread() -> None:
+    """Keep SimpleITK to one thread, where several processes share the cores."""
+    sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
 
 
 def lesion_count(mask: npt.NDArray[np.bool_]) -> int:

@@ -1,0 +1,235 @@
+"""nnU-Net's raw dataset on disk: names, folders, files that appear whole or not at all.
+
+nnUNet_raw/
+  DatasetPST/
+    imagesTr/PST_0001_T2_0000.nii.gz   labelsTr/PST_0001_T2.nii.gz
+    imagesTs/...                       labelsTs/...
+    cases.csv                          what each case is (pseudonyms only)
+    dataset.json                       written last: without it nnU-Net sees no dataset
+  DatasetPST_patients.csv              the key from pseudonym to patient (private)
+  DatasetPST_conversion.jsonl          what a resumed conversion needs (private)
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from nnunet_pst import __version__
+from nnunet_pst.annotation import LabelRules
+from nnunet_pst.case_building import BuiltCase, CaseFacts
+from nnunet_pst.cohort import format_slices
+from nnunet_pst.covariates import CASE_COLUMNS
+from nnunet_pst.errors import HostError, InputError
+from nnunet_pst.labels import LABEL_VALUES
+from nnunet_pst.layouts import Case, Layout
+from nnunet_pst.volumes import write_volume
+
+FILE_ENDING = ".nii.gz"
+_DATASET_NAME = re.compile(r"Dataset(\d{3}_)?[A-Za-z][A-Za-z0-9_-]{0,63}")
+#: Marks files that are being written; such a name is never one of nnU-Net's.
+_PARTIAL = ".partial-"
+_OUR_FILES = re.compile(
+    rf"PST_\d{{4,}}(_[A-Za-z0-9-]+)?(_\d{{4}})?\.nii\.gz|{re.escape(_PARTIAL)}.*"
+)
+_CASE_FOLDERS = ("imagesTr", "labelsTr", "imagesTs", "labelsTs")
+#: The key of ``dataset.json`` under which our rules stand.
+OWN_KEY = "nnunet_pst"
+
+
+@dataclass(frozen=True)
+class RawDataset:
+    """Where the files of a dataset are.
+
+    Parameters
+    ----------
+    raw
+        nnU-Net's raw folder.
+    name
+        ``DatasetPST`` or ``DatasetNNN_Name``.
+    """
+
+    raw: Path
+    name: str
+
+    @property
+    def folder(self) -> Path:
+        """The folder that nnU-Net reads, and that may be shared."""
+        return self.raw / self.name
+
+    @property
+    def key(self) -> Path:
+        """The key from pseudonyms to patients; outside the folder, never to be shared."""
+        return self.raw / f"{self.name}_patients.csv"
+
+    @property
+    def journal(self) -> Path:
+        """What was converted from which state of the sources; outside the folder as well."""
+        return self.raw / f"{self.name}_conversion.jsonl"
+
+    @property
+    def description(self) -> Path:
+        """``dataset.json``."""
+        return self.folder / "dataset.json"
+
+    def image_files(self, case: Case) -> list[Path]:
+        """Return the files of a case's channels."""
+        folder = self.folder / f"images{_suffix(case)}"
+        return [folder / f"{case.name}_{i:04d}{FILE_ENDING}" for i in range(len(case.channels))]
+
+    def label_file(self, case: Case) -> Path | None:
+        """Return the file of a case's label; None when it has none."""
+        if case.labelled.label is None:
+            return None
+        return self.folder / f"labels{_suffix(case)}" / f"{case.name}{FILE_ENDING}"
+
+    def files(self, case: Case) -> list[Path]:
+        """Return all files of a case, the label last."""
+        label = self.label_file(case)
+        return [*self.image_files(case), *([label] if label else [])]
+
+
+def _suffix(case: Case) -> str:
+    # Validation patients are among nnU-Net's training cases; splits_final.json tells them apart.
+    return "Ts" if case.patient.split == "test" else "Tr"
+
+
+def locate_dataset(name: str) -> RawDataset:
+    """Find the place of a dataset in nnU-Net's raw folder, and create that folder if need be.
+
+    Raises
+    ------
+    InputError
+        When the name is not one that nnU-Net accepts, or its number is taken.
+    HostError
+        When ``nnUNet_raw`` is not set or no folder.
+    """
+    if not _DATASET_NAME.fullmatch(name):
+        raise InputError(
+            f"'{name}' is no dataset name; write such as DatasetPST or Dataset501_PST (letters, "
+            "digits, '_' and '-')"
+        )
+    root = os.environ.get("nnUNet_raw")  # noqa: SIM112 - the host's own spelling
+    if not root:
+        raise HostError('nnUNet_raw is not set; run: eval "$(nnunet_pst env FOLDER)"')
+    raw = Path(root)
+    if raw.exists() and not raw.is_dir():
+        raise HostError(f"nnUNet_raw is no folder: {raw}")
+    if number := re.match(r"Dataset\d{3}_", name):
+        # nnU-Net looks datasets up by the number and stops when it finds two.
+        others = [p.name for p in raw.glob(f"{number[0]}*") if p.is_dir() and p.name != name]
+        if others:
+            raise InputError(f"{others[0]} has the number of {name} already; choose another one")
+    return RawDataset(raw, name)
+
+
+def write_atomically(path: Path, text: str, *, mode: int = 0o644) -> None:
+    """Replace a text file in one step, with the given permissions from the start."""
+    partial = path.with_name(f"{_PARTIAL}{os.getpid()}-{path.name}")
+    partial.unlink(missing_ok=True)
+    handle = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)
+
+
+def write_case(dataset: RawDataset, case: Case, built: BuiltCase) -> None:
+    """Write the files of a case, each whole before it gets its name, the label last."""
+    volumes = [*built.images, *([built.label] if built.label is not None else [])]
+    for path, volume in zip(dataset.files(case), volumes, strict=True):
+        partial = path.with_name(f"{_PARTIAL}{os.getpid()}-{path.name}")
+        try:
+            write_volume(partial, volume)
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
+
+
+def remove_strangers(dataset: RawDataset, cases: Iterable[Case]) -> int:
+    """Remove our files that belong to none of the cases: left-overs of a killed or older run.
+
+    Returns
+    -------
+    int
+        How many files were removed.
+    """
+    expected = {path for case in cases for path in dataset.files(case)}
+    strangers = [
+        path
+        for folder in (dataset.folder, *(dataset.folder / name for name in _CASE_FOLDERS))
+        for path in (folder.iterdir() if folder.is_dir() else ())
+        if path not in expected and _OUR_FILES.fullmatch(path.name)
+    ]
+    for private in (dataset.key, dataset.journal):
+        strangers += dataset.raw.glob(f"{_PARTIAL}*-{private.name}")
+    for path in strangers:
+        path.unlink()
+    return len(strangers)
+
+
+def make_folders(dataset: RawDataset, cases: Iterable[Case]) -> None:
+    """Create the folders that the cases need."""
+    for path in {path.parent for case in cases for path in dataset.files(case)}:
+        path.mkdir(parents=True, exist_ok=True)
+
+
+def is_ours(dataset: RawDataset) -> bool:
+    """Whether an existing dataset folder was made here (a finished or a broken-off conversion)."""
+    if dataset.journal.is_file():
+        return True
+    try:
+        return OWN_KEY in json.loads(dataset.description.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+
+
+def dataset_description(
+    cases: Sequence[Case], layout: Layout, rules: LabelRules, sequences: Sequence[str]
+) -> dict[str, Any]:
+    """Build the content of ``dataset.json``: the host's keys, and ours under one name."""
+    return {
+        "channel_names": {str(i): name for i, name in enumerate(layout.channel_names)},
+        "labels": LABEL_VALUES,
+        "numTraining": sum(case.patient.split != "test" for case in cases),
+        "file_ending": FILE_ENDING,
+        OWN_KEY: {
+            "version": __version__,
+            "layout": layout.name,
+            "sequences": list(sequences),
+            **asdict(rules),
+        },
+    }
+
+
+def cases_table(
+    cases: Sequence[Case], facts: Mapping[str, CaseFacts], covariates: Sequence[str]
+) -> str:
+    """Build the content of ``cases.csv``; covariates must have been screened."""
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow([*CASE_COLUMNS, *covariates])
+    for case in cases:
+        sequence, fact = case.labelled, facts[case.name]
+        writer.writerow(
+            [
+                case.name,
+                case.pseudonym,
+                "+".join(channel.name for channel in case.channels),
+                case.patient.split,
+                fact.label_kind,
+                format_slices(fact.annotated),
+                "" if sequence.first is None else sequence.first,
+                "" if sequence.last is None else sequence.last,
+                *(case.patient.covariates[name] for name in covariates),
+            ]
+        )
+    return text.getvalue()
