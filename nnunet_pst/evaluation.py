@@ -22,7 +22,6 @@ import numpy.typing as npt
 from tqdm import tqdm
 
 from nnunet_pst.errors import InputError, PSTError
-from nnunet_pst.evaluation_reader import read_labels
 from nnunet_pst.geometry import corner_distance_voxels, same_grid
 from nnunet_pst.labels import BACKGROUND, IGNORE, TUMOR
 from nnunet_pst.metrics.overlap import measure_case
@@ -36,6 +35,7 @@ from nnunet_pst.report import (
 )
 from nnunet_pst.scores import Evaluation, evaluate_scores, write_tables
 from nnunet_pst.volumes import Volume, read_image
+from nnunet_pst.volumes import _read as read_labels
 
 #: What an evaluation consists of; ``overwrite`` replaces a folder only if it holds nothing else.
 OUTPUT_NAMES = frozenset(
@@ -203,7 +203,8 @@ def _content_problems(reference: Volume, prediction: Volume, image: Volume | Non
     for what, volume in (("reference", reference), ("prediction", prediction)):
         strange = _strange_values(volume.array, allowed[what])
         if strange:
-            problems.append(f"{what} holds the values {strange}; expected {allowed[what]}")
+            values = ", ".join(map(str, allowed[what]))
+            problems.append(f"{what} holds the values {strange}; expected {values}")
     return problems
 
 
@@ -229,7 +230,7 @@ def _write_contact_sheet(outcomes: Sequence[_Outcome], folder: Path, source: str
         if outcome.tile is not None
     ]
     if tiles:
-        title = f"{source}: {len(tiles)} cases by Dice, lowest first"
+        title = f"{source}: cases by Dice, lowest first"
         draw_contact_sheet(tiles, folder / "contact_sheet.png", title=title)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +57,8 @@ class References:
         Slices of the annotated window on each side of the largest one.
     file_ending
         Ending of prediction and label files.
+    label_rules
+        How the dataset's labels were made from what was drawn (``dataset.json``); may be empty.
     """
 
     name: str
@@ -64,6 +66,7 @@ class References:
     cases: tuple[ReferenceCase, ...]
     window: int = DEFAULT_WINDOW
     file_ending: str = ".nii.gz"
+    label_rules: Mapping[str, Any] = field(default_factory=dict)
 
 
 def references_of_dataset(
@@ -103,8 +106,15 @@ def references_of_dataset(
     if not rows:
         raise InputError(f"{dataset.name}: has no {split} cases with labels")
     cases = _reference_cases(rows, labels, dataset / f"images{suffix}", ending)
+    rules = description.get("nnunet_pst")
+    rules = rules if isinstance(rules, dict) else {}
     return References(
-        dataset.name, split, cases, _window(description) if window is None else window, ending
+        name=dataset.name,
+        split=split,
+        cases=cases,
+        window=_window(rules) if window is None else window,
+        file_ending=ending,
+        label_rules=rules,
     )
 
 
@@ -150,7 +160,8 @@ def references_in_folder(
             raise InputError(lost)
         rows = [known[name] for name in names]
     name = labels.resolve().name
-    return References(name, "", _reference_cases(rows, labels, images, file_ending), window)
+    cases = _reference_cases(rows, labels, images, file_ending)
+    return References(name, "", cases, window, file_ending)
 
 
 def case_names(folder: Path, file_ending: str) -> list[str]:
@@ -210,11 +221,9 @@ def _read_table(path: Path) -> list[dict[str, str]]:
         return [{key: value or "" for key, value in row.items() if key} for row in reader]
 
 
-def _window(description: Mapping[str, Any]) -> int:
+def _window(rules: Mapping[str, Any]) -> int:
     """Half-width of the annotated window that a dataset was converted with."""
-    ours = description.get("nnunet_pst")
-    if isinstance(ours, dict):
-        for key in ("simulate_coarse", "coarse_slices"):
-            if isinstance(ours.get(key), int):
-                return int(ours[key])
+    for key in ("simulate_coarse", "coarse_slices"):
+        if isinstance(rules.get(key), int):
+            return int(rules[key])
     return DEFAULT_WINDOW

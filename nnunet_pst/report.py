@@ -6,6 +6,7 @@ processes, and the same input gives the same bytes (no dates or versions in the 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +38,8 @@ PREDICTION_COLOUR = "#56B4E9"
 _WINDOW_COLOUR = "#DDDDDD"
 _DPI = 110
 _SHEET_DPI = 144
+#: From this many cases on, half the resolution: a sheet of 1 000 would have 75 million pixels.
+_LARGE_SHEET = 250
 _THUMBNAIL_PIXELS = 240
 _STYLE: list[str | Path | dict[str, Any]] = [
     "default",
@@ -244,6 +247,8 @@ def _legend(figure: Figure, view: CaseView) -> None:
         name if (mask == TUMOR).any() else f"{name} (empty)"
         for name, mask in (("reference", view.reference), ("prediction", view.prediction))
     ]
+    if (view.reference == IGNORE).any():
+        labels[0] += " (gaps: unlabelled)"
     shade = Patch(color=_WINDOW_COLOUR, label=f"largest slice ± {view.half_width}")
     handles = [*_line_handles(*labels), shade]
     figure.legend(handles=handles, loc="upper right", ncols=3, frameon=False)
@@ -297,20 +302,26 @@ def draw_contact_sheet(
         Line above the pictures.
     """
     ordered = sorted(tiles, key=lambda tile: (tile[1], tile[0]))
-    columns = min(8, max(4, int(np.ceil(np.sqrt(len(ordered))))))
-    rows = -(-len(ordered) // columns)
-    size = 1.62
+    columns = max(4, math.ceil(math.sqrt(1.3 * len(ordered))))
+    rows = math.ceil(len(ordered) / columns)
+    size, caption, header, gap = 1.62, 0.2, 0.42, 0.06  # inches
+    width, height = columns * (size + gap) + gap, rows * (size + caption + gap) + header
     with matplotlib.style.context(_STYLE, after_reset=True):
-        figure = Figure(figsize=(columns * size, rows * (size + 0.24) + 0.65), layout="constrained")
+        figure = Figure(figsize=(width, height))
         FigureCanvasAgg(figure)
-        figure.suptitle(title, x=0.01, ha="left", fontsize=11, fontweight="bold")
-        figure.legend(
-            handles=_line_handles(), loc="outside lower right", ncols=2, frameon=False, fontsize=8
-        )
-        grid = figure.subplots(rows, columns, squeeze=False).ravel()
-        for axes in grid:
-            axes.axis("off")
-        for axes, (name, score, tile) in zip(grid, ordered, strict=False):
-            axes.imshow(tile, interpolation="antialiased")
-            axes.set_title(f"{name}  {score:.2f}", fontsize=7.5, pad=2)
-        figure.savefig(path, format="png", dpi=_SHEET_DPI, metadata={"Software": None})
+        # One set of axes in inches, from the top left: a set per case would take half a minute.
+        page = figure.add_axes((0, 0, 1, 1))
+        page.axis("off")
+        page.text(gap, 0.09, title, va="top", fontsize=11, fontweight="bold")
+        page.legend(handles=_line_handles(), loc="upper right", ncols=2, frameon=False, fontsize=8)
+        for place, (name, score, tile) in enumerate(ordered):
+            row, column = divmod(place, columns)
+            left = gap + column * (size + gap)
+            top = header + row * (size + caption + gap) + caption
+            page.text(
+                left + size / 2, top - 0.04, f"{name}  {score:.2f}", ha="center", fontsize=7.5
+            )
+            page.imshow(tile, extent=(left, left + size, top + size, top))
+        page.set(xlim=(0, width), ylim=(height, 0))
+        dpi = _SHEET_DPI if len(ordered) <= _LARGE_SHEET else _SHEET_DPI / 2
+        figure.savefig(path, format="png", dpi=dpi, metadata={"Software": None})

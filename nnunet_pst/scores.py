@@ -77,6 +77,7 @@ def evaluate_scores(
         "cases": len(cases),
         "patients": len(patients),
         "window_slices": references.window,
+        "label_rules": dict(references.label_rules),
         "cases_with_unknown_voxels": sum(float(row["known_share"]) < 1 for row in cases),
         "empty_masks": _empty_masks(cases),
         "measures": {measure.name: asdict(measure) for measure in MEASURES},

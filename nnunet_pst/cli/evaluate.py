@@ -148,6 +148,8 @@ def _remarks(evaluation: Evaluation) -> list[str]:
             f"{unknown} of {summary['cases']} labels hold unknown voxels: "
             "their scores are over annotated voxels only"
         )
+    if summary["label_rules"].get("unknown") == "background" and summary["split"] != "test":
+        lines.append("these labels take everything that was not drawn as background")
     empty = summary["empty_masks"]
     if any(empty.values()):
         lines.append(
