@@ -210,7 +210,7 @@ def _read_description(dataset: Path) -> dict[str, Any]:
 
 
 def _read_table(path: Path) -> list[dict[str, str]]:
-    """Read ``cases.csv``."""
+    """Read ``cases.csv`` and check that its case names can be file names."""
     if not path.is_file():
         raise InputError(f"{path}: is missing")
     with path.open(encoding="utf-8-sig", newline="") as file:
@@ -218,7 +218,19 @@ def _read_table(path: Path) -> list[dict[str, str]]:
         missing = [name for name in _NEEDED_COLUMNS if name not in (reader.fieldnames or ())]
         if missing:
             raise InputError(f"{path}: lacks the columns {', '.join(missing)}")
-        return [{key: value or "" for key, value in row.items() if key} for row in reader]
+        rows = [{key: value or "" for key, value in row.items() if key} for row in reader]
+    # Case names become file names, and a table may come from a stranger.
+    names = [row["case"] for row in rows]
+    problems = [
+        f"{path}: case {name!r} is no plain file name"
+        for name in names
+        if not name or Path(name).name != name or "\\" in name
+    ]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    problems += [f"{path}: case {name} stands in several rows" for name in twice]
+    if problems:
+        raise InputError(problems)
+    return rows
 
 
 def _window(rules: Mapping[str, Any]) -> int:

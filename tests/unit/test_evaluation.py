@@ -73,6 +73,12 @@ def predictions(tmp_path: Path) -> Path:
     return folder
 
 
+def rewrite_case(dataset: Path, name: str) -> None:
+    """Give the first case of ``cases.csv`` another name."""
+    table = dataset / "cases.csv"
+    table.write_text(table.read_text().replace("PST_0001_T1,", f"{name},", 1))
+
+
 def score(predictions: Path, dataset: Path, output: Path | None = None, **rest) -> Evaluation:
     references = references_of_dataset(dataset)
     return evaluate_predictions(predictions, references, output=output, **rest)
@@ -271,6 +277,9 @@ def test_a_folder_of_labels(predictions: Path, dataset: Path, tmp_path: Path):
             lambda folder: (folder / "cases.csv").write_text("case,patient,sequence,split\n"),
             "has no test cases",
         ),
+        (lambda folder: rewrite_case(folder, "../../PST_0001_T1"), "no plain file name"),
+        (lambda folder: rewrite_case(folder, ""), "no plain file name"),
+        (lambda folder: rewrite_case(folder, "PST_0001_T2"), "stands in several rows"),
     ],
 )
 def test_a_broken_dataset_is_named(dataset: Path, break_it, message: str):
