@@ -132,9 +132,13 @@ def apply_transforms(
     grid = torch.stack(
         [sampling_grid(transform, crop, (rows, columns)) for transform in transforms]
     )
-    images = F.grid_sample(_on_canvas(bags, rows, columns), grid, mode="bilinear")
+    images = F.grid_sample(
+        _on_canvas(bags, rows, columns), grid, mode="bilinear", align_corners=False
+    )
     # grid_sample fills with 0, which is background: beyond the image there is no tumour.
-    targets = F.grid_sample(_on_canvas(labels, rows, columns), grid, mode="nearest")
+    targets = F.grid_sample(
+        _on_canvas(labels, rows, columns), grid, mode="nearest", align_corners=False
+    )
     return change_intensity(images, transforms), targets
 
 

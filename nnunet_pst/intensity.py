@@ -8,6 +8,11 @@ normalisation that came before it.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
@@ -22,22 +27,38 @@ def percentile(values: Float[Tensor, " n"], q: float) -> Tensor:
     return values.kthvalue(rank).values
 
 
-def content_mask(volume: Float[Tensor, "c z y x"]) -> Bool[Tensor, "z y x"]:
-    """Mark what is image and not padding.
+@dataclass(frozen=True)
+class Content:
+    """Which part of a volume is image; the rest is what a predictor pads around it.
 
-    Padding is what a predictor adds around a preprocessed image: exact zeros in every channel, in
-    whole slices, rows or columns.
+    Attributes
+    ----------
+    present
+        (z,) False for slices that are zero in every channel.
+    rows, columns
+        The smallest ranges that hold everything else that isn't zero.
     """
+
+    present: npt.NDArray[np.bool_]
+    rows: slice
+    columns: slice
+
+
+def find_content(volume: Float[Tensor, "c z y x"]) -> Content:
+    """Tell image from padding, which is zero in every channel of whole slices and borders."""
     nonzero = (volume != 0).any(dim=0)
-    slices, rows, columns = nonzero.any(2).any(1), nonzero.any(2).any(0), nonzero.any(1).any(0)
-    return slices[:, None, None] & rows[None, :, None] & columns[None, None, :]
+    rows, columns = nonzero.any(2).any(0), nonzero.any(1).any(0)
+    return Content(nonzero.any(2).any(1).cpu().numpy(), _extent(rows), _extent(columns))
 
 
-def intensity_window(
-    channel: Float[Tensor, "z y x"], content: Bool[Tensor, "z y x"]
-) -> tuple[float, float]:
+def _extent(used: Bool[Tensor, " n"]) -> slice:
+    index = used.nonzero()
+    return slice(int(index[0]), int(index[-1]) + 1) if len(index) else slice(0, 0)
+
+
+def intensity_window(channel: Float[Tensor, "z y x"]) -> tuple[float, float]:
     """Return the values that become 0 and 1; (0, 1) for a channel that holds nothing."""
-    values = channel[content]
+    values = channel.flatten()
     if values.numel() == 0:
         return 0.0, 1.0
     low = float(percentile(values, LOW_PERCENTILE))
@@ -48,13 +69,12 @@ def intensity_window(
     return (low, high) if high > low else (0.0, 1.0)
 
 
-def to_unit_range(
-    volume: Float[Tensor, "c z y x"],
-) -> Float[Tensor, "c z y x"]:
-    """Map every channel to air 0, bright tissue 1, padding 0. Returns a new tensor."""
-    content = content_mask(volume)
-    result = volume.new_zeros(volume.shape)
-    for channel, mapped in zip(volume, result, strict=True):
-        low, high = intensity_window(channel, content)
-        mapped.copy_((channel - low) / (high - low)).mul_(content)
-    return result
+def to_unit_range(volume: Float[Tensor, "c z y x"]) -> Float[Tensor, "c z y x"]:
+    """Map every channel of an unpadded volume to air 0 and bright tissue 1, as a new tensor."""
+    return torch.stack([apply_window(channel, intensity_window(channel)) for channel in volume])
+
+
+def apply_window(values: Float[Tensor, "*space"], window: tuple[float, float]) -> Tensor:
+    """Map the two ends of ``window`` to 0 and 1; nothing is cut off. Returns a new tensor."""
+    low, high = window
+    return (values - low) / (high - low)

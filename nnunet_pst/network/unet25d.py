@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from nnunet_pst.intensity import to_unit_range
+from nnunet_pst.intensity import find_content, to_unit_range
 from nnunet_pst.slices import bag_members
 
 #: The encoder halves the resolution five times, so in-plane sizes must be multiples of this.
@@ -110,23 +110,28 @@ class Unet25D(nn.Module):
         return logits[..., top : top + rows, left : left + columns]
 
     def forward_volume(self, volume: Float[Tensor, "c z y x"]) -> Float[Tensor, "k z y x"]:
-        """Logits of every slice of one volume; absent (all-zero) slices get zeros.
+        """Logits of every slice of one volume; what is only padding is not computed and gets zeros.
 
         The result is a fresh tensor: nnU-Net's predictor adds mirrored outputs to it in place.
         """
-        present = (volume != 0).flatten(2).any(dim=2).any(dim=0).cpu().numpy()
-        if self.intensity == "unit":
-            volume = to_unit_range(volume)
-        members = bag_members(present, self.slices_per_bag)
-        wanted = np.flatnonzero(present)
-        at_once = self.slices_at_once or (1 if volume.device.type == "cpu" else 16)
+        content = find_content(volume)
         logits = volume.new_zeros((self.num_classes, *volume.shape[1:]))
+        if not content.present.any():
+            return logits
+        image = volume[:, :, content.rows, content.columns]
+        if self.intensity == "unit":
+            # The percentiles of the image itself, so that padding slices change nothing.
+            image = image.clone()
+            index = torch.from_numpy(np.flatnonzero(content.present)).to(image.device)
+            image[:, index] = to_unit_range(image[:, index])
+        members = bag_members(content.present, self.slices_per_bag)
+        wanted = np.flatnonzero(content.present)
+        at_once = self.slices_at_once or (1 if volume.device.type == "cpu" else 16)
         for start in range(0, len(wanted), at_once):
             chunk = wanted[start : start + at_once]
-            part = self.forward_bags(make_bags(volume, members[chunk]))
-            logits[:, torch.from_numpy(chunk).to(logits.device)] = part.transpose(0, 1).to(
-                logits.dtype
-            )
+            part = self.forward_bags(make_bags(image, members[chunk])).transpose(0, 1)
+            place = torch.from_numpy(chunk).to(logits.device)
+            logits[:, place, content.rows, content.columns] = part.to(logits.dtype)
         return logits
 
 

@@ -20,7 +20,7 @@ from nnunet_pst.augmentation import (
     draw_transform,
 )
 from nnunet_pst.errors import InputError
-from nnunet_pst.intensity import content_mask, intensity_window
+from nnunet_pst.intensity import apply_window, intensity_window
 from nnunet_pst.labels import BACKGROUND, IGNORE, TUMOR
 from nnunet_pst.settings import TrainingSettings
 from nnunet_pst.slices import CaseSlices, SliceSampler, bag_members, kinds_of_label
@@ -68,8 +68,10 @@ class CaseReader:
         key = (case, index)
         if key not in self._slices:
             values = torch.from_numpy(np.asarray(self.dataset.load_case(case)[0][:, index]))
-            for channel, (low, high) in zip(values, self._window(case), strict=True):
-                channel.sub_(low).div_(high - low)
+            windows = self._window(case)
+            values = torch.stack(
+                [apply_window(*pair) for pair in zip(values, windows, strict=True)]
+            )
             if values.nbytes > self._free_bytes:
                 return values
             self._free_bytes -= values.nbytes
@@ -92,8 +94,7 @@ class CaseReader:
         if case not in self._windows:
             volume = torch.from_numpy(np.asarray(self.dataset.load_case(case)[0][:]))
             if self.intensity == "unit":
-                content = content_mask(volume)
-                self._windows[case] = [intensity_window(channel, content) for channel in volume]
+                self._windows[case] = [intensity_window(channel) for channel in volume]
             else:
                 self._windows[case] = [(0.0, 1.0)] * len(volume)
         return self._windows[case]

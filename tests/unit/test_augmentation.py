@@ -1,0 +1,94 @@
+import numpy as np
+import pytest
+import torch
+
+from nnunet_pst.augmentation import (
+    LESION_MARGIN,
+    NO_AUGMENTATION,
+    AugmentationRanges,
+    BagTransform,
+    apply_transforms,
+    change_intensity,
+    draw_transform,
+)
+
+
+def transform(matrix=((1, 0), (0, 1)), centre=(0, 0), gamma=(1.0,), gain=(1.0,)):
+    return BagTransform(np.array(matrix, float), np.array(centre, float),
+                        np.array(gamma), np.array(gain))  # fmt: skip
+
+
+def crop_at(image, label, drawn, crop):
+    data, target = apply_transforms([image], [label], [drawn], crop)
+    return data[0], target[0]
+
+
+def test_identity_is_a_crop_of_the_very_pixels():
+    image = torch.rand(3, 40, 50)
+    label = torch.randint(0, 3, (1, 40, 50)).float()
+    data, target = crop_at(image, label, transform(centre=(19.5, 19.5)), 32)
+    torch.testing.assert_close(data, image[:, 4:36, 4:36], atol=1e-5, rtol=0)
+    assert torch.equal(target, label[:, 4:36, 4:36])
+
+
+def test_flip_and_quarter_turn_move_pixels_where_they_should():
+    image = torch.rand(1, 32, 32)
+    label = torch.randint(0, 3, (1, 32, 32)).float()
+    middle = (15.5, 15.5)
+    flipped, _ = crop_at(image, label, transform(((-1, 0), (0, 1)), middle), 32)
+    torch.testing.assert_close(flipped, image.flip(1), atol=1e-5, rtol=0)
+    turned, turned_label = crop_at(image, label, transform(((0, -1), (1, 0)), middle), 32)
+    torch.testing.assert_close(turned, torch.rot90(image, -1, (1, 2)), atol=1e-5, rtol=0)
+    assert torch.equal(turned_label, torch.rot90(label, -1, (1, 2)))
+
+
+def test_outside_the_image_is_zero_and_background():
+    image, label = torch.ones(1, 10, 10), torch.full((1, 10, 10), 2.0)
+    data, target = crop_at(image, label, transform(centre=(4.5, 4.5)), 32)
+    assert data.sum() == pytest.approx(100)
+    assert (target == 2).sum() == 100
+    assert set(target.unique().tolist()) == {0, 2}
+
+
+def test_sizes_may_differ_within_a_batch():
+    small, large = torch.rand(3, 20, 30), torch.rand(3, 60, 40)
+    labels = [torch.zeros(1, 20, 30), torch.zeros(1, 60, 40)]
+    drawn = [transform(centre=(9.5, 14.5)), transform(centre=(29.5, 19.5))]
+    together, _ = apply_transforms([small, large], labels, drawn, 32)
+    alone, _ = apply_transforms([small], labels[:1], drawn[:1], 32)
+    torch.testing.assert_close(together[0], alone[0], atol=1e-5, rtol=0)
+
+
+def test_gamma_and_gain_belong_to_a_sequence_and_leave_air_alone():
+    images = torch.rand(1, 6, 4, 4)
+    images[..., 0] = 0
+    drawn = [transform(gamma=(2.0, 1.0), gain=(1.0, 0.5))]
+    changed = change_intensity(images, drawn)
+    torch.testing.assert_close(changed[0, :3], images[0, :3] ** 2)
+    torch.testing.assert_close(changed[0, 3:], images[0, 3:] * 0.5)
+    assert (changed[..., 0] == 0).all()
+
+
+def test_no_augmentation_only_crops():
+    drawn = draw_transform((300, 200), 224, NO_AUGMENTATION, np.random.default_rng(0), channels=1)
+    assert np.array_equal(drawn.matrix, np.eye(2))
+    assert drawn.gamma == drawn.gain == 1
+
+
+@pytest.mark.parametrize("size", [(50, 60), (224, 224), (400, 500)])
+def test_the_lesion_pixel_stays_inside(size):
+    rng = np.random.default_rng(3)
+    ranges = AugmentationRanges(rotation_degrees=180, scale=2.0)
+    for _ in range(200):
+        pixel = (int(rng.integers(size[0])), int(rng.integers(size[1])))
+        drawn = draw_transform(size, 224, ranges, rng, channels=1, lesion_pixel=pixel)
+        place = np.linalg.solve(drawn.matrix, np.array(pixel) - drawn.centre)
+        assert (np.abs(place) <= 111.5 - LESION_MARGIN + 1e-9).all()
+
+
+def test_a_small_slice_lies_whole_inside_the_crop():
+    rng = np.random.default_rng(4)
+    for _ in range(50):
+        drawn = draw_transform((60, 40), 96, NO_AUGMENTATION, rng, channels=1)
+        data, _ = crop_at(torch.ones(1, 60, 40), torch.zeros(1, 60, 40), drawn, 96)
+        assert data.sum() == pytest.approx(60 * 40, rel=1e-4)

@@ -1,0 +1,96 @@
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from nnunet_pst.errors import InputError
+from nnunet_pst.network.encoder_weights import VARIABLE, load_encoder_weights
+from nnunet_pst.network.unet25d import Unet25D
+
+
+def donor():
+    from segmentation_models_pytorch.encoders import get_encoder
+
+    torch.manual_seed(7)
+    return get_encoder("mobilenet_v2", in_channels=3, weights=None)
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    file = tmp_path_factory.mktemp("weights") / "donor.safetensors"
+    save_file(donor().state_dict(), file)
+    return file
+
+
+def first_layer(network):
+    return network.unet.encoder.state_dict()["features.0.0.weight"]
+
+
+def test_a_safetensors_file_is_used_and_named(weights, monkeypatch):
+    monkeypatch.setenv(VARIABLE, str(weights))
+    network = Unet25D(1, 2)
+    origin = load_encoder_weights(network, "mobilenet_v2")
+    assert torch.equal(first_layer(network), donor().state_dict()["features.0.0.weight"])
+    assert "donor.safetensors" in origin
+    assert str(weights.parent) not in origin
+
+
+def test_a_torchvision_state_dict_is_used(tmp_path, monkeypatch):
+    state = {**donor().state_dict(), "classifier.1.weight": torch.zeros(1000, 1280)}
+    torch.save(state, tmp_path / "mobilenet.pth")
+    monkeypatch.setenv(VARIABLE, str(tmp_path / "mobilenet.pth"))
+    network = Unet25D(1, 2)
+    load_encoder_weights(network, "mobilenet_v2")
+    assert torch.equal(first_layer(network), donor().state_dict()["features.0.0.weight"])
+
+
+@pytest.mark.parametrize(("channels", "slices"), [(2, 3), (1, 1)])
+def test_the_first_layer_fits_any_bag_as_smp_does_it(weights, monkeypatch, channels, slices):
+    from segmentation_models_pytorch.encoders._utils import patch_first_conv
+
+    monkeypatch.setenv(VARIABLE, str(weights))
+    network = Unet25D(channels, 2, slices_per_bag=slices)
+    load_encoder_weights(network, "mobilenet_v2")
+    expected = donor()
+    patch_first_conv(expected, channels * slices, pretrained=True)
+    assert torch.equal(first_layer(network), expected.state_dict()["features.0.0.weight"])
+
+
+def test_none_is_said_and_changes_nothing(monkeypatch):
+    monkeypatch.setenv(VARIABLE, "none")
+    network = Unet25D(1, 2)
+    before = first_layer(network).clone()
+    assert load_encoder_weights(network, "mobilenet_v2").startswith("none")
+    assert torch.equal(first_layer(network), before)
+
+
+class Evil:
+    def __reduce__(self):
+        return print, ("code ran",)
+
+
+@pytest.mark.parametrize("kind", ["missing", "garbage", "code", "other network"])
+def test_a_bad_file_stops_with_the_ways_on(tmp_path, monkeypatch, capsys, kind):
+    file = tmp_path / "weights.pth"
+    if kind == "garbage":
+        file.write_bytes(b"not weights")
+    elif kind == "code":
+        torch.save({"features.0.0.weight": Evil()}, file)
+    elif kind == "other network":
+        torch.save({"conv1.weight": torch.zeros(1)}, file)
+    monkeypatch.setenv(VARIABLE, str(file))
+    with pytest.raises(InputError, match="'none'"):
+        load_encoder_weights(Unet25D(1, 2), "mobilenet_v2")
+    assert "code ran" not in capsys.readouterr().out
+
+
+def test_without_hub_and_file_training_stops(monkeypatch):
+    import segmentation_models_pytorch.encoders as encoders
+
+    def no_network(*arguments, **options):
+        raise ConnectionError("no route")
+
+    monkeypatch.delenv(VARIABLE, raising=False)
+    monkeypatch.setattr(encoders, "get_encoder", no_network)
+    with pytest.raises(InputError, match="can't be had from the hub") as stopped:
+        load_encoder_weights(Unet25D(1, 2), "mobilenet_v2")
+    assert len(stopped.value.problems) == 1
