@@ -34,9 +34,6 @@ from nnunet_pst.nnunet.planning import case_origins
 from nnunet_pst.settings import PLANS_KEY, TrainingSettings
 from nnunet_pst.slices import SliceSampler
 
-#: An epoch is as many iterations as there are training patients (paper), but at least so many,
-#: since nnU-Net's bookkeeping and checkpoints are an epoch's business.
-SHORTEST_EPOCH = 50
 #: Batches of the validation during training, which only draws the curve.
 VALIDATION_BATCHES = 8
 
@@ -49,6 +46,9 @@ class PST25DTrainer(nnUNetTrainer):
     Subclasses in ``trainers/`` change numbers in ``__init__`` and nothing else.
     """
 
+    #: An epoch is as many iterations as there are training patients (paper), but at least so many,
+    #: since nnU-Net's bookkeeping and checkpoints are an epoch's business.
+    shortest_epoch = 50
     #: Learn that what is unknown is background (the ablation; see ``docs/paper.md``).
     unknown_is_background = False
 
@@ -141,7 +141,7 @@ class PST25DTrainer(nnUNetTrainer):
         training, validation = self.get_tr_and_val_datasets()
         train_batches = self._batches(training, TRAINING_STREAM, augment=True)
         patients = {case.patient for case in train_batches.sampler.cases}
-        self.num_iterations_per_epoch = max(SHORTEST_EPOCH, len(patients))
+        self.num_iterations_per_epoch = max(self.shortest_epoch, len(patients))
         val_batches = self._batches(validation, VALIDATION_STREAM, augment=False)
         return (
             self._iterate(train_batches, self.num_iterations_per_epoch),
