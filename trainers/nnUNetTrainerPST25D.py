@@ -6,4 +6,4 @@ from nnunet_pst.nnunet.base_trainer import PST25DTrainer
 
 
 class nnUNetTrainerPST25D(PST25DTrainer):
-    """The 2.5D trainer with the paper's 300 epochs."""
+    """The 2.5D trainer."""

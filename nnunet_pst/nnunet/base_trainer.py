@@ -43,9 +43,11 @@ TRAINING_STREAM, VALIDATION_STREAM = 0, 1
 class PST25DTrainer(nnUNetTrainer):
     """Trains the 2.5D network on every configuration that `nnunet_pst plan` adds.
 
-    Subclasses in ``trainers/`` change numbers in ``__init__`` and nothing else.
+    Subclasses in ``trainers/`` change the class attributes and nothing else.
     """
 
+    #: Epochs of a training (paper: 300).
+    epochs = 300
     #: An epoch is as many iterations as there are training patients (paper), but at least so many,
     #: since nnU-Net's bookkeeping and checkpoints are an epoch's business.
     shortest_epoch = 50
@@ -71,7 +73,7 @@ class PST25DTrainer(nnUNetTrainer):
         self.settings = TrainingSettings.from_plans(values)
         self.initial_lr = 5e-4
         self.weight_decay = 1e-2
-        self.num_epochs = 300
+        self.num_epochs = self.epochs
         self.enable_deep_supervision = False
         self.num_val_iterations_per_epoch = VALIDATION_BATCHES
         # A killed training loses at most the epoch in hand.
