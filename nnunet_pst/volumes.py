@@ -6,10 +6,13 @@ a `Grid` goes with each.
 
 from __future__ import annotations
 
+import gzip
 import re
+import struct
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +27,8 @@ from nnunet_pst.geometry import Grid, slice_axis_xyz
 MAX_VOXELS = 2**29
 #: Largest deviation of the axes from unit length and right angles, as cosines.
 ORTHONORMAL_TOLERANCE = 1e-3
+#: Voxels are checked in pieces of this size; a multiple of every voxel's.
+_CHUNK_BYTES = 2**24
 #: Types that are kept as they are; all others become float32, which is what nnU-Net reads.
 KEPT_TYPES = (np.uint8, np.int8, np.uint16, np.int16, np.float32)
 
@@ -162,7 +167,7 @@ def read_image(path: Path) -> Volume:
             array = array.astype(np.float32)
     wrong = int(np.count_nonzero(~np.isfinite(array)))
     if wrong:
-        raise InputError(f"{path.name} holds {wrong} voxels that are NaN or infinite; replace them")
+        raise InputError(_not_finite(path, wrong))
     if array.min() == array.max():
         raise InputError(f"{path.name} is {array.flat[0]} everywhere; is it the right file?")
     return Volume(array, volume.grid)
@@ -198,12 +203,58 @@ def read_mask(path: Path) -> Volume:
 def _read(path: Path) -> Volume:
     """Decode a file whose header has passed."""
     grid = read_header(path)
-    reader = _open(path)
+    damaged = f"{path.name} ends early or is damaged; copy it again"
+    if path.name.casefold().endswith((".nii", ".nii.gz")):
+        _check_nifti_voxels(path, int(np.prod(grid.size_xyz)), damaged)
     try:
-        array = sitk.GetArrayFromImage(reader.Execute())
+        array = sitk.GetArrayFromImage(_open(path).Execute())
     except RuntimeError as error:
-        raise InputError(f"{path.name} ends early or is damaged; copy it again") from error
+        raise InputError(damaged) from error
     return Volume(array, grid)
+
+
+def _check_nifti_voxels(path: Path, voxels: int, damaged: str) -> None:
+    """Refuse what ITK's NIfTI reader mends in silence.
+
+    It fills a file that ends early with zeros, and turns NaN and infinities into zeros
+    (nifti_read_buffer): both would train a network on voxels that no scanner made.
+    """
+    opener: Any = gzip.open if path.name.casefold().endswith(".gz") else open
+    try:
+        with opener(path, "rb") as file:
+            wrong = _count_not_finite(file, voxels)
+    except (EOFError, OSError, struct.error, zlib.error, ValueError) as error:
+        raise InputError(damaged) from error
+    if wrong:
+        raise InputError(_not_finite(path, wrong))
+
+
+def _count_not_finite(file: BinaryIO, voxels: int) -> int:
+    """Read the voxels of a NIfTI to their end and count those that are no finite numbers."""
+    head = file.read(540)
+    second = head[:4] in (b"\x1c\x02\0\0", b"\0\0\x02\x1c")
+    order = "<" if head[1:4] in (b"\x01\0\0", b"\x02\0\0") else ">"
+    code, bits = struct.unpack_from(f"{order}2h", head, 12 if second else 70)
+    (start,) = struct.unpack_from(
+        f"{order}q" if second else f"{order}f", head, 168 if second else 108
+    )
+    file.seek(int(start))
+    left, wrong = voxels * bits // 8, 0
+    while left:
+        data = file.read(min(left, _CHUNK_BYTES))
+        if not data:
+            raise EOFError
+        left -= len(data)
+        if code in (16, 64):  # float32, float64
+            values = np.frombuffer(data, dtype=f"{order}f{bits // 8}")
+            wrong += int(np.count_nonzero(~np.isfinite(values)))
+    # Reading past the last voxel makes gzip compare its checksum.
+    file.read(1)
+    return wrong
+
+
+def _not_finite(path: Path, count: int) -> str:
+    return f"{path.name} holds {count} voxels that are NaN or infinite; replace them"
 
 
 def write_volume(path: Path, volume: Volume) -> None:
