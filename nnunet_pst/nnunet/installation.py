@@ -197,11 +197,7 @@ def find_encoder_weights() -> Finding:
     """Look for the ImageNet weights where training will look, without asking the network."""
     name = "ImageNet weights"
     try:
-        with warnings.catch_warnings():
-            # timm, which smp brings along, uses parts of torch that are going away; nothing that
-            # a user could mend, and nothing for a bug report.
-            warnings.simplefilter("ignore", FutureWarning)
-            from nnunet_pst.network.encoder_weights import VARIABLE
+        from nnunet_pst.network.encoder_weights import VARIABLE
     except ImportError as error:
         return Finding(name, "unknown: the network can't be imported", "", str(error))
     choice = os.environ.get(VARIABLE, "")
@@ -221,7 +217,11 @@ def find_encoder_weights() -> Finding:
 
 def cached_encoder_weights(encoder: str = "mobilenet_v2") -> str | None:
     """Path of smp's ImageNet checkpoint in the local cache of huggingface_hub, or None."""
-    smp_encoders = importlib.import_module("segmentation_models_pytorch.encoders").encoders
+    with warnings.catch_warnings():
+        # timm, which smp brings along, uses parts of torch that are going away: nothing that a
+        # user could mend, and nothing for a bug report.
+        warnings.simplefilter("ignore", FutureWarning)
+        smp_encoders = importlib.import_module("segmentation_models_pytorch.encoders").encoders
     hub = importlib.import_module("huggingface_hub")
     source = smp_encoders[encoder]["pretrained_settings"]["imagenet"]
     found = hub.try_to_load_from_cache(
