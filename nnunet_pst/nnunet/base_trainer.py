@@ -192,7 +192,9 @@ class PST25DTrainer(nnUNetTrainer):
         """Write the checkpoint beside its place, then move it: it is whole or absent."""
         unfinished = f"{filename}.unfinished"
         super().save_checkpoint(unfinished)
-        if os.path.isfile(unfinished):
+        # Only by the process that has just written it: another one of a distributed training would
+        # move a file that is still being written, and a leftover of a killed one is never whole.
+        if self.local_rank == 0 and not self.disable_checkpointing:
             os.replace(unfinished, filename)
 
     def _save_debug_information(self) -> None:
