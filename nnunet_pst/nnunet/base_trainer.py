@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from nnunetv2.utilities.default_n_proc_DA import get_allowed_n_proc_DA
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
 from torch import nn
 
-from nnunet_pst.errors import InputError
+from nnunet_pst.errors import InputError, PSTError
 from nnunet_pst.losses import MaskedSoftDiceLoss
 from nnunet_pst.network.encoder_weights import load_encoder_weights
 from nnunet_pst.network.unet25d import Unet25D
@@ -63,14 +64,8 @@ class PST25DTrainer(nnUNetTrainer):
         device: torch.device = torch.device("cuda"),  # noqa: B008 (the host's own default)
     ) -> None:
         super().__init__(plans, configuration, fold, dataset_json, device)
-        values = self.configuration_manager.configuration.get(PLANS_KEY)
-        if values is None:
-            raise InputError(
-                f"configuration '{configuration}' is not one of ours (no key '{PLANS_KEY}' in the "
-                f"plans); run: nnunet_pst plan {self.plans_manager.dataset_name} --extend, and "
-                f"train 2d_5 or 2d_mobilenetv2"
-            )
-        self.settings = TrainingSettings.from_plans(values)
+        with _one_line_errors():
+            self.settings = self._settings()
         self.initial_lr = 5e-4
         self.weight_decay = 1e-2
         self.num_epochs = self.epochs
@@ -78,6 +73,16 @@ class PST25DTrainer(nnUNetTrainer):
         self.num_val_iterations_per_epoch = VALIDATION_BATCHES
         # A killed training loses at most the epoch in hand.
         self.save_every = 1
+
+    def _settings(self) -> TrainingSettings:
+        values = self.configuration_manager.configuration.get(PLANS_KEY)
+        if values is None:
+            raise InputError(
+                f"configuration '{self.configuration_name}' is not one of ours (no key "
+                f"'{PLANS_KEY}' in the plans); run: nnunet_pst plan "
+                f"{self.plans_manager.dataset_name} --extend, and train 2d_5 or 2d_mobilenetv2"
+            )
+        return TrainingSettings.from_plans(values)
 
     @staticmethod
     def build_network_architecture(
@@ -128,7 +133,8 @@ class PST25DTrainer(nnUNetTrainer):
         else:
             self.initialize()
             encoder = self.configuration_manager.network_arch_init_kwargs["encoder"]
-            origin = load_encoder_weights(self._bare_network(), encoder)
+            with _one_line_errors():
+                origin = load_encoder_weights(self._bare_network(), encoder)
         super().on_train_start()
         self.print_to_log_file(f"Encoder weights: {origin}")
         self.print_to_log_file(f"Settings: {self.settings}")
@@ -207,6 +213,15 @@ class PST25DTrainer(nnUNetTrainer):
         super().perform_actual_validation(save_probabilities)
         if self.local_rank == 0:
             forget_paths(Path(self.output_folder) / "validation" / "summary.json")
+
+
+@contextmanager
+def _one_line_errors() -> Iterator[None]:
+    """End the host's command with our message alone; it knows nothing of our error family."""
+    try:
+        yield
+    except PSTError as error:
+        raise SystemExit("\n".join(f"error: {problem}" for problem in error.problems)) from error
 
 
 def forget_paths(file: Path) -> None:
