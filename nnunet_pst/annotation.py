@@ -153,14 +153,13 @@ def in_plane_diameter_mm(mask: Mask, spacing_yx_mm: tuple[float, float]) -> floa
     return float(np.sqrt(largest))
 
 
-def far_slices(center: int, diameter_mm: float, spacing_z_mm: float, count: int) -> SliceFlags:
-    """Flag the slices so far from the largest one that a single lesion can't reach them.
+def far_reach(diameter_mm: float, spacing_z_mm: float) -> float:
+    """Return how many slices from its largest one a single lesion is taken to reach at most.
 
-    That is more than 0.75 diameters plus 2 slices: a lesion about as long as it is wide ends half
-    a diameter from its largest slice.
+    That is 0.75 diameters plus 2 slices: a lesion about as long as it is wide ends half a diameter
+    from its largest slice. A long one may reach farther.
     """
-    reach = FAR_DIAMETERS * diameter_mm / spacing_z_mm + FAR_SLICES
-    return np.abs(np.arange(count) - center) > reach
+    return FAR_DIAMETERS * diameter_mm / spacing_z_mm + FAR_SLICES
 
 
 def beyond_clicks(first: int, last: int, count: int) -> SliceFlags:
@@ -170,7 +169,7 @@ def beyond_clicks(first: int, last: int, count: int) -> SliceFlags:
 
 
 def free_negatives(
-    drawing: Drawing, rules: LabelRules, known: SliceFlags, lesions: int
+    drawing: Drawing, rules: LabelRules, known: SliceFlags, *, lesions: int
 ) -> tuple[SliceFlags, str | None]:
     """Flag the slices that nobody drew but that are known to be free of tumour.
 
@@ -203,14 +202,15 @@ def free_negatives(
     seen = drawing.mask & known[:, None, None]
     z_mm, y_mm, x_mm = drawing.spacing_zyx_mm
     # Annotated slices may leave the largest drawn one out; what is known must do.
-    far = far_slices(largest_slice(seen), in_plane_diameter_mm(seen, (y_mm, x_mm)), z_mm, count)
+    reach = far_reach(in_plane_diameter_mm(seen, (y_mm, x_mm)), z_mm)
+    far = np.abs(np.arange(count) - largest_slice(seen)) > reach
     if (far & (slice_areas(seen) > 0)).any():
         return nothing, "the lesion is much longer than wide, so it reaches into the far slices"
     return far & ~known, None
 
 
 def three_state_label(
-    mask: Mask, known: SliceFlags, free: SliceFlags, unknown: Literal["ignore", "background"]
+    mask: Mask, *, known: SliceFlags, free: SliceFlags, unknown: Literal["ignore", "background"]
 ) -> npt.NDArray[np.uint8]:
     """Build the label: known slices as drawn, free ones background, all others unknown.
 

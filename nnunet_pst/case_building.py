@@ -14,9 +14,10 @@ from nnunet_pst.annotation import (
     drawing_problems,
     free_negatives,
     known_slices,
+    slice_areas,
     three_state_label,
 )
-from nnunet_pst.cohort import LabelKind, Sequence
+from nnunet_pst.cohort import LabelKind
 from nnunet_pst.errors import InputError
 from nnunet_pst.geometry import same_grid
 from nnunet_pst.layouts import Case
@@ -38,6 +39,9 @@ class CaseFacts:
         Number of slices whose label is known as drawn; those of them with tumour; those known to
         be free of tumour without a drawing; all others. ``known + free_negative + unknown`` is
         ``slices``, or 0 without a label.
+    wrongly_free
+        Free negatives of a simulated coarse label on which the fine mask has tumour: the error of
+        the far rule, which nobody could know from real coarse masks.
     annotated
         The known slices of a coarse label; empty for a fine one (all).
     resampled
@@ -52,6 +56,7 @@ class CaseFacts:
     tumor: int = 0
     free_negative: int = 0
     unknown: int = 0
+    wrongly_free: int = 0
     annotated: tuple[int, ...] = ()
     resampled: str | None = None
     note: str | None = None
@@ -94,7 +99,7 @@ def build_case(case: Case, rules: LabelRules) -> BuiltCase:
     label, facts = None, CaseFacts(slices=grid.shape_zyx[0])
     if mask is not None:
         with _reported(problems, case, f"{labelled.name}_label"):
-            label, facts = _build_label(case, mask, images[0], rules)
+            label, facts = _build_label(case, mask, images[0], rules=rules)
     if problems:
         raise InputError(problems)
     return BuiltCase(tuple(images), label, facts)
@@ -112,10 +117,8 @@ def _reported(problems: list[str], case: Case, column: str) -> Iterator[None]:
         problems.append(f"row {case.patient.row}, column {column}: could not be read ({reason})")
 
 
-def _build_label(
-    case: Case, mask: Volume, image: Volume, rules: LabelRules
-) -> tuple[Volume, CaseFacts]:
-    """Apply the label rules to a mask."""
+def _placed_mask(case: Case, mask: Volume, image: Volume) -> tuple[Drawing, str | None]:
+    """Bring a mask onto its image's grid and hold it against the table."""
     sequence = case.labelled
     assert sequence.label is not None
     if not mask.array.any():
@@ -136,18 +139,27 @@ def _build_label(
     )
     if problems := drawing_problems(drawing):
         raise InputError([f"{sequence.label.name}: {p}" for p in problems])
+    return drawing, resampled
+
+
+def _build_label(
+    case: Case, mask: Volume, image: Volume, *, rules: LabelRules
+) -> tuple[Volume, CaseFacts]:
+    """Apply the label rules to a mask."""
+    drawing, resampled = _placed_mask(case, mask, image)
     known = known_slices(drawing, rules, simulate=case.patient.split != "test")
-    free, note = free_negatives(drawing, rules, known, _lesions_drawn(drawing, rules))
-    label = three_state_label(placed, known, free, rules.unknown)
-    tumor = known & placed.any(axis=(1, 2))
-    fine = _stays_fine(sequence, case, rules)
+    free, note = free_negatives(drawing, rules, known, lesions=_lesions_drawn(drawing, rules))
+    label = three_state_label(drawing.mask, known=known, free=free, unknown=rules.unknown)
+    drawn = slice_areas(drawing.mask) > 0
+    fine = _stays_fine(case, rules)
     facts = CaseFacts(
         slices=len(label),
         label_kind="fine" if fine else "coarse",
         known=int(known.sum()),
-        tumor=int(tumor.sum()),
+        tumor=int((known & drawn).sum()),
         free_negative=int(free.sum()),
         unknown=int((~known & ~free).sum()),
+        wrongly_free=int((free & drawn).sum()),
         annotated=() if fine else tuple(np.flatnonzero(known).tolist()),
         resampled=resampled,
         note=note,
@@ -155,9 +167,9 @@ def _build_label(
     return Volume(label, image.grid), facts
 
 
-def _stays_fine(sequence: Sequence, case: Case, rules: LabelRules) -> bool:
+def _stays_fine(case: Case, rules: LabelRules) -> bool:
     simulated = rules.simulate_coarse is not None and case.patient.split != "test"
-    return sequence.label_kind == "fine" and not simulated
+    return case.labelled.label_kind == "fine" and not simulated
 
 
 def _lesions_drawn(drawing: Drawing, rules: LabelRules) -> int:

@@ -19,13 +19,14 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
-from nnunet_pst.cohort_columns import Columns, classify_columns, near_miss
+from nnunet_pst.cohort_columns import SUFFIXES, Columns, classify_columns, near_miss
 from nnunet_pst.errors import InputError
 
 Split = Literal["train", "val", "test"]
 LabelKind = Literal["coarse", "fine"]
+Word = TypeVar("Word", Split, LabelKind)
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
 LABEL_KINDS: tuple[LabelKind, ...] = ("coarse", "fine")
 #: No table of patients is larger; an image given by mistake often is.
@@ -157,8 +158,8 @@ def parse_cohort(table: Path) -> tuple[Cohort, list[str]]:
         problems.add("no image columns: expected pairs such as 'T2' and 'T2_label'", row=1)
     patients = [
         patient
-        for row, cells in _checked_rows(header, rows, problems)
-        if (patient := _read_patient(row, cells, columns, problems)) is not None
+        for row in _checked_rows(header, rows, problems)
+        if (patient := _read_patient(row, columns)) is not None
     ]
     _check_across_rows(patients, problems)
     cohort = Cohort(
@@ -207,102 +208,95 @@ def _read_table(table: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
     return header, rows
 
 
+@dataclass(frozen=True)
+class _Row:
+    """The cells of a row by column, its number in the spreadsheet, and where to report."""
+
+    number: int
+    cells: Mapping[str, str]
+    problems: _Problems
+
+    def report(self, text: str, column: str | None = None) -> None:
+        self.problems.add(text, row=self.number, column=column)
+
+    def get(self, column: str) -> str:
+        """Return a cell; empty where the table lacks the column."""
+        return self.cells.get(column, "")
+
+
 def _checked_rows(
     header: list[str], rows: list[tuple[int, list[str]]], problems: _Problems
-) -> Iterator[tuple[int, dict[str, str]]]:
-    """Give every row as cells by column; rows of another length are reported and left out."""
-    for row, cells in rows:
+) -> Iterator[_Row]:
+    """Give every row; those with too many or too few cells are reported and left out."""
+    for number, cells in rows:
         surplus = cells[len(header) :]
         if any(surplus) or len(cells) < len(header):
             problems.add(
                 f"{len(cells)} cells under {len(header)} columns; put quotes around cells that "
                 "hold the separator",
-                row=row,
+                row=number,
             )
             continue
-        yield row, {name: cell for name, cell in zip(header, cells, strict=False) if name}
+        named = {name: cell for name, cell in zip(header, cells, strict=False) if name}
+        yield _Row(number, named, problems)
 
 
-def _read_patient(
-    row: int, cells: dict[str, str], columns: Columns, problems: _Problems
-) -> Patient | None:
-    """Turn a row into a patient; None where not even the split is clear."""
-    identifier = cells["patient"]
+def _read_patient(row: _Row, columns: Columns) -> Patient | None:
+    """Turn a row into a patient; None where split or label kind can't be told."""
+    identifier = row.get("patient")
     if not identifier:
-        problems.add("empty; give every patient a name or number", row=row, column="patient")
-    split = _choice(cells, "split", row, problems) if "split" in cells else "train"
-    kind = _choice(cells, "label_kind", row, problems) if cells.get("label_kind") else ""
-    present = [name for name in columns.sequences if _has_image(name, cells, row, problems)]
-    if not any(cells.get(name) for name in columns.sequences):
-        problems.add("no image in this row; fill in a path or remove the row", row=row)
+        row.report("empty; give every patient a name or number", "patient")
+    split = _choice(row, "split", SPLITS) if "split" in row.cells else "train"
+    kind = _choice(row, "label_kind", LABEL_KINDS) if row.get("label_kind") else ""
+    present = [name for name in columns.sequences if _has_image(row, name)]
+    if not any(row.get(name) for name in columns.sequences):
+        row.report("no image in this row; fill in a path or remove the row")
     if split is None or kind is None:
         return None
-    sequences = {
-        name: _read_sequence(name, cells, row=row, kind=kind, split=split, problems=problems)
-        for name in present
-    }
-    covariates = {name: cells[name] for name in columns.covariates}
-    return Patient(identifier, row, _as_split(split), sequences, covariates)
+    sequences = {name: _read_sequence(row, name, kind=kind, split=split) for name in present}
+    covariates = {name: row.get(name) for name in columns.covariates}
+    return Patient(identifier, row.number, split, sequences, covariates)
 
 
-def _choice(cells: dict[str, str], column: str, row: int, problems: _Problems) -> str | None:
+def _choice(row: _Row, column: str, words: tuple[Word, ...]) -> Word | None:
     """Return a cell that must be one of a few words (in any case), or report and return None."""
-    words: tuple[str, ...] = SPLITS if column == "split" else LABEL_KINDS
-    value = cells[column].casefold()
-    if value in words:
-        return value
+    value = row.get(column).casefold()
+    for word in words:
+        if word == value:
+            return word
     expected = " or ".join(f"'{word}'" for word in words)
-    problems.add(f"'{cells[column]}' is unknown; write {expected}", row=row, column=column)
+    row.report(f"'{row.get(column)}' is unknown; write {expected}", column)
     return None
 
 
-def _as_split(word: str) -> Split:
-    return next(split for split in SPLITS if split == word)
-
-
-def _has_image(name: str, cells: dict[str, str], row: int, problems: _Problems) -> bool:
+def _has_image(row: _Row, name: str) -> bool:
     """Whether the row has this sequence; a label or a click without an image is reported."""
-    if cells.get(name):
+    if row.get(name):
         return True
-    for column in (f"{name}_{suffix}" for suffix in ("label", "first", "last", "annotated")):
-        if cells.get(column):
-            problems.add(f"filled, but '{name}' (the image) is empty", row=row, column=column)
+    for column in (f"{name}_{suffix}" for suffix in SUFFIXES):
+        if row.get(column):
+            row.report(f"filled, but '{name}' (the image) is empty", column)
     return False
 
 
-def _read_sequence(
-    name: str, cells: dict[str, str], *, row: int, kind: str, split: str, problems: _Problems
-) -> Sequence:
+def _read_sequence(row: _Row, name: str, *, kind: str, split: Split) -> Sequence:
     """Read the cells of one sequence, reporting what is wrong with each."""
-    folder = problems.table.parent
-    image = _path(cells[name], folder, row=row, column=name, problems=problems)
+    image = _path(row, name)
     label: Path | None = None
-    if cells.get(f"{name}_label"):
-        column = f"{name}_label"
-        label = _path(cells[column], folder, row=row, column=column, problems=problems)
+    if row.get(f"{name}_label"):
+        label = _path(row, f"{name}_label")
     elif split != "test":
-        problems.add(
+        row.report(
             f"empty, but {split} patients need a mask; draw one, or empty '{name}' too",
-            row=row,
-            column=f"{name}_label",
+            f"{name}_label",
         )
-    first, last = (
-        _slice_number(cells, f"{name}_{end}", row, problems) for end in ("first", "last")
-    )
-    if (first is None) != (last is None):
-        problems.add(
-            "one of first and last is empty; fill in both", row=row, column=f"{name}_first"
-        )
-        first = last = None
-    elif first is not None and last is not None and first > last:
-        problems.add(f"first ({first}) is above last ({last})", row=row, column=f"{name}_first")
-    annotated = _annotated(cells, f"{name}_annotated", row, problems)
+    first, last = _clicks(row, name)
+    annotated = _annotated(row, f"{name}_annotated")
     if annotated is not None and kind == "fine":
-        problems.add(
+        row.report(
             "given for a fine mask, of which all slices are known; empty it or write 'coarse' "
             "in label_kind",
-            row=row,
-            column=f"{name}_annotated",
+            f"{name}_annotated",
         )
     # Clicks say nothing new about a fine mask, so whoever gives them has a coarse one; test masks
     # are drawn on every slice.
@@ -311,43 +305,54 @@ def _read_sequence(
     return Sequence(name, image, label, "coarse" if coarse else "fine", annotated, first, last)
 
 
-def _path(cell: str, folder: Path, *, row: int, column: str, problems: _Problems) -> Path:
+def _path(row: _Row, column: str) -> Path:
     """Resolve a path relative to the table and report when there is no such image file."""
-    path = folder / cell
-    if path.is_dir():
-        problems.add(f"{cell} is a folder; give an image file", row=row, column=column)
-    elif not path.is_file():
-        problems.add(f"no such file: {cell} (relative to the table)", row=row, column=column)
+    cell = row.get(column)
+    path = row.problems.table.parent / cell
+    try:
+        folder, file = path.is_dir(), path.is_file()
+    except (OSError, ValueError):  # a name that no file can have
+        folder = file = False
+    if folder:
+        row.report(f"{cell} is a folder; give an image file", column)
+    elif not file:
+        row.report(f"no such file: {cell} (relative to the table)", column)
     elif not path.name.casefold().endswith(IMAGE_SUFFIXES):
-        kinds = ", ".join(IMAGE_SUFFIXES)
-        problems.add(f"{cell} is not one of {kinds}; convert it", row=row, column=column)
+        row.report(f"{cell} is not one of {', '.join(IMAGE_SUFFIXES)}; convert it", column)
     return path
 
 
-def _slice_number(cells: dict[str, str], column: str, row: int, problems: _Problems) -> int | None:
+def _clicks(row: _Row, name: str) -> tuple[int | None, int | None]:
+    """Read the slices that enclose the lesion: both, or neither."""
+    first, last = (_slice_number(row, f"{name}_{end}") for end in ("first", "last"))
+    if first is not None and last is not None:
+        if first > last:
+            row.report(f"first ({first}) is above last ({last})", f"{name}_first")
+        return first, last
+    if first is not None or last is not None:
+        row.report("one of first and last is empty; fill in both", f"{name}_first")
+    return None, None
+
+
+def _slice_number(row: _Row, column: str) -> int | None:
     """Read a 0-based slice number; spreadsheets may have written it as 7.0."""
-    cell = cells.get(column, "")
-    if not cell:
-        return None
+    cell = row.get(column)
     if match := re.fullmatch(r"(\d{1,6})(\.0+)?", cell):
         return int(match[1])
-    problems.add(f"'{cell}' is no slice number (0, 1, 2, ...)", row=row, column=column)
+    if cell:
+        row.report(f"'{cell}' is no slice number (0, 1, 2, ...)", column)
     return None
 
 
-def _annotated(
-    cells: dict[str, str], column: str, row: int, problems: _Problems
-) -> tuple[int, ...] | None:
+def _annotated(row: _Row, column: str) -> tuple[int, ...] | None:
     """Read the annotated slices of a cell, or None where it is empty or wrong."""
-    cell = cells.get(column, "")
+    cell = row.get(column)
     if not cell:
         return None
     try:
         return parse_slices(cell)
     except ValueError:
-        problems.add(
-            f"'{cell}' is no list of slices; write such as 7-17 or 7,9,11", row=row, column=column
-        )
+        row.report(f"'{cell}' is no list of slices; write such as 7-17 or 7,9,11", column)
         return None
 
 
@@ -394,14 +399,21 @@ def _check_across_rows(patients: list[Patient], problems: _Problems) -> None:
                 text += f", there in split '{earlier.split}' and here in '{patient.split}'"
             problems.add(f"{text}; a patient has one row", row=patient.row, column="patient")
             continue
-        for sequence in patient.sequences.values():
-            path = sequence.image.resolve()
-            owner = owners.setdefault(path, patient)
+        for column, path in _files(patient):
+            owner = owners.setdefault(path.resolve(), patient)
             if owner is not patient:
                 problems.add(
-                    f"the same file as in row {owner.row}; every patient has images of its own",
+                    f"the same file as in row {owner.row}; every patient has files of its own",
                     row=patient.row,
-                    column=sequence.name,
+                    column=column,
                 )
     if not any(patient.split == "train" for patient in patients):
         problems.add("no training patient; write 'train' for some", column="split")
+
+
+def _files(patient: Patient) -> Iterator[tuple[str, Path]]:
+    """Give the files of a patient with their columns."""
+    for sequence in patient.sequences.values():
+        yield sequence.name, sequence.image
+        if sequence.label is not None:
+            yield f"{sequence.name}_label", sequence.label

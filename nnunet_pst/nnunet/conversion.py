@@ -51,7 +51,7 @@ class ConversionSummary:
         Cases written now, cases that were whole already, and files of neither.
     coarse, fine
         Number of labels of each kind.
-    known, tumor, free_negative, unknown
+    known, tumor, free_negative, unknown, wrongly_free
         Number of slices over all labels, as in `CaseFacts`.
     resampled
         What was done to masks on another grid, by case.
@@ -73,6 +73,7 @@ class ConversionSummary:
     tumor: int
     free_negative: int
     unknown: int
+    wrongly_free: int
     resampled: Mapping[str, str]
     notes: Sequence[str]
 
@@ -300,7 +301,10 @@ def _write(conversion: _Conversion, todo: list[Case], runner: CaseRunner) -> Non
     facts = {name: record.facts for name, record in journal.records.items()}
     kept_covariates, _ = screen_covariates(conversion.cohort)
     description = dataset_description(
-        conversion.cases, conversion.layout, conversion.rules, conversion.sequences
+        conversion.cases,
+        conversion.layout,
+        rules=conversion.rules,
+        sequences=conversion.sequences,
     )
     write_atomically(
         dataset.folder / "cases.csv", cases_table(conversion.cases, facts, kept_covariates)
@@ -332,6 +336,7 @@ def _summarise(conversion: _Conversion, *, written: int) -> ConversionSummary:
         tumor=sum(fact.tumor for fact in labels),
         free_negative=sum(fact.free_negative for fact in labels),
         unknown=sum(fact.unknown for fact in labels),
+        wrongly_free=sum(fact.wrongly_free for fact in labels),
         resampled={
             case.name: fact.resampled
             for case, fact in zip(conversion.cases, facts, strict=True)
@@ -354,6 +359,12 @@ def _notes(conversion: _Conversion, facts: Sequence[CaseFacts]) -> list[str]:
     left_out = len(cohort.patients) - len({case.pseudonym for case in cases})
     if left_out:
         notes.append(f"{left_out} patients have none of {', '.join(conversion.sequences)}")
+    wrong = [fact.wrongly_free for fact in facts if fact.wrongly_free]
+    if wrong:
+        notes.append(
+            f"{sum(wrong)} of {sum(fact.free_negative for fact in facts)} free negative slices, in "
+            f"{len(wrong)} cases, hold tumor in the fine masks: lesions longer than the rule thinks"
+        )
     notes += [
         f"{case.name} (row {case.patient.row}): {fact.note}: not applied"
         for case, fact in zip(cases, facts, strict=True)

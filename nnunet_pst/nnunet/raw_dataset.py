@@ -193,7 +193,7 @@ def is_ours(dataset: RawDataset) -> bool:
 
 
 def dataset_description(
-    cases: Sequence[Case], layout: Layout, rules: LabelRules, sequences: Sequence[str]
+    cases: Sequence[Case], layout: Layout, *, rules: LabelRules, sequences: Sequence[str]
 ) -> dict[str, Any]:
     """Build the content of ``dataset.json``: the host's keys, and ours under one name."""
     return {

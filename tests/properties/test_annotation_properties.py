@@ -53,8 +53,12 @@ def labelled(
     drawing: Drawing, rules: LabelRules, lesions: int = 1
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     known = known_slices(drawing, rules, simulate=True)
-    free, _ = free_negatives(drawing, rules, known, lesions)
-    return three_state_label(drawing.mask, known, free, rules.unknown), known, free
+    free, _ = free_negatives(drawing, rules, known, lesions=lesions)
+    return (
+        three_state_label(drawing.mask, known=known, free=free, unknown=rules.unknown),
+        known,
+        free,
+    )
 
 
 @given(drawings(), all_rules, st.integers(1, 3))

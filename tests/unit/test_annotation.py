@@ -9,7 +9,7 @@ from nnunet_pst.annotation import (
     Drawing,
     LabelRules,
     drawing_problems,
-    far_slices,
+    far_reach,
     free_negatives,
     in_plane_diameter_mm,
     known_slices,
@@ -73,7 +73,7 @@ def test_simulation_leaves_coarse_masks():
 def test_clicks_make_free_negatives():
     clicked = drawing([0, 0, 0, 9, 0, 0, 0], first=1, last=5)
     known = known_slices(clicked, LabelRules(coarse_slices=1), simulate=True)
-    free, note = free_negatives(clicked, LabelRules(far_negatives=True), known, 2)
+    free, note = free_negatives(clicked, LabelRules(far_negatives=True), known, lesions=2)
     assert np.flatnonzero(free).tolist() == [0, 6]
     assert note is None
 
@@ -83,16 +83,16 @@ def test_far_negatives_begin_at_three_quarters_of_the_diameter_and_two_slices():
     areas = [0] * 6 + [10] + [0] * 6
     coarse = drawing(areas)
     known = known_slices(coarse, LabelRules(coarse_slices=1), simulate=True)
-    free, note = free_negatives(coarse, LabelRules(far_negatives=True), known, 1)
+    free, note = free_negatives(coarse, LabelRules(far_negatives=True), known, lesions=1)
     assert np.flatnonzero(free).tolist() == [0, 1, 2, 10, 11, 12]
     assert note is None
-    assert not free_negatives(coarse, LabelRules(), known, 1)[0].any()
+    assert not free_negatives(coarse, LabelRules(), known, lesions=1)[0].any()
 
 
 def test_far_negatives_need_a_single_lesion():
     coarse = drawing([0] * 8 + [2] + [0] * 8)
     known = known_slices(coarse, LabelRules(coarse_slices=1), simulate=True)
-    free, note = free_negatives(coarse, LabelRules(far_negatives=True), known, 2)
+    free, note = free_negatives(coarse, LabelRules(far_negatives=True), known, lesions=2)
     assert not free.any()
     assert "2 separate lesions" in str(note)
 
@@ -100,7 +100,7 @@ def test_far_negatives_need_a_single_lesion():
 def test_far_negatives_give_way_to_a_long_lesion():
     long = drawing([1] * 8 + [2] + [1] * 8 + [0] * 4)
     known = known_slices(long, LabelRules(coarse_slices=1), simulate=True)
-    free, note = free_negatives(long, LabelRules(far_negatives=True), known, 1)
+    free, note = free_negatives(long, LabelRules(far_negatives=True), known, lesions=1)
     assert not free.any()
     assert "longer than wide" in str(note)
 
@@ -109,7 +109,7 @@ def test_the_diameter_comes_from_what_is_known():
     # The hidden slice is wider: it must not push the free negatives out.
     annotated = drawing([0] * 8 + [4, 20] + [0] * 8, annotated=(8,))
     known = known_slices(annotated, LabelRules(), simulate=True)
-    free, _ = free_negatives(annotated, LabelRules(far_negatives=True), known, 1)
+    free, _ = free_negatives(annotated, LabelRules(far_negatives=True), known, lesions=1)
     assert np.flatnonzero(free).min() == 0
     assert free[12]
 
@@ -118,14 +118,16 @@ def test_three_states():
     mask = mask_of([0, 2, 2, 0])
     known = np.array([False, True, False, False])
     free = np.array([True, False, False, False])
-    label = three_state_label(mask, known, free, "ignore")
+    label = three_state_label(mask, known=known, free=free, unknown="ignore")
     assert [np.unique(image).tolist() for image in label] == [[0], [0, 1], [2], [2]]
     assert label.dtype == np.uint8
-    assert set(np.unique(three_state_label(mask, known, free, "background")).tolist()) == {0, 1}
+    label = three_state_label(mask, known=known, free=free, unknown="background")
+    assert set(np.unique(label).tolist()) == {0, 1}
 
 
-def test_far_slices_scale_with_the_spacing():
-    assert np.flatnonzero(far_slices(10, 40.0, 10.0, 21)).tolist() == [*range(5), *range(16, 21)]
+def test_the_far_rule_scales_with_the_spacing():
+    assert far_reach(40.0, 10.0) == 5
+    assert far_reach(40.0, 5.0) == 8
 
 
 def test_diameters():

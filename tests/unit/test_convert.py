@@ -149,6 +149,19 @@ def test_several_lesions_leave_far_negatives_out(cohort_files, raw: Path):
     assert any("2 separate lesions" in note for note in summary.notes)
 
 
+def test_the_error_of_the_far_rule_is_said_where_it_can_be_known(cohort_files, raw: Path):
+    cohort_files.add("a")
+    column = np.zeros((16, 18, 20), dtype=np.uint8)
+    column[1:15, 8:10, 9:11] = 1
+    column[8, 8:11, 9:11] = 1
+    cohort_files.image("a_T2_label.nii.gz", column)
+    summary = convert_cohort(
+        cohort_files.table, "DatasetPST", rules=LabelRules(simulate_coarse=1, far_negatives=True)
+    )
+    assert summary.wrongly_free > 0
+    assert any("hold tumor in the fine masks" in note for note in summary.notes)
+
+
 def test_unknown_as_background_is_said(small_cohort, raw: Path, capsys):
     words = ["convert", str(small_cohort.table), "--dataset", "DatasetPST", "--workers", "1"]
     assert main([*words, "--simulate-coarse", "0", "--unknown", "background"]) == 0
