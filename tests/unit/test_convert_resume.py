@@ -93,7 +93,10 @@ def alive(process: str) -> bool:
     return status.rpartition(")")[2].split()[0] != "Z"
 
 
-@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="looks processes up in /proc")
+@pytest.mark.skipif(
+    not Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").exists(),
+    reason="looks processes up in /proc",
+)
 def test_workers_end_with_their_parent(cohort_files, raw: Path):
     for number in range(12):
         cohort_files.add(f"p{number}")
