@@ -33,8 +33,9 @@ class TrainingSettings:
         Share of bags centred on tumour slices and on free negatives; the rest are other known
         slices.
     rotation_degrees, scale, gamma, gain
-        Largest augmentation, see `nnunet_pst.augmentation.AugmentationRanges`. ``gamma`` and
-        ``gain`` of 1 are the paper's recipe, which has geometric augmentation only.
+        Largest augmentation, see `nnunet_pst.augmentation.AugmentationRanges`; the paper gives no
+        ranges. Rotation is nnU-Net's own for 2D. ``gamma`` and ``gain`` of 1 are the paper's
+        recipe, which has geometric augmentation only; the evidence is in ``docs/results.md``.
     seed
         Of the initial weights and of every draw.
     """
@@ -43,8 +44,8 @@ class TrainingSettings:
     bags_per_patient: int = 1
     lesion_share: float = 0.5
     negative_share: float = 0.1
-    rotation_degrees: float = 30.0
-    scale: float = 1.4
+    rotation_degrees: float = 180.0
+    scale: float = 1.6
     gamma: float = 1.6
     gain: float = 1.3
     seed: int = 12345
