@@ -28,6 +28,8 @@ from nnunet_pst.slices import CaseSlices, SliceSampler, bag_members, kinds_of_la
 #: GiB of slices kept in memory by each loading process; what doesn't fit is read every time.
 CACHE_VARIABLE = "NNUNET_PST_CACHE_GB"
 DEFAULT_CACHE_GB = 4.0
+#: Cases whose two files stay open; systems allow a process 1024 files or fewer.
+OPEN_CASES = 128
 
 
 class CaseReader:
@@ -52,36 +54,50 @@ class CaseReader:
         self.intensity = intensity
         self.unknown_is_background = unknown_is_background
         self._free_bytes = cache_bytes
+        self._opened: dict[str, tuple[Any, Any]] = {}
         self._slices: dict[tuple[str, int], Tensor] = {}
         self._windows: dict[str, list[tuple[float, float]]] = {}
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave open files behind on the way to a worker process; it opens its own."""
+        return {**self.__dict__, "_opened": {}}
+
     def label(self, case: str) -> npt.NDArray[np.int8]:
         """Return the whole label (z, y, x); -1, nnU-Net's outside, becomes background."""
-        return self._cleaned(self.dataset.load_case(case)[1][0])
+        return self._cleaned(self._open(case)[1][0])
 
     def label_slice(self, case: str, index: int) -> npt.NDArray[np.int8]:
         """Return the label (y, x) of one slice."""
-        return self._cleaned(self.dataset.load_case(case)[1][0, index])
+        return self._cleaned(self._open(case)[1][0, index])
 
     def image_slice(self, case: str, index: int) -> Tensor:
         """Return one slice (c, y, x); only its own blocks are decompressed."""
         key = (case, index)
-        if key not in self._slices:
-            values = torch.from_numpy(np.asarray(self.dataset.load_case(case)[0][:, index]))
-            windows = self._window(case)
-            values = torch.stack(
-                [apply_window(*pair) for pair in zip(values, windows, strict=True)]
-            )
-            if values.nbytes > self._free_bytes:
-                return values
+        if key in self._slices:
+            return self._slices[key]
+        channels = torch.from_numpy(np.asarray(self._open(case)[0][:, index]))
+        windows = self._window(case)
+        values = torch.stack(
+            [apply_window(*channel) for channel in zip(channels, windows, strict=True)]
+        )
+        if values.nbytes <= self._free_bytes:
             self._free_bytes -= values.nbytes
             self._slices[key] = values
-        return self._slices[key]
+        return values
 
     def bag(self, case: str, members: Iterable[int]) -> Tensor:
         """Return the bag (c*s, y, x), sequence-major, of the slices ``members``."""
         slices = torch.stack([self.image_slice(case, int(index)) for index in members], dim=1)
         return slices.flatten(0, 1)
+
+    def _open(self, case: str) -> tuple[Any, Any]:
+        # load_case also unpickles some hundred kilobytes of properties, so once a case is enough.
+        if case not in self._opened:
+            if len(self._opened) >= OPEN_CASES:
+                self._opened.pop(next(iter(self._opened)))
+            image, label, *_ = self.dataset.load_case(case)
+            self._opened[case] = image, label
+        return self._opened[case]
 
     def _cleaned(self, label: Any) -> npt.NDArray[np.int8]:
         values = np.asarray(label).astype(np.int8)
@@ -92,7 +108,7 @@ class CaseReader:
 
     def _window(self, case: str) -> list[tuple[float, float]]:
         if case not in self._windows:
-            volume = torch.from_numpy(np.asarray(self.dataset.load_case(case)[0][:]))
+            volume = torch.from_numpy(np.asarray(self._open(case)[0][:]))
             if self.intensity == "unit":
                 self._windows[case] = [intensity_window(channel) for channel in volume]
             else:
