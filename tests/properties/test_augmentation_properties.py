@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from nnunet_pst.augmentation import AugmentationRanges, apply_transforms, draw_transform
 
 sizes = st.tuples(st.integers(8, 80), st.integers(8, 80))
-RANGES = AugmentationRanges(rotation_degrees=180, scale=2.0)
+RANGES = AugmentationRanges(rotation_degrees=180.0, scale=2.0)
 
 
 @given(sizes, st.integers(0, 2**32 - 1))

@@ -78,7 +78,7 @@ def test_no_augmentation_only_crops():
 @pytest.mark.parametrize("size", [(50, 60), (224, 224), (400, 500)])
 def test_the_lesion_pixel_stays_inside(size):
     rng = np.random.default_rng(3)
-    ranges = AugmentationRanges(rotation_degrees=180, scale=2.0)
+    ranges = AugmentationRanges(rotation_degrees=180.0, scale=2.0)
     for _ in range(200):
         pixel = (int(rng.integers(size[0])), int(rng.integers(size[1])))
         drawn = draw_transform(size, 224, ranges, rng, channels=1, lesion_pixel=pixel)

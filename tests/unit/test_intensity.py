@@ -13,9 +13,9 @@ def body(air=0.5, size=(4, 40, 40)):
 
 def test_percentile_is_a_value_of_the_data():
     values = torch.tensor([5.0, 1.0, 3.0])
-    assert percentile(values, 0) == 1
-    assert percentile(values, 50) == 3
-    assert percentile(values, 100) == 5
+    assert percentile(values, 0.0) == 1
+    assert percentile(values, 50.0) == 3
+    assert percentile(values, 100.0) == 5
 
 
 def test_any_affine_normalisation_is_undone():

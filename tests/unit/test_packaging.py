@@ -62,5 +62,21 @@ def test_constraints_name_tested_versions_of_every_direct_dependency():
     assert not any("/" in line for line in lines if not line.startswith("#"))
 
 
+def test_every_dependency_is_imported_somewhere():
+    # torchvision is what segmentation_models_pytorch needs to match torch.
+    sources = "\n".join(
+        path.read_text(encoding="utf-8")
+        for folder in SETUPTOOLS["package-dir"].values()
+        for path in (CHECKOUT / folder).rglob("*.py")
+    )
+    names = [re.split(r"[<>=!; ]", entry)[0] for entry in PROJECT["project"]["dependencies"]]
+    unused = [
+        name
+        for name in names
+        if not re.search(rf"^\s*(import|from) {name.replace('-', '_')}\b", sources, re.MULTILINE)
+    ]
+    assert unused == ["torchvision"]
+
+
 def normalized(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name.strip()).lower()
