@@ -6,6 +6,7 @@ of bags in a batch is the host's ``batch_size``. Together they tell a reader all
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
@@ -59,18 +60,22 @@ class TrainingSettings:
         """Read the settings from the plans; every unknown name or impossible value is reported."""
         known = {field.name: field for field in fields(cls)}
         problems = [
-            f"plans, key '{PLANS_KEY}': unknown setting '{name}'; known are {', '.join(known)}"
+            f"unknown setting '{name}'; known are {', '.join(known)}"
             for name in values
             if name not in known
         ]
-        if problems:
-            raise InputError(problems)
-        settings = cls(**values)
-        problems = [
-            f"plans, key '{PLANS_KEY}': {problem}" for problem in settings._impossibilities()
+        kinds = {name: type(field.default) for name, field in known.items()}
+        usable = {name: value for name, value in values.items() if name in known}
+        odd = [name for name, value in usable.items() if not _is_number(value, kinds[name])]
+        problems += [
+            f"{name} is {usable.pop(name)!r}; it must be "
+            f"{'a whole number' if kinds[name] is int else 'a number'}"
+            for name in odd
         ]
+        settings = cls(**usable)
+        problems += settings._impossibilities()
         if problems:
-            raise InputError(problems)
+            raise InputError([f"plans, key '{PLANS_KEY}': {problem}" for problem in problems])
         return settings
 
     def _impossibilities(self) -> list[str]:
@@ -85,5 +90,16 @@ class TrainingSettings:
                 self.scale, self.gamma, self.gain
             )
             >= 1,
+            f"rotation_degrees {self.rotation_degrees} and seed {self.seed} must be 0 or more": min(
+                self.rotation_degrees, self.seed
+            )
+            >= 0,
         }
         return [problem for problem, fine in checks.items() if not fine]
+
+
+def _is_number(value: object, kind: type) -> bool:
+    """Whether a value from a JSON file is a finite number, and whole where ``kind`` is int."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return False
+    return math.isfinite(value) and (kind is float or isinstance(value, int))

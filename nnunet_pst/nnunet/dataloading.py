@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -120,9 +121,12 @@ def cache_bytes() -> int:
     """Return the limit of the slice cache of one process, from `CACHE_VARIABLE`."""
     text = os.environ.get(CACHE_VARIABLE, str(DEFAULT_CACHE_GB))
     try:
-        return int(float(text) * 2**30)
-    except ValueError as error:
-        raise InputError(f"{CACHE_VARIABLE} is '{text}'; give a number of GiB") from error
+        limit = float(text)
+    except ValueError:
+        limit = math.nan
+    if not 0 <= limit < math.inf:
+        raise InputError(f"{CACHE_VARIABLE} is '{text}'; give a number of GiB, 0 for no cache")
+    return int(limit * 2**30)
 
 
 def case_slices(
