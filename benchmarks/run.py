@@ -1,0 +1,130 @@
+"""Speed and memory of the 2.5D plug-in beside stock nnU-Net, measured in the same run.
+
+    python benchmarks/run.py [--only loader|train|predict] [--quick]
+
+Writes JSON and Markdown into ``benchmarks/results``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Sequence
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import machine
+import tables
+from contest import Entry, hold
+from synthetic_cohort import TINY, Geometry, make_cohort
+
+PARTS = ("loader", "train", "predict")
+RESULTS = Path(__file__).parent / "results"
+#: nnU-Net's mirroring at prediction is on, as in `nnUNetv2_predict`.
+MIRRORING = True
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Measure what was asked for, print it and write it down."""
+    arguments = _arguments(argv)
+    import torch
+
+    device = arguments.device or ("cuda" if torch.cuda.is_available() else "cpu")
+    if not machine.allocator_variables_set():
+        print(
+            'The allocator variables are not set; with eval "$(nnunet_pst env FOLDER)" the network '
+            "is up to twice as fast on a CPU (glibc).",
+            file=sys.stderr,
+        )
+    geometry = TINY if arguments.quick else Geometry()
+    results: dict[str, Any] = {
+        "date": date.today().isoformat(),
+        "quick": arguments.quick,
+        "machine": machine.describe(device),
+        "cohort": geometry.as_dict(),
+    }
+    with tempfile.TemporaryDirectory(prefix="benchmark-") as folder:
+        print("making, planning and preprocessing a synthetic cohort", file=sys.stderr)
+        make_cohort(Path(folder), geometry)
+        for part in arguments.only or PARTS:
+            results.update(_measure(part, geometry, device, arguments.quick))
+    text = tables.render(results)
+    print(text)
+    # What is not a whole run must not take the place of one of the same day.
+    partial = [*(arguments.only or ()), *(["quick"] if arguments.quick else ())]
+    _write(results, text, arguments.output, partial)
+    return 0
+
+
+def _measure(part: str, geometry: Geometry, device: str, quick: bool) -> dict[str, Any]:
+    rounds = 2 if quick else {"loader": 7, "train": 5, "predict": 3}[part]
+    found = {part: hold(_entries(part, geometry, quick), device=device, rounds=rounds, title=part)}
+    if part == "predict":
+        # One after another: together they would need the memory of all.
+        found["memory"] = [
+            row
+            for entry in _memory_entries(geometry, quick)
+            for row in hold([entry], device=device, rounds=1, title=f"memory, {entry.name}")
+        ]
+    return found
+
+
+def _entries(part: str, geometry: Geometry, quick: bool) -> list[Entry]:
+    if part == "loader":
+        amount = {"batches": 2 if quick else 20}
+        return [
+            Entry("2d_5, cold", "loader", "2d_5", {**amount, "cache_gb": 0}),
+            Entry("2d_5, warm", "loader", "2d_5", {**amount, "cache_gb": 4}),
+            Entry("stock 2d", "loader", "2d", {**amount, "cache_gb": 0}, stock=True),
+        ]
+    if part == "train":
+        return [
+            Entry("2d_5", "training_step", "2d_5"),
+            Entry("stock 2d", "training_step", "2d", stock=True),
+        ]
+    volume = {"slices": geometry.slices, "mirroring": MIRRORING}
+    tile = {**volume, "one_tile": True}
+    return [
+        Entry("2d_5", "prediction", "2d_5", volume),
+        Entry("stock 2d", "prediction", "2d", volume, stock=True),
+        Entry("stock 3d_fullres", "prediction", "3d_fullres", tile, stock=True),
+    ]
+
+
+def _memory_entries(geometry: Geometry, quick: bool) -> list[Entry]:
+    return [
+        Entry("2d_5", "prediction", "2d_5", {"slices": slices, "mirroring": MIRRORING})
+        for slices in (geometry.slices * factor for factor in ((1, 2) if quick else (1, 2, 4)))
+    ]
+
+
+def _write(results: dict[str, Any], text: str, folder: Path, partial: Sequence[str]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    name = "-".join([results["date"], machine.file_name(results["machine"]), *partial])
+    for ending, content in (("json", json.dumps(results, indent=1)), ("md", text)):
+        file = folder / f"{name}.{ending}"
+        unfinished = file.with_name(f"{file.name}.unfinished")
+        unfinished.write_text(content.rstrip("\n") + "\n", encoding="utf-8")
+        os.replace(unfinished, file)
+        print(f"written: {file.name}", file=sys.stderr)
+
+
+def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--only", nargs="+", choices=PARTS, help="measure these parts only")
+    parser.add_argument(
+        "--quick", action="store_true", help="smoke test on tiny arrays; the numbers mean nothing"
+    )
+    parser.add_argument("--device", choices=("cpu", "cuda"), help="default: cuda if there is one")
+    parser.add_argument(
+        "--output", type=Path, default=RESULTS, metavar="FOLDER", help="default: benchmarks/results"
+    )
+    return parser.parse_args(argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,89 @@
+"""`make bench` on tiny arrays: everything runs, and what it writes is whole."""
+
+from __future__ import annotations
+
+import json
+import platform
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+CHECKOUT = Path(__file__).parents[2]
+
+SUMMARY = {"median", "min", "max", "values"}
+ROW = {"name", "configuration", "extrapolated", "seconds", "items", "items_per_second",
+       "times_as_fast_as", "imported_mb", "peak_mb"}  # fmt: skip
+BATCH = ROW | {"batch", "pixels_per_item"}
+VOLUME = ROW | {"input", "patch", "mirrorings", "parameters", "once_per_process_s"}
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def output(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("benchmarks")
+    command = [sys.executable, str(CHECKOUT / "benchmarks" / "run.py"), "--quick"]
+    command += ["--device", "cpu", "--output", str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+@pytest.fixture(scope="module")
+def results(output: Path) -> dict[str, Any]:
+    (file,) = output.glob("*.json")
+    return dict(json.loads(file.read_text()))
+
+
+@pytest.mark.parametrize(
+    ("part", "names", "keys"),
+    [
+        ("loader", ["2d_5, cold", "2d_5, warm", "stock 2d"], BATCH),
+        ("train", ["2d_5", "stock 2d"], BATCH | {"parameters"}),
+        ("predict", ["2d_5", "stock 2d", "stock 3d_fullres"], VOLUME),
+        ("memory", ["2d_5", "2d_5"], VOLUME),
+    ],
+)
+def test_the_json_has_everything(results, part, names, keys):
+    assert [row["name"] for row in results[part]] == names
+    for row in results[part]:
+        assert set(row) - {"tiles"} == keys
+        for summary in (row["seconds"], row["items_per_second"], *row["times_as_fast_as"].values()):
+            assert set(summary) == SUMMARY
+            assert 0 < summary["min"] <= summary["median"] <= summary["max"]
+        compared = {name for name in names if name.startswith("stock")} - {row["name"]}
+        assert set(row["times_as_fast_as"]) == compared
+
+
+def test_only_one_tile_is_extrapolated(results):
+    rows = {row["name"]: row for row in results["predict"]}
+    assert [name for name, row in rows.items() if row["extrapolated"]] == ["stock 3d_fullres"]
+    assert rows["stock 3d_fullres"]["tiles"] == 1
+    assert [row["mirrorings"] for row in rows.values()] == [4, 4, 8]
+
+
+def test_the_machine_is_described_without_its_name_or_paths(results, output):
+    machine = results["machine"]
+    assert {"cpu", "cores", "ram_gb", "gpu", "versions", "allocator_variables"} <= set(machine)
+    assert {"torch", "nnunetv2", "nnunet_pst"} <= set(machine["versions"])
+    for file in output.iterdir():
+        text = file.name + file.read_text()
+        assert str(output) not in text
+        assert str(CHECKOUT) not in text
+        assert platform.node() not in text.split()
+
+
+def test_the_markdown_renders(results, output):
+    (file,) = output.glob("*.md")
+    assert file.stem.startswith(results["date"])
+    text = file.read_text()
+    tables = [block for block in text.split("\n\n") if block.startswith("|")]
+    assert len(tables) == 4
+    for table in tables:
+        widths = {line.count("|") for line in table.splitlines()}
+        assert len(widths) == 1
+        assert len(table.splitlines()) >= 4
+    assert "extrapolated" in text
