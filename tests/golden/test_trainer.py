@@ -1,0 +1,121 @@
+"""The trainer inside the host, in this process: what it takes from where, and what it refuses."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from nnunetv2.run.load_pretrained_weights import load_pretrained_weights
+from nnunetv2.run.run_training import get_trainer_from_args
+
+pytestmark = pytest.mark.slow
+
+DATASET = "DatasetPST"
+TINY = "nnUNetTrainerPST25D_tiny"
+
+
+@pytest.fixture
+def workplace(planned, tmp_path: Path):
+    """The planned workplace with results of its own, entered for the length of a test."""
+    place = planned.but(nnUNet_results=tmp_path)
+    with place.entered():
+        yield place
+
+
+def start(configuration: str = "2d_5", fold: int | str = 0, name: str = TINY):
+    return get_trainer_from_args(DATASET, configuration, fold, name, device=torch.device("cpu"))
+
+
+def log_of(trainer) -> str:
+    return Path(trainer.log_file).read_text()
+
+
+@pytest.mark.usefixtures("workplace")
+def test_a_stock_configuration_is_refused_in_one_line():
+    with pytest.raises(SystemExit, match=r"^error: .* '2d' is not one of ours .* --extend"):
+        start("2d")
+
+
+@pytest.mark.usefixtures("workplace")
+def test_pretrained_weights_are_not_written_over(trained):
+    weights = trained.model / "fold_0" / "checkpoint_final.pth"
+    trainer = start()
+    trainer.initialize()
+    load_pretrained_weights(trainer.network, str(weights), verbose=False)
+    trainer.on_train_start()
+    assert "Encoder weights: kept" in log_of(trainer)
+    wanted = torch.load(weights, map_location="cpu", weights_only=False)["network_weights"]
+    found = trainer.network.state_dict()
+    encoder = [name for name in wanted if ".encoder." in name]
+    assert encoder
+    assert all(torch.equal(found[name], wanted[name]) for name in encoder)
+
+
+@pytest.mark.usefixtures("workplace")
+def test_the_2d_network_trains_on_single_slices():
+    trainer = start("2d_mobilenetv2")
+    trainer.on_train_start()
+    batch = next(trainer.dataloader_train)
+    assert batch["data"].shape == (12, 1, 64, 64)
+    assert 0 < trainer.train_step(batch)["loss"] < 1
+
+
+@pytest.mark.usefixtures("workplace")
+def test_fold_all_trains_on_everybody():
+    trainer = start(fold="all")
+    trainer.on_train_start()
+    assert len(trainer.dataloader_train._dataset.sampler.cases) == 6
+    batch = next(trainer.dataloader_train)
+    assert batch["data"].shape == (12, 3, 64, 64)
+    assert len(set(batch["keys"])) == 6
+
+
+@pytest.mark.usefixtures("workplace")
+def test_a_fold_trains_on_its_patients_only(validation_cases):
+    trainer = start()
+    trainer.on_train_start()
+    training, validation = next(trainer.dataloader_train), next(trainer.dataloader_val)
+    assert not set(training["keys"]) & set(validation_cases)
+    assert set(validation["keys"]) == set(validation_cases)
+
+
+@pytest.mark.usefixtures("workplace")
+def test_the_ablation_learns_from_what_is_unknown():
+    masked, unmasked = start(), start(name="nnUNetTrainerPST25D_noMask")
+    values = {}
+    for trainer in (masked, unmasked):
+        trainer.on_train_start()
+        target = torch.cat([next(trainer.dataloader_train)["target"] for _ in range(3)])
+        kinds = {
+            int(kind)
+            for case in trainer.dataloader_train._dataset.sampler.cases
+            for kind in case.kinds
+        }
+        values[trainer.unknown_is_background] = set(target.unique().tolist()), 0 in kinds
+        assert trainer.loss.ignore_label == (None if trainer.unknown_is_background else 2)
+    # No wholly unknown slice is left for the ablation; otherwise there is, and it is never drawn.
+    assert values == {False: ({0, 1}, True), True: ({0, 1}, False)}
+
+
+@pytest.mark.usefixtures("workplace")
+def test_switched_off_checkpoints_leave_a_killed_ones_half_where_it_is():
+    trainer = start()
+    trainer.initialize()
+    trainer.disable_checkpointing = True
+    file = Path(trainer.output_folder) / "checkpoint_latest.pth"
+    half = file.with_name(f"{file.name}.unfinished")
+    half.write_bytes(b"half")
+    trainer.save_checkpoint(str(file))
+    assert not file.exists()
+    assert half.read_bytes() == b"half"
+
+
+@pytest.mark.usefixtures("workplace")
+def test_the_same_seed_makes_the_same_network():
+    first, second = start(), start()
+    first.initialize()
+    torch.rand(3)
+    second.initialize()
+    for one, other in zip(first.network.parameters(), second.network.parameters(), strict=True):
+        assert torch.equal(one, other)

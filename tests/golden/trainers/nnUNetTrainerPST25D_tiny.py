@@ -1,0 +1,58 @@
+"""A training of seconds, which kills itself where a test wants it to."""
+
+from __future__ import annotations
+
+import io
+import os
+import signal
+from pathlib import Path
+
+import torch
+
+from nnunet_pst.nnunet.base_trainer import PST25DTrainer
+
+
+class nnUNetTrainerPST25D_tiny(PST25DTrainer):  # noqa: N801 (the host finds it by this name)
+    """Four epochs, or ``TINY_EPOCHS``, of ten iterations.
+
+    ``TINY_KILLED_IN_EPOCH=n``: killed after the third iteration of epoch ``n``.
+    ``TINY_KILLED_SAVING_EPOCH=n``: killed when half of a checkpoint of epoch ``n`` is on the disk.
+    """
+
+    epochs = int(os.environ.get("TINY_EPOCHS", "4"))
+    shortest_epoch = 10
+
+    def __init__(
+        self,
+        plans: dict,
+        configuration: str,
+        fold: int,
+        dataset_json: dict,
+        device: torch.device = torch.device("cuda"),  # noqa: B008
+    ) -> None:
+        super().__init__(plans, configuration, fold, dataset_json, device)
+        self.num_val_iterations_per_epoch = 2
+        # Small images gain nothing from more, and a busy machine would make threads wait.
+        torch.set_num_threads(1)
+
+    def train_step(self, batch: dict) -> dict:
+        if os.environ.get("TINY_KILLED_IN_EPOCH") == str(self.current_epoch):
+            self.iterations_left = getattr(self, "iterations_left", 3) - 1
+            if self.iterations_left < 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+        return super().train_step(batch)
+
+    def save_checkpoint(self, filename: str) -> None:
+        if os.environ.get("TINY_KILLED_SAVING_EPOCH") == str(self.current_epoch):
+            torch.save = half_of_it_then_killed(torch.save)
+        super().save_checkpoint(filename)
+
+
+def half_of_it_then_killed(save):
+    def half(content: dict, filename: str) -> None:
+        buffer = io.BytesIO()
+        save(content, buffer)
+        Path(filename).write_bytes(buffer.getvalue()[: buffer.tell() // 2])
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    return half
