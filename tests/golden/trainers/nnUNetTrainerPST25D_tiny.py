@@ -15,6 +15,7 @@ from nnunet_pst.nnunet.base_trainer import PST25DTrainer
 class nnUNetTrainerPST25D_tiny(PST25DTrainer):  # noqa: N801 (the host finds it by this name)
     """Four epochs, or ``TINY_EPOCHS``, of ten iterations.
 
+    ``TINY_SKIPS_VALIDATION=1``: ends with the last epoch.
     ``TINY_KILLED_IN_EPOCH=n``: killed after the third iteration of epoch ``n``.
     ``TINY_KILLED_SAVING_EPOCH=n``: killed when half of a checkpoint of epoch ``n`` is on the disk.
     """
@@ -41,6 +42,10 @@ class nnUNetTrainerPST25D_tiny(PST25DTrainer):  # noqa: N801 (the host finds it 
             if self.iterations_left < 0:
                 os.kill(os.getpid(), signal.SIGKILL)
         return super().train_step(batch)
+
+    def perform_actual_validation(self, save_probabilities: bool = False) -> None:
+        if not os.environ.get("TINY_SKIPS_VALIDATION"):
+            super().perform_actual_validation(save_probabilities)
 
     def save_checkpoint(self, filename: str) -> None:
         if os.environ.get("TINY_KILLED_SAVING_EPOCH") == str(self.current_epoch):
