@@ -8,19 +8,9 @@ from __future__ import annotations
 
 import re
 
+from nnunet_pst.case_table import CASE_COLUMNS
 from nnunet_pst.cohort import Cohort
 
-#: Columns of ``cases.csv`` that a covariate must not shadow.
-CASE_COLUMNS = (
-    "case",
-    "patient",
-    "sequence",
-    "split",
-    "label_kind",
-    "annotated",
-    "first",
-    "last",
-)
 _IDENTIFYING_WORDS = re.compile(
     r"\b(names?|surname|forename|firstname|lastname|initials|birth|dob|birthday|mrn|ids?|pid|uid|"
     r"guid|accession|ssn|nhs|address|street|phone|telephone|mobile|e?mail|date|datetime|timestamp|"

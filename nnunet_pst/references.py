@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from nnunet_pst.case_table import CASE_TABLE, read_case_table
 from nnunet_pst.errors import InputError
 from nnunet_pst.metrics.overlap import DEFAULT_WINDOW
 
 SPLITS = ("test", "train", "val")
-_NEEDED_COLUMNS = ("case", "patient", "sequence", "split")
 
 
 @dataclass(frozen=True)
@@ -96,9 +95,9 @@ def references_of_dataset(
     labels = dataset / f"labels{suffix}"
     if not labels.is_dir():
         raise InputError(f"{dataset.name}: has no {labels.name}; no labels to score {split} cases")
-    table = dataset / "cases.csv"
+    table = dataset / CASE_TABLE
     if table.is_file():
-        rows = [row for row in _read_table(table) if row["split"] == split]
+        rows = [row for row in read_case_table(table) if row["split"] == split]
     elif split == "val":
         raise InputError(f"{dataset.name}: has no cases.csv, so its val cases are unknown")
     else:
@@ -154,7 +153,7 @@ def references_in_folder(
         raise InputError(f"{labels}: holds no file that ends in {file_ending}")
     rows: list[Mapping[str, str]] = [_bare_row(name) for name in names]
     if table is not None:
-        known = {row["case"]: row for row in _read_table(table)}
+        known = {row["case"]: row for row in read_case_table(table)}
         lost = [f"{table.name}: has no row for case {name}" for name in names if name not in known]
         if lost:
             raise InputError(lost)
@@ -207,30 +206,6 @@ def _read_description(dataset: Path) -> dict[str, Any]:
     if not isinstance(description, dict):
         raise InputError(f"{path}: holds no JSON object")
     return description
-
-
-def _read_table(path: Path) -> list[dict[str, str]]:
-    """Read ``cases.csv`` and check that its case names can be file names."""
-    if not path.is_file():
-        raise InputError(f"{path}: is missing")
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        reader = csv.DictReader(file)
-        missing = [name for name in _NEEDED_COLUMNS if name not in (reader.fieldnames or ())]
-        if missing:
-            raise InputError(f"{path}: lacks the columns {', '.join(missing)}")
-        rows = [{key: value or "" for key, value in row.items() if key} for row in reader]
-    # Case names become file names, and a table may come from a stranger.
-    names = [row["case"] for row in rows]
-    problems = [
-        f"{path}: case {name!r} is no plain file name"
-        for name in names
-        if not name or Path(name).name != name or "\\" in name
-    ]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    problems += [f"{path}: case {name} stands in several rows" for name in twice]
-    if problems:
-        raise InputError(problems)
-    return rows
 
 
 def _window(rules: Mapping[str, Any]) -> int:

@@ -8,8 +8,14 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from nnunet_pst.case_table import rows_by_patient
+
 #: Number of folds, nnU-Net's own.
 FOLDS = 5
+
+#: Covariates in which folds should look alike; the first size that exists is put into thirds.
+SIZE_COLUMNS = ("size_cm", "volume_ml")
+CATEGORY_COLUMNS = ("malignancy", "location")
 
 
 @dataclass(frozen=True)
@@ -28,6 +34,35 @@ class SplitPatient:
     cases: tuple[str, ...]
     strata: Mapping[str, str] = field(default_factory=dict)
     split: str = ""
+
+
+def split_patients(rows: Sequence[Mapping[str, str]]) -> list[SplitPatient]:
+    """Make the patients of a case table, with the categories that its covariates give."""
+    patients = rows_by_patient(rows)
+    size_column = next((column for column in SIZE_COLUMNS if column in rows[0]), "")
+    sizes = {
+        patient: float(cases[0][size_column])
+        for patient, cases in patients.items()
+        if size_column and _is_number(cases[0][size_column])
+    }
+    third = thirds(sizes) if sizes else {}
+    result = []
+    for patient, cases in patients.items():
+        strata = {"sequences": " ".join(sorted(case["sequence"] for case in cases))}
+        if patient in third:
+            strata["size"] = third[patient]
+        strata.update({c: cases[0][c] for c in CATEGORY_COLUMNS if cases[0].get(c)})
+        names = tuple(case["case"] for case in cases)
+        result.append(SplitPatient(patient, names, strata, cases[0]["split"]))
+    return result
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def thirds(values: Mapping[str, float]) -> dict[str, str]:

@@ -20,6 +20,7 @@ from nnunetv2.utilities.default_n_proc_DA import get_allowed_n_proc_DA
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
 from torch import nn
 
+from nnunet_pst.case_table import cases_of_dataset
 from nnunet_pst.errors import InputError, PSTError
 from nnunet_pst.losses import MaskedSoftDiceLoss
 from nnunet_pst.network.encoder_weights import load_encoder_weights
@@ -31,7 +32,6 @@ from nnunet_pst.nnunet.dataloading import (
     cache_bytes,
     case_slices,
 )
-from nnunet_pst.nnunet.planning import case_origins
 from nnunet_pst.settings import PLANS_KEY, TrainingSettings
 from nnunet_pst.slices import SliceSampler
 
@@ -164,7 +164,8 @@ class PST25DTrainer(nnUNetTrainer):
             unknown_is_background=self.unknown_is_background,
             cache_bytes=cache_bytes(),
         )
-        origins = case_origins(Path(self.preprocessed_dataset_folder_base))
+        rows = cases_of_dataset(Path(self.preprocessed_dataset_folder_base))
+        origins = {row["case"]: (row["patient"], row["sequence"]) for row in rows}
         sampler = SliceSampler(
             case_slices(reader, dataset.identifiers, origins),
             lesion_share=self.settings.lesion_share,

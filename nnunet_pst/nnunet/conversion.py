@@ -11,6 +11,7 @@ from typing import Any
 
 from nnunet_pst.annotation import LabelRules
 from nnunet_pst.case_building import CaseFacts
+from nnunet_pst.case_table import CASE_TABLE
 from nnunet_pst.cohort import SPLITS, Cohort, parse_cohort
 from nnunet_pst.covariates import screen_covariates
 from nnunet_pst.errors import HostError, InputError, PartlyDoneError
@@ -307,7 +308,7 @@ def _write(conversion: _Conversion, todo: list[Case], runner: CaseRunner) -> Non
         sequences=conversion.sequences,
     )
     write_atomically(
-        dataset.folder / "cases.csv", cases_table(conversion.cases, facts, kept_covariates)
+        dataset.folder / CASE_TABLE, cases_table(conversion.cases, facts, kept_covariates)
     )
     write_atomically(dataset.description, json.dumps(description, indent=2) + "\n")
 

@@ -6,7 +6,6 @@ classes, so stock commands and ours read the same file.
 
 from __future__ import annotations
 
-import csv
 import json
 import os
 import shutil
@@ -15,10 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from nnunet_pst.case_table import CASE_TABLE, cases_of_dataset
 from nnunet_pst.errors import HostError, InputError
 from nnunet_pst.network.unet25d import STRIDE, padded_size
 from nnunet_pst.settings import BAGS_PER_BATCH, PLANS_KEY, TrainingSettings
-from nnunet_pst.splits import SplitPatient, make_splits, separated_patients, thirds
+from nnunet_pst.splits import make_splits, separated_patients, split_patients
 
 #: Our configurations and their slices in a bag.
 CONFIGURATIONS = {"2d_5": 3, "2d_mobilenetv2": 1}
@@ -28,13 +28,7 @@ ENCODER = "mobilenet_v2"
 #: Slices that a new case may have beyond the largest of the cohort and still be one tile.
 SPARE_SLICES = 4
 
-CASES_TABLE = "cases.csv"
 SPLITS_FILE = "splits_final.json"
-#: Columns of ``cases.csv`` that aren't covariates.
-CASE_COLUMNS = ("case", "patient", "sequence", "split", "label_kind", "annotated", "first", "last")
-#: Covariates over which folds are stratified; the first size that exists is put into thirds.
-SIZE_COLUMNS = ("size_cm", "volume_ml")
-CATEGORY_COLUMNS = ("malignancy", "location")
 
 
 @dataclass(frozen=True)
@@ -187,11 +181,6 @@ def fitting_crop(plans: dict[str, Any]) -> int:
     return min(TrainingSettings().crop, padded_size(round(median), STRIDE))
 
 
-def case_origins(folder: Path) -> dict[str, tuple[str, str]]:
-    """Read patient and sequence of every case from ``cases.csv``; empty when there is none."""
-    return {row["case"]: (row["patient"], row["sequence"]) for row in _case_rows(folder)}
-
-
 def copy_references(raw: Path, preprocessed: Path) -> None:
     """Copy labels and ``cases.csv`` to the preprocessed data, where the host's validation looks.
 
@@ -275,18 +264,10 @@ def _refuse_other_slice_axis(dataset: str, plans: dict[str, Any], plans_file: Pa
         )
 
 
-def _case_rows(folder: Path) -> list[dict[str, str]]:
-    table = folder / CASES_TABLE
-    if not table.is_file():
-        return []
-    with table.open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
-
-
 def _splits(folders: _Folders, seed: int) -> list[dict[str, list[str]]] | None:
-    rows = [row for row in _case_rows(folders.raw) if row["split"] != "test"]
+    rows = [row for row in cases_of_dataset(folders.raw) if row["split"] != "test"]
     if rows:
-        _copy(folders.raw / CASES_TABLE, folders.preprocessed / CASES_TABLE)
+        _copy(folders.raw / CASE_TABLE, folders.preprocessed / CASE_TABLE)
     existing = folders.preprocessed / SPLITS_FILE
     if existing.is_file():
         splits: list[dict[str, list[str]]] = json.loads(existing.read_text())
@@ -298,37 +279,7 @@ def _splits(folders: _Folders, seed: int) -> list[dict[str, list[str]]] | None:
             )
         return splits
     # A dataset that wasn't made by us says nothing about patients: the host makes its own folds.
-    return make_splits(_split_patients(rows), seed) if rows else None
-
-
-def _split_patients(rows: list[dict[str, str]]) -> list[SplitPatient]:
-    of_patient: dict[str, list[dict[str, str]]] = {}
-    for row in rows:
-        of_patient.setdefault(row["patient"], []).append(row)
-    size_column = next((c for c in SIZE_COLUMNS if c in rows[0]), None)
-    sizes = {
-        patient: float(cases[0][size_column])
-        for patient, cases in of_patient.items()
-        if size_column and _is_number(cases[0][size_column])
-    }
-    third = thirds(sizes) if sizes else {}
-    result = []
-    for patient, cases in of_patient.items():
-        strata = {"sequences": " ".join(sorted(case["sequence"] for case in cases))}
-        if patient in third:
-            strata["size"] = third[patient]
-        strata.update({c: cases[0][c] for c in CATEGORY_COLUMNS if cases[0].get(c)})
-        names = tuple(case["case"] for case in cases)
-        result.append(SplitPatient(patient, names, strata, cases[0]["split"]))
-    return result
-
-
-def _is_number(text: str | None) -> bool:
-    try:
-        float(text or "")
-    except ValueError:
-        return False
-    return True
+    return make_splits(split_patients(rows), seed) if rows else None
 
 
 def _write_json(file: Path, content: Any) -> None:

@@ -25,8 +25,8 @@ from typing import Any
 from nnunet_pst import __version__
 from nnunet_pst.annotation import LabelRules
 from nnunet_pst.case_building import BuiltCase, CaseFacts
+from nnunet_pst.case_table import CASE_COLUMNS
 from nnunet_pst.cohort import format_slices
-from nnunet_pst.covariates import CASE_COLUMNS
 from nnunet_pst.errors import HostError, InputError
 from nnunet_pst.labels import LABEL_VALUES
 from nnunet_pst.layouts import Case, Layout

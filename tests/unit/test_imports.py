@@ -23,6 +23,7 @@ HOUSE: dict[str, list[str]] = {
         "nnunet_pst.geometry",
         "nnunet_pst.labels",
         "nnunet_pst.settings",
+        "nnunet_pst.case_table",
         "nnunet_pst.cohort_columns",
         "nnunet_pst.cohort",
         "nnunet_pst.covariates",

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
+from nnunet_pst.case_table import cases_of_dataset
 from nnunet_pst.errors import HostError, InputError
 from nnunet_pst.nnunet.planning import (
     CONFIGURATIONS,
     SPARE_SLICES,
-    case_origins,
     copy_references,
     fitting_crop,
     our_configurations,
@@ -183,12 +183,7 @@ def test_without_a_table_folds_are_left_to_the_host(planned_by_the_host: Path, t
     assert result.folds == 0
     assert "left to nnU-Net" in result.decisions[-1]
     assert not (planned_by_the_host / "splits_final.json").exists()
-    assert case_origins(planned_by_the_host) == {}
-
-
-def test_origins_are_read_from_the_table(tmp_path: Path):
-    write_cases(tmp_path)
-    assert case_origins(tmp_path)["PST_0003_T2"] == ("PST_0003", "T2")
+    assert cases_of_dataset(planned_by_the_host) == []
 
 
 def test_sizes_are_spread_over_the_folds(planned_by_the_host: Path, tmp_path: Path):
