@@ -36,7 +36,7 @@ class TrainingSettings:
     rotation_degrees, scale, gamma, gain
         Largest augmentation, see `nnunet_pst.augmentation.AugmentationRanges`; the paper gives no
         ranges. Rotation is nnU-Net's own for 2D. ``gamma`` and ``gain`` of 1 are the paper's
-        recipe, which has geometric augmentation only; the evidence is in ``docs/results.md``.
+        recipe, which has geometric augmentation only (``docs/results.md`` has what was measured).
     seed
         Of the initial weights and of every draw.
     """
