@@ -23,8 +23,11 @@ LOW_PERCENTILE, HIGH_PERCENTILE = 0.5, 99.5
 
 def percentile(values: Float[Tensor, " n"], q: float) -> Tensor:
     """Return the ``q``-th percentile (nearest rank), without the size limit of `torch.quantile`."""
-    rank = 1 + round(q / 100 * (values.numel() - 1))
-    return values.kthvalue(rank).values
+    rank = round(q / 100 * (values.numel() - 1))
+    if values.device.type == "cpu":
+        # NumPy selects in half the time.
+        return torch.from_numpy(np.partition(values.numpy(), rank))[rank]
+    return values.kthvalue(rank + 1).values
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,8 @@ predictor, validation, ensembling and export run unchanged on a three-dimensiona
 
 from __future__ import annotations
 
+import copy
+import itertools
 from typing import Literal
 
 import numpy as np
@@ -14,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from nnunet_pst.intensity import find_content, to_unit_range
 from nnunet_pst.slices import bag_members
@@ -56,8 +59,8 @@ class Unet25D(nn.Module):
         ``unit``: volumes are mapped by `nnunet_pst.intensity.to_unit_range`, bags must have been.
         ``host``: values are used as nnU-Net normalised them.
     slices_at_once
-        How many slices of a volume are computed together; ``None``: one on a CPU (fastest there
-        and smallest), 16 on an accelerator.
+        How many slices of a volume are computed together; ``None``: two on a CPU (fastest there,
+        with and without `nnunet_pst env`'s allocator settings), 16 on an accelerator.
     """
 
     def __init__(
@@ -88,6 +91,20 @@ class Unet25D(nn.Module):
             classes=num_classes,
         )
         self.to(memory_format=torch.channels_last)
+        # In a tuple, so that it is no submodule: it must not appear in the state dict.
+        self._folded: tuple[nn.Module] | None = None
+        self.register_load_state_dict_post_hook(_forget_folded)  # type: ignore[no-untyped-call]
+
+    def train(self, mode: bool = True) -> Unet25D:
+        """Switch the mode; what was folded from other weights is forgotten."""
+        self._folded = None
+        return super().train(mode)
+
+    def _inference_unet(self) -> nn.Module:
+        """Return the U-Net with its batch norms folded into its convolutions, made once."""
+        if self._folded is None:
+            self._folded = (fold_batch_norms(copy.deepcopy(self.unet)),)
+        return self._folded[0]
 
     def forward(self, x: Tensor) -> Tensor:
         """Return logits: ``(b, k, y, x)`` for bags, ``(b, k, z, y, x)`` for volumes."""
@@ -106,7 +123,9 @@ class Unet25D(nn.Module):
         bags = F.pad(bags, (left, right - left, top, below - top))
         if self.intensity == "unit":
             bags = (bags - IMAGENET_MEAN) / IMAGENET_STD
-        logits: Tensor = self.unet(bags.contiguous(memory_format=torch.channels_last))
+        plain = self.training or torch.is_grad_enabled()
+        unet = self.unet if plain else self._inference_unet()
+        logits: Tensor = unet(bags.contiguous(memory_format=torch.channels_last))
         return logits[..., top : top + rows, left : left + columns]
 
     def forward_volume(self, volume: Float[Tensor, "c z y x"]) -> Float[Tensor, "k z y x"]:
@@ -126,13 +145,35 @@ class Unet25D(nn.Module):
             image[:, index] = to_unit_range(image[:, index])
         members = bag_members(content.present, self.slices_per_bag)
         wanted = np.flatnonzero(content.present)
-        at_once = self.slices_at_once or (1 if volume.device.type == "cpu" else 16)
+        at_once = self.slices_at_once or (2 if volume.device.type == "cpu" else 16)
         for start in range(0, len(wanted), at_once):
             chunk = wanted[start : start + at_once]
             part = self.forward_bags(make_bags(image, members[chunk])).transpose(0, 1)
             place = torch.from_numpy(chunk).to(logits.device)
             logits[:, place, content.rows, content.columns] = part.to(logits.dtype)
         return logits
+
+
+def _forget_folded(network: Unet25D, _: object) -> None:
+    network._folded = None
+
+
+def fold_batch_norms(network: nn.Module) -> nn.Module:
+    """Fold every batch norm that follows a convolution into it, in place, and return the network.
+
+    The network must be in evaluation mode. A batch norm that doesn't stand right behind a
+    convolution in a `torch.nn.Sequential` stays as it is.
+    """
+    for module in network.modules():
+        if not isinstance(module, nn.Sequential):
+            continue
+        names = list(module._modules)
+        for name, following in itertools.pairwise(names):
+            convolution, norm = module._modules[name], module._modules[following]
+            if isinstance(convolution, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+                module._modules[name] = fuse_conv_bn_eval(convolution, norm)
+                module._modules[following] = nn.Identity()
+    return network.to(memory_format=torch.channels_last)
 
 
 def make_bags(

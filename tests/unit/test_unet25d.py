@@ -1,8 +1,15 @@
 import pytest
 import torch
+from torch import nn
 
 from nnunet_pst.intensity import to_unit_range
-from nnunet_pst.network.unet25d import Unet25D, make_bags, padded_size
+from nnunet_pst.network.unet25d import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    Unet25D,
+    make_bags,
+    padded_size,
+)
 from nnunet_pst.slices import bag_members
 
 
@@ -100,3 +107,32 @@ def test_bags_are_sequence_major():
 def test_other_shapes_are_refused(network):
     with pytest.raises(ValueError, match="bags"):
         network(torch.zeros(3, 64, 64))
+
+
+@torch.inference_mode()
+def test_folding_batch_norms_changes_nothing_but_speed(network):
+    bags = torch.rand(2, 3, 64, 64)
+    plain = network.unet((bags - IMAGENET_MEAN) / IMAGENET_STD)
+    torch.testing.assert_close(network(bags), plain, atol=1e-4, rtol=0)
+    norms = [m for m in network._inference_unet().modules() if isinstance(m, nn.BatchNorm2d)]
+    assert norms == []
+    assert not any("folded" in name for name in network.state_dict())
+
+
+def test_new_weights_are_folded_anew():
+    """nnU-Net's predictor loads one fold after the other into the same network."""
+    bags, donor = torch.rand(1, 3, 64, 64), Unet25D(1, 2, canvas=64).eval()
+    network = Unet25D(1, 2, canvas=64).eval()
+    with torch.inference_mode():
+        network(bags)
+        network.load_state_dict(donor.state_dict())
+        torch.testing.assert_close(network(bags), donor(bags))
+    network.train()(torch.rand(4, 3, 64, 64))  # moves the running statistics
+    with torch.no_grad():
+        assert not torch.allclose(network.eval()(bags), donor(bags))
+
+
+def test_gradients_reach_the_weights_in_evaluation_mode_too():
+    network = Unet25D(1, 2, canvas=64).eval()
+    network(torch.rand(1, 3, 64, 64)).sum().backward()
+    assert all(parameter.grad is not None for parameter in network.parameters())
