@@ -65,7 +65,7 @@ class Workplace:
         """Run a command as a user does: its console script in a fresh process."""
         command = [str(Path(sys.executable).parent / str(words[0])), *map(str, words[1:])]
         return subprocess.run(
-            command, env=self._environ(), capture_output=True, text=True, timeout=600
+            command, env=self._environ(), capture_output=True, text=True, timeout=1800
         )
 
     def check(self, *words: object) -> str:

@@ -27,7 +27,7 @@ def ranks(planned, tmp_path_factory: pytest.TempPathFactory) -> list[dict]:
         env={**os.environ, **workplace.variables},
         capture_output=True,
         text=True,
-        timeout=600,
+        timeout=1800,
     )
     assert done.returncode == 0, done.stderr[-4000:]
     found = [torch.load(folder / f"{rank}.pt", weights_only=False) for rank in range(2)]
