@@ -34,6 +34,7 @@ from nnunet_pst.nnunet.dataloading import (
 )
 from nnunet_pst.settings import PLANS_KEY, TrainingSettings
 from nnunet_pst.slices import SliceSampler
+from nnunet_pst.splits import separated_patients
 
 #: Batches of the validation during training, which only draws the curve.
 VALIDATION_BATCHES = 8
@@ -143,14 +144,35 @@ class PST25DTrainer(nnUNetTrainer):
             f"{self.num_iterations_per_epoch} iterations of {self.batch_size} bags"
         )
 
+    def do_split(self) -> tuple[list[str], list[str]]:
+        """Split as the host does, but never through a patient.
+
+        For a fold that ``splits_final.json`` doesn't have, the host draws cases at random.
+        """
+        training, validation = super().do_split()
+        if self.fold == "all":
+            return training, validation
+        with _one_line_errors():
+            rows = cases_of_dataset(Path(self.preprocessed_dataset_folder_base))
+            patient_of = {row["case"]: row["patient"] for row in rows}
+            torn = separated_patients([{"train": training, "val": validation}], patient_of)
+            if torn:
+                raise InputError(
+                    f"fold {self.fold} has cases of the same patient on both sides: "
+                    f"{', '.join(torn)}; train a fold of splits_final.json, or delete that file "
+                    f"and run: nnunet_pst plan {self.plans_manager.dataset_name} --extend"
+                )
+        return training, validation
+
     def get_dataloaders(self) -> tuple[Iterator[dict[str, Any]], Iterator[dict[str, Any]]]:
         """Return iterators over the training and validation batches that are still to come."""
         self.inference_allowed_mirroring_axes = (1, 2)
         training, validation = self.get_tr_and_val_datasets()
-        train_batches = self._batches(training, TRAINING_STREAM, augment=True)
+        with _one_line_errors():
+            train_batches = self._batches(training, TRAINING_STREAM, augment=True)
+            val_batches = self._batches(validation, VALIDATION_STREAM, augment=False)
         patients = {case.patient for case in train_batches.sampler.cases}
         self.num_iterations_per_epoch = max(self.shortest_epoch, len(patients))
-        val_batches = self._batches(validation, VALIDATION_STREAM, augment=False)
         return (
             self._iterate(train_batches, self.num_iterations_per_epoch),
             self._iterate(val_batches, self.num_val_iterations_per_epoch),

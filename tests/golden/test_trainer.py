@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -78,6 +79,28 @@ def test_a_fold_trains_on_its_patients_only(validation_cases):
     training, validation = next(trainer.dataloader_train), next(trainer.dataloader_val)
     assert not set(training["keys"]) & set(validation_cases)
     assert set(validation["keys"]) == set(validation_cases)
+
+
+def test_a_fold_that_would_separate_a_patient_is_refused(workplace, tmp_path: Path):
+    # Two cases for every patient; a fold that is in no file is drawn by the host, case by case.
+    copy = workplace.but(nnUNet_preprocessed=tmp_path / "preprocessed")
+    folder = copy.preprocessed / DATASET
+    shutil.copytree(workplace.preprocessed / DATASET, folder)
+    table = folder / "cases.csv"
+    for odd, even in ((1, 2), (3, 4), (5, 6)):
+        text = table.read_text()
+        table.write_text(text.replace(f",PST_{even:04},", f",PST_{odd:04},"))
+    with copy.entered():
+        trainer = start(fold=7)
+        with pytest.raises(SystemExit, match=r"^error: fold 7 .* both sides: PST_000"):
+            trainer.on_train_start()
+
+
+@pytest.mark.usefixtures("workplace")
+def test_an_odd_cache_limit_is_said_in_one_line(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("NNUNET_PST_CACHE_GB", "plenty")
+    with pytest.raises(SystemExit, match=r"^error: NNUNET_PST_CACHE_GB is 'plenty'"):
+        start().on_train_start()
 
 
 @pytest.mark.usefixtures("workplace")
