@@ -177,4 +177,5 @@ def change_intensity(
     slices = images.shape[1] // gamma.shape[1]
     gamma = gamma.repeat_interleave(slices, dim=1)[:, :, None, None]
     gain = gain.repeat_interleave(slices, dim=1)[:, :, None, None]
-    return images.clamp(min=0).pow(gamma) * gain
+    # Below 0 lies a rim of resampling overshoot; a power of it is no number.
+    return (images.clamp(min=0).pow(gamma) + images.clamp(max=0)) * gain

@@ -69,6 +69,12 @@ def test_gamma_and_gain_belong_to_a_sequence_and_leave_air_alone():
     assert (changed[..., 0] == 0).all()
 
 
+def test_values_below_the_window_keep_their_sign():
+    images = torch.tensor([-0.2, 0.0, 0.5]).reshape(1, 1, 1, 3)
+    changed = change_intensity(images, [transform(gamma=(2.0,), gain=(2.0,))])
+    torch.testing.assert_close(changed.flatten(), torch.tensor([-0.4, 0.0, 0.5]))
+
+
 def test_no_augmentation_only_crops():
     drawn = draw_transform((300, 200), 224, NO_AUGMENTATION, np.random.default_rng(0), channels=1)
     assert np.array_equal(drawn.matrix, np.eye(2))
