@@ -34,8 +34,7 @@ from nnunet_pst.report import (
     for_display,
 )
 from nnunet_pst.scores import Evaluation, evaluate_scores, write_tables
-from nnunet_pst.volumes import Volume, read_image
-from nnunet_pst.volumes import _read as read_labels
+from nnunet_pst.volumes import Volume, read_image, read_voxels
 
 #: What an evaluation consists of; ``overwrite`` replaces a folder only if it holds nothing else.
 OUTPUT_NAMES = frozenset(
@@ -161,8 +160,8 @@ def _score(job: _Job) -> _Outcome:
     """Check, measure and draw one case."""
     name = job.case.name
     try:
-        reference = read_labels(job.case.label)
-        prediction = read_labels(job.prediction)
+        reference = read_voxels(job.case.label)
+        prediction = read_voxels(job.prediction)
         image = read_image(job.case.image) if job.overlay and job.case.image else None
     except PSTError as error:
         return _Outcome(name, problems=[f"{name}: {problem}" for problem in error.problems])

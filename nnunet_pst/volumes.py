@@ -159,7 +159,7 @@ def read_image(path: Path) -> Volume:
     InputError
         As `read_header`, and for voxels that are no finite numbers or are all the same.
     """
-    volume = _read(path)
+    volume = read_voxels(path)
     array = volume.array
     if array.dtype not in KEPT_TYPES:
         # Overflow becomes an infinity and is reported as such.
@@ -186,7 +186,7 @@ def read_mask(path: Path) -> Volume:
     InputError
         As `read_header`, and for other values than those.
     """
-    volume = _read(path)
+    volume = read_voxels(path)
     # Float masks are common (resampled by some tool); they are harmless while values are whole.
     values = np.unique(volume.array)
     if not set(values.tolist()) <= {0, 1} and not set(values.tolist()) <= {0, 255}:
@@ -200,8 +200,8 @@ def read_mask(path: Path) -> Volume:
     return Volume(volume.array != 0, volume.grid)
 
 
-def _read(path: Path) -> Volume:
-    """Decode a file whose header has passed."""
+def read_voxels(path: Path) -> Volume:
+    """Check the header and decode the voxels; whether they make an image or a mask, others ask."""
     grid = read_header(path)
     damaged = f"{path.name} ends early or is damaged; copy it again"
     if path.name.casefold().endswith((".nii", ".nii.gz")):
