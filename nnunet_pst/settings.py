@@ -37,6 +37,10 @@ class TrainingSettings:
         Largest augmentation, see `nnunet_pst.augmentation.AugmentationRanges`; the paper gives no
         ranges. Rotation is nnU-Net's own for 2D. ``gamma`` and ``gain`` of 1 are the paper's
         recipe, which has geometric augmentation only (``docs/results.md`` has what was measured).
+    freeze_encoder_norms
+        Keep the mean and variance of a pretrained encoder's batch norms instead of learning the
+        training patients' (``docs/decisions/0035``). The paper doesn't say; False is the default
+        of most code.
     seed
         Of the initial weights and of every draw.
     """
@@ -49,6 +53,7 @@ class TrainingSettings:
     scale: float = 1.6
     gamma: float = 1.6
     gain: float = 1.3
+    freeze_encoder_norms: bool = True
     seed: int = 12345
 
     def to_plans(self) -> dict[str, Any]:
@@ -66,11 +71,9 @@ class TrainingSettings:
         ]
         kinds = {name: type(field.default) for name, field in known.items()}
         usable = {name: value for name, value in values.items() if name in known}
-        odd = [name for name, value in usable.items() if not _is_number(value, kinds[name])]
+        odd = [name for name, value in usable.items() if not _is_of_kind(value, kinds[name])]
         problems += [
-            f"{name} is {usable.pop(name)!r}; it must be "
-            f"{'a whole number' if kinds[name] is int else 'a number'}"
-            for name in odd
+            f"{name} is {usable.pop(name)!r}; it must be {_KIND_NAMES[kinds[name]]}" for name in odd
         ]
         settings = cls(**usable)
         problems += settings._impossibilities()
@@ -98,8 +101,13 @@ class TrainingSettings:
         return [problem for problem, fine in checks.items() if not fine]
 
 
-def _is_number(value: object, kind: type) -> bool:
-    """Whether a value from a JSON file is a finite number, and whole where ``kind`` is int."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
+_KIND_NAMES = {int: "a whole number", float: "a number", bool: "true or false"}
+
+
+def _is_of_kind(value: object, kind: type) -> bool:
+    """Whether a value from a JSON file is a finite number (a whole one), or true or false."""
+    if isinstance(value, bool) or kind is bool:
+        return isinstance(value, bool) and kind is bool
+    if not isinstance(value, (int, float)):
         return False
     return math.isfinite(value) and (kind is float or isinstance(value, int))

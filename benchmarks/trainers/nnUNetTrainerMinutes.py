@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
-EPOCHS = 20
+EPOCHS = 1
 
 
 class nnUNetTrainerMinutes(nnUNetTrainer):

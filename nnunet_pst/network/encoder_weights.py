@@ -27,8 +27,13 @@ WAYS_ON = (
 )
 
 
-def load_encoder_weights(network: Unet25D, encoder: str) -> str:
+def load_encoder_weights(network: Unet25D, encoder: str, *, freeze_norms: bool = False) -> str:
     """Put pretrained weights into the encoder of ``network``, in place.
+
+    Parameters
+    ----------
+    freeze_norms
+        Keep the pretrained mean and variance of the batch norms; random weights have none to keep.
 
     Returns
     -------
@@ -51,6 +56,8 @@ def load_encoder_weights(network: Unet25D, encoder: str) -> str:
     pretrained.set_in_channels(network.in_channels * network.slices_per_bag, pretrained=True)
     network.unet.encoder.load_state_dict(pretrained.state_dict())
     network.to(memory_format=torch.channels_last)
+    if freeze_norms:
+        network.freeze_encoder_norms()
     return origin
 
 

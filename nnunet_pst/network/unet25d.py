@@ -93,12 +93,29 @@ class Unet25D(nn.Module):
         self.to(memory_format=torch.channels_last)
         # In a tuple, so that it is no submodule: it must not appear in the state dict.
         self._folded: tuple[nn.Module] | None = None
+        # In the state dict, so that a resumed or fine-tuned training goes on as it began.
+        self.encoder_norms_frozen: Tensor
+        self.register_buffer("encoder_norms_frozen", torch.tensor(False))
         self.register_load_state_dict_post_hook(_forget_folded)  # type: ignore[no-untyped-call]
 
     def train(self, mode: bool = True) -> Unet25D:
         """Switch the mode; what was folded from other weights is forgotten."""
         self._folded = None
-        return super().train(mode)
+        super().train(mode)
+        if mode and self.encoder_norms_frozen:
+            for module in self.unet.encoder.modules():
+                if isinstance(module, nn.BatchNorm2d):
+                    module.eval()
+        return self
+
+    def freeze_encoder_norms(self) -> None:
+        """Keep the mean and variance of the encoder's batch norms as they are, from now on.
+
+        Their scale and shift still learn. What batch norms remember of a few patients does not
+        hold for the next one; what they remember of ImageNet does (``docs/decisions/0035``).
+        """
+        self.encoder_norms_frozen.fill_(True)
+        self.train(self.training)
 
     def _inference_unet(self) -> nn.Module:
         """Return the U-Net with its batch norms folded into its convolutions, made once."""

@@ -135,7 +135,9 @@ class PST25DTrainer(nnUNetTrainer):
             self.initialize()
             encoder = self.configuration_manager.network_arch_init_kwargs["encoder"]
             with _one_line_errors():
-                origin = load_encoder_weights(self._bare_network(), encoder)
+                origin = load_encoder_weights(
+                    self._bare_network(), encoder, freeze_norms=self.settings.freeze_encoder_norms
+                )
         super().on_train_start()
         self.print_to_log_file(f"Encoder weights: {origin}")
         self.print_to_log_file(f"Settings: {self.settings}")

@@ -16,7 +16,7 @@ from nnunet_pst.cohort import SPLITS, Cohort, parse_cohort
 from nnunet_pst.covariates import screen_covariates
 from nnunet_pst.errors import HostError, InputError, PartlyDoneError
 from nnunet_pst.layouts import Case, Layout, load_layout
-from nnunet_pst.nnunet.case_workers import CaseRunner, check_task, write_task
+from nnunet_pst.nnunet.case_tasks import check_task, write_task
 from nnunet_pst.nnunet.conversion_records import (
     Journal,
     Record,
@@ -36,6 +36,7 @@ from nnunet_pst.nnunet.raw_dataset import (
     remove_strangers,
     write_atomically,
 )
+from nnunet_pst.workers import Runner
 
 
 @dataclass(frozen=True)
@@ -167,7 +168,7 @@ def convert_cohort(
         raise InputError(f"{place.name} was not made by nnunet_pst convert; remove it yourself")
     if overwrite:
         conversion.journal.records.clear()
-    with _host_errors(), CaseRunner(workers).running() as runner:
+    with _host_errors(), Runner(workers).running() as runner:
         problems += _check(conversion, runner)
         if problems:
             raise InputError(problems)
@@ -248,7 +249,7 @@ def _check_same_settings(conversion: _Conversion) -> None:
         )
 
 
-def _check(conversion: _Conversion, runner: CaseRunner) -> list[str]:
+def _check(conversion: _Conversion, runner: Runner) -> list[str]:
     """Check the files of all cases that will be written; return the problems."""
     # Missing files are among the table's problems already.
     readable = [case for case in conversion.cases if has_sources(case)]
@@ -276,7 +277,7 @@ def _without_training(conversion: _Conversion) -> list[str]:
     return [f"{conversion.cohort.table.name}: no training patient has any of {chosen}; add some"]
 
 
-def _write(conversion: _Conversion, todo: list[Case], runner: CaseRunner) -> None:
+def _write(conversion: _Conversion, todo: list[Case], runner: Runner) -> None:
     """Write what is not whole yet; ``dataset.json`` last, so that only a whole dataset has one."""
     dataset, journal = conversion.dataset, conversion.journal
     dataset.raw.mkdir(parents=True, exist_ok=True)

@@ -15,7 +15,7 @@ import pytest
 
 from nnunet_pst.annotation import LabelRules
 from nnunet_pst.errors import InputError, PartlyDoneError
-from nnunet_pst.nnunet import case_workers
+from nnunet_pst.nnunet import case_tasks
 from nnunet_pst.nnunet.conversion import convert_cohort
 
 #: Converts, and is stopped for good at one point of one case.
@@ -216,7 +216,7 @@ def test_a_torn_journal_costs_one_case(
 def test_a_case_that_cannot_be_written_costs_only_itself(
     small_cohort, raw: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    write = case_workers.write_case
+    write = case_tasks.write_case
 
     def full_disk(dataset, case, built):
         if case.name == "PST_0002_T1":
@@ -224,11 +224,11 @@ def test_a_case_that_cannot_be_written_costs_only_itself(
         write(dataset, case, built)
 
     table = small_cohort.table
-    monkeypatch.setattr(case_workers, "write_case", full_disk)
+    monkeypatch.setattr(case_tasks, "write_case", full_disk)
     with pytest.raises(PartlyDoneError, match=r"PST_0002_T1: No space left") as caught:
         convert_cohort(table, "DatasetPST")
     assert caught.value.exit_code == 3
     assert "5 cases are written" in caught.value.problems[-1]
     assert not (raw / "DatasetPST" / "dataset.json").exists()
-    monkeypatch.setattr(case_workers, "write_case", write)
+    monkeypatch.setattr(case_tasks, "write_case", write)
     assert convert_cohort(table, "DatasetPST").written == 1

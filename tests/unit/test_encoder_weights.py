@@ -59,8 +59,46 @@ def test_none_is_said_and_changes_nothing(monkeypatch):
     monkeypatch.setenv(VARIABLE, "none")
     network = Unet25D(1, 2)
     before = first_layer(network).clone()
-    assert load_encoder_weights(network, "mobilenet_v2").startswith("none")
+    assert load_encoder_weights(network, "mobilenet_v2", freeze_norms=True).startswith("none")
     assert torch.equal(first_layer(network), before)
+    # What random weights remember of no image at all is not worth keeping.
+    assert not network.encoder_norms_frozen
+
+
+def norms(module: torch.nn.Module) -> dict[str, torch.Tensor]:
+    """Copy what batch norms remember."""
+    return {k: v.clone() for k, v in module.state_dict().items() if "running" in k}
+
+
+def learn(network: Unet25D) -> None:
+    network.train()
+    network(torch.rand(2, 3, 64, 64) + 5).sum().backward()
+
+
+def test_pretrained_norms_stay_and_the_decoders_learn(weights, monkeypatch):
+    monkeypatch.setenv(VARIABLE, str(weights))
+    network = Unet25D(1, 2, canvas=64)
+    load_encoder_weights(network, "mobilenet_v2", freeze_norms=True)
+    encoder, decoder = norms(network.unet.encoder), norms(network.unet.decoder)
+    learn(network)
+    assert all(torch.equal(v, encoder[k]) for k, v in norms(network.unet.encoder).items())
+    assert not any(torch.equal(v, decoder[k]) for k, v in norms(network.unet.decoder).items())
+    scale = network.unet.encoder.get_parameter("features.0.1.weight")
+    assert scale.grad is not None
+    assert scale.grad.abs().sum() > 0
+
+
+def test_a_resumed_network_keeps_its_norms_and_an_unfrozen_one_does_not(weights, monkeypatch):
+    monkeypatch.setenv(VARIABLE, str(weights))
+    for freeze in (True, False):
+        network = Unet25D(1, 2, canvas=64)
+        load_encoder_weights(network, "mobilenet_v2", freeze_norms=freeze)
+        resumed = Unet25D(1, 2, canvas=64)
+        resumed.load_state_dict(network.state_dict())
+        before = norms(resumed.unet.encoder)
+        learn(resumed)
+        unchanged = [torch.equal(v, before[k]) for k, v in norms(resumed.unet.encoder).items()]
+        assert all(unchanged) if freeze else not any(unchanged)
 
 
 class Evil:

@@ -95,3 +95,8 @@ def test_what_is_no_number_is_said(values):
 
 def test_a_whole_number_will_do_for_a_fraction():
     assert TrainingSettings.from_plans({"scale": 1, "rotation_degrees": 30}).scale == 1
+
+
+@pytest.mark.parametrize("value", [1, "yes", None])
+def test_a_switch_is_true_or_false(value):
+    assert "true or false" in problems(freeze_encoder_norms=value)[0]

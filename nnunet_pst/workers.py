@@ -1,4 +1,4 @@
-"""Cases checked and written by one or several processes, with the same result."""
+"""The same task over many items, in one process or several, with the same result."""
 
 from __future__ import annotations
 
@@ -7,46 +7,23 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from functools import partial
 from multiprocessing import connection, get_context, parent_process
 from threading import Thread
+from typing import TypeVar
 
 from tqdm import tqdm
 
-from nnunet_pst.annotation import LabelRules
-from nnunet_pst.case_building import CaseFacts, build_case
 from nnunet_pst.errors import HostError, PSTError
-from nnunet_pst.layouts import Case
-from nnunet_pst.nnunet.raw_dataset import RawDataset, write_case
 from nnunet_pst.volumes import use_one_thread
 
-Task = Callable[[Case], CaseFacts]
-#: A finished case: what became of it, or why it failed.
-Outcome = tuple[Case, CaseFacts | PSTError | OSError]
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+#: What a user can mend; any other exception is a bug of ours and ends everything.
+Failure = PSTError | OSError
 
 
-def check_task(rules: LabelRules) -> Task:
-    """Return a task that builds a case and throws it away: all that could fail before writing."""
-    return partial(_check, rules)
-
-
-def write_task(rules: LabelRules, dataset: RawDataset) -> Task:
-    """Return a task that builds a case and writes it."""
-    return partial(_write, rules, dataset)
-
-
-def _check(rules: LabelRules, case: Case) -> CaseFacts:
-    return build_case(case, rules).facts
-
-
-def _write(rules: LabelRules, dataset: RawDataset, case: Case) -> CaseFacts:
-    built = build_case(case, rules)
-    write_case(dataset, case, built)
-    return built.facts
-
-
-class CaseRunner:
-    """Runs tasks over cases, in this process or in several of its own.
+class Runner:
+    """Runs tasks over items, in this process or in several of its own.
 
     Parameters
     ----------
@@ -59,7 +36,7 @@ class CaseRunner:
         self._pool: ProcessPoolExecutor | None = None
 
     @contextmanager
-    def running(self) -> Iterator[CaseRunner]:
+    def running(self) -> Iterator[Runner]:
         """Keep the processes for the duration of the block."""
         if self.workers > 1:
             # Spawned, because a fork of a process with threads (ITK's) may hang.
@@ -73,8 +50,14 @@ class CaseRunner:
                 self._pool.shutdown(cancel_futures=True)
                 self._pool = None
 
-    def run(self, task: Task, cases: Sequence[Case], doing: str) -> Iterator[Outcome]:
-        """Run a task over cases, giving each as it finishes (in any order with several workers).
+    def run(
+        self,
+        task: Callable[[Item], Result],
+        items: Sequence[Item],
+        doing: str,
+        unit: str = "case",
+    ) -> Iterator[tuple[Item, Result | Failure]]:
+        """Run a task over items, giving each as it finishes (in any order with several workers).
 
         Raises
         ------
@@ -82,18 +65,20 @@ class CaseRunner:
             When a worker process was killed.
         """
         # Silent when stderr is no terminal.
-        with tqdm(total=len(cases), desc=doing, unit="case", disable=None) as bar:
-            for outcome in self._outcomes(task, cases):
+        with tqdm(total=len(items), desc=doing, unit=unit, disable=None) as bar:
+            for outcome in self._outcomes(task, items):
                 bar.update()
                 yield outcome
 
-    def _outcomes(self, task: Task, cases: Sequence[Case]) -> Iterator[Outcome]:
-        if self._pool is None or len(cases) < 2:
-            for case in cases:
-                yield case, _attempt(task, case)
+    def _outcomes(
+        self, task: Callable[[Item], Result], items: Sequence[Item]
+    ) -> Iterator[tuple[Item, Result | Failure]]:
+        if self._pool is None or len(items) < 2:
+            for item in items:
+                yield item, _attempt(task, item)
             return
-        futures: dict[Future[CaseFacts | PSTError | OSError], Case] = {
-            self._pool.submit(_attempt, task, case): case for case in cases
+        futures: dict[Future[Result | Failure], Item] = {
+            self._pool.submit(_attempt, task, item): item for item in items
         }
         try:
             for future in as_completed(futures):
@@ -105,10 +90,10 @@ class CaseRunner:
             ) from error
 
 
-def _attempt(task: Task, case: Case) -> CaseFacts | PSTError | OSError:
-    """Run a task; what a user can mend is returned, so that the other cases go on."""
+def _attempt(task: Callable[[Item], Result], item: Item) -> Result | Failure:
+    """Run a task; what a user can mend is returned, so that the other items go on."""
     try:
-        return task(case)
+        return task(item)
     except (PSTError, OSError) as error:
         return error
 

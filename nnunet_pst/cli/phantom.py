@@ -1,0 +1,57 @@
+"""``nnunet_pst phantom``: a synthetic cohort of pelvic MRI, its table, and its truth."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of the verb."""
+    parser.add_argument("folder", type=Path, metavar="OUT", help="empty or new folder")
+    parser.add_argument("--patients", type=_positive, default=24, metavar="N", help="default: 24")
+    parser.add_argument("--seed", type=_count, default=0, metavar="S", help="default: 0")
+    parser.add_argument(
+        "--size",
+        choices=["small", "paper"],
+        default="small",
+        help="small: 96 to 112 pixels a side, for quick tests; paper: 288 to 320 (default: small)",
+    )
+    parser.add_argument(
+        "--coarse",
+        action="store_true",
+        help="draw masks of training patients on the largest slice and 5 on each side only",
+    )
+    parser.add_argument(
+        "--workers", type=_positive, metavar="N", help="processes (default: nnUNet_def_n_proc)"
+    )
+
+
+def _count(text: str) -> int:
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError("must be 0 or more")
+    return value
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError("must be 1 or more")
+    return value
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Make the cohort and say where it is."""
+    from nnunet_pst.nnunet.environment import process_count
+    from nnunet_pst.phantom.cohort import CohortPlan, write_cohort
+
+    plan = CohortPlan(arguments.patients, arguments.seed, arguments.size, arguments.coarse)
+    table = write_cohort(
+        arguments.folder, plan, workers=arguments.workers or process_count(os.environ)
+    )
+    print(f"{arguments.patients} synthetic patients (no real data) in {arguments.folder}")
+    print(f"truth (motion, volumes, extent): {arguments.folder / 'truth'}")
+    print(f"next: nnunet_pst convert {table} --dataset DatasetPhantom --layout all-sequence")
+    return 0

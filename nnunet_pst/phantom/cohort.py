@@ -1,0 +1,254 @@
+"""A synthetic cohort as files: images, masks, the table, and the truth that no reader has."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nnunet_pst.annotation import largest_slice, window
+from nnunet_pst.errors import InputError
+from nnunet_pst.phantom.acquisition import (
+    FINE_SPACING_MM,
+    SCANNERS,
+    SEQUENCES,
+    Sequence,
+    Size,
+    draw_protocols,
+)
+from nnunet_pst.phantom.anatomy import Anatomy, draw_anatomy
+from nnunet_pst.phantom.motion import (
+    POSE_SHIFT_MM,
+    POSE_TURN_DEGREES,
+    SHIFT_MM,
+    TURN_DEGREES,
+    Rigid,
+    draw_distortion,
+    draw_rigid,
+)
+from nnunet_pst.phantom.patients import TEST_SHARE, PatientFacts, draw_patient, patient_rng
+from nnunet_pst.phantom.scanning import Scan, make_image, make_label, scan_grid
+from nnunet_pst.phantom.tissues import draw_properties
+from nnunet_pst.volumes import Volume, write_volume
+from nnunet_pst.workers import Runner
+
+#: Slices above and below the largest one that coarse masks cover (paper, Methods).
+COARSE_SLICES = 5
+#: What every series covers along z, at least, and how much around the tumour.
+COVERAGE_MM, MARGIN_MM = 200.0, 15.0
+TABLE, TRUTH = "cohort.csv", "truth"
+
+COVARIATES = ("age", "sex", "size_cm", "location", "malignancy", "scanner")
+
+
+@dataclass(frozen=True)
+class CohortPlan:
+    """What decides every byte of a cohort.
+
+    Attributes
+    ----------
+    coarse
+        Draw the masks of training patients as annotators do: the largest slice and
+        `COARSE_SLICES` on each side. Test patients' masks are always fine.
+    """
+
+    patients: int
+    seed: int
+    size: Size = "small"
+    coarse: bool = False
+
+
+@dataclass(frozen=True)
+class RenderedPatient:
+    """One patient's images with everything that is known about them."""
+
+    facts: PatientFacts
+    anatomy: Anatomy
+    scans: dict[Sequence, Scan]
+    images: dict[Sequence, Volume]
+    labels: dict[Sequence, Volume]
+
+
+def render_patient(facts: PatientFacts, seed: int, size: Size) -> RenderedPatient:
+    """Draw one patient and scan it with all four sequences.
+
+    T2 defines where the body lies; the others are moved against it by some millimetres.
+    """
+    anatomy = draw_anatomy(facts, FINE_SPACING_MM[size], patient_rng(seed, facts.number, 1))
+    rng = patient_rng(seed, facts.number, 2)
+    protocols, properties = draw_protocols(facts, size, rng), draw_properties(rng)
+    pose = draw_rigid(POSE_SHIFT_MM, POSE_TURN_DEGREES, rng)
+    lowest, highest = _coverage(anatomy, pose, rng)
+    scans, images, labels = {}, {}, {}
+    for sequence in SEQUENCES:
+        still = Rigid(np.eye(3), np.zeros(3))
+        motion = still if sequence == "T2" else draw_rigid(SHIFT_MM, TURN_DEGREES, rng)
+        scan = Scan(
+            protocol=protocols[sequence],
+            grid=scan_grid(protocols[sequence], lowest, highest),
+            pose=motion.after(pose),
+            distortion=draw_distortion(rng) if sequence == "DWI" else None,
+        )
+        scans[sequence] = scan
+        images[sequence] = make_image(anatomy, scan, SCANNERS[facts.scanner], properties, rng)
+        labels[sequence] = make_label(anatomy, scan)
+    return RenderedPatient(facts, anatomy, scans, images, labels)
+
+
+def _coverage(anatomy: Anatomy, pose: Rigid, rng: np.random.Generator) -> tuple[float, float]:
+    """Choose lowest and highest z that are scanned: the tumour with room to spare, off centre."""
+    index = np.argwhere(anatomy.tumor)[:, ::-1]
+    points = index * np.asarray(anatomy.spacing_zyx_mm[::-1]) + np.asarray(anatomy.first_lps_mm)
+    z = np.sum(points * pose.rotation[2], axis=1) + pose.shift[2]
+    lowest, highest = float(z.min()) - MARGIN_MM, float(z.max()) + MARGIN_MM
+    missing = max(0.0, COVERAGE_MM - (highest - lowest))
+    share = float(rng.uniform(0.25, 0.75))
+    return lowest - share * missing, highest + (1 - share) * missing
+
+
+def write_cohort(folder: Path, plan: CohortPlan, *, workers: int = 1) -> Path:
+    """Write a cohort and return the path of its table.
+
+    The same plan gives the same bytes, with any number of workers. Patients that a killed run has
+    finished are kept; a patient's folder is whole or absent.
+
+    Raises
+    ------
+    InputError
+        ``folder`` holds something else, or a cohort of another plan.
+    """
+    _claim(folder, plan)
+    facts = [draw_patient(plan.seed, number) for number in range(plan.patients)]
+    splits = assign_splits(facts)
+    left = [one for one in facts if not _truth_file(folder, one).exists()]
+    with Runner(workers).running() as runner:
+        task = partial(_write_patient, folder, plan, splits)
+        for _, outcome in runner.run(task, left, "patients", unit="patient"):
+            if isinstance(outcome, Exception):
+                raise outcome
+    table = folder / TABLE
+    _replace_text(table, "".join(_table_lines(folder, facts, splits, plan)))
+    return table
+
+
+def _claim(folder: Path, plan: CohortPlan) -> None:
+    """Make the folder, or check that it holds this very cohort."""
+    marker = folder / TRUTH / "plan.json"
+    text = json.dumps(asdict(plan), indent=2) + "\n"
+    if marker.exists():
+        if marker.read_text() != text:
+            raise InputError(
+                f"{folder}: holds a cohort made with other settings; choose another folder"
+            )
+    elif folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise InputError(f"{folder}: is not an empty folder; choose another one")
+    else:
+        marker.parent.mkdir(parents=True)
+        _replace_text(marker, text)
+
+
+def assign_splits(facts: list[PatientFacts]) -> dict[str, str]:
+    """Choose the test patients (the paper's share), spread over location, malignancy and size."""
+    order = sorted(facts, key=lambda one: (one.location, one.malignancy, one.size_cm, one.name))
+    count = max(1, round(TEST_SHARE * len(facts))) if len(facts) > 1 else 0
+    places = {int((k + 0.5) * len(order) / count) for k in range(count)}
+    return {one.name: "test" if k in places else "train" for k, one in enumerate(order)}
+
+
+def _truth_file(folder: Path, facts: PatientFacts) -> Path:
+    return folder / TRUTH / f"{facts.name}.json"
+
+
+def _write_patient(
+    folder: Path, plan: CohortPlan, splits: dict[str, str], facts: PatientFacts
+) -> None:
+    """Write one patient's files; the truth file comes last and says that it is whole."""
+    rendered = render_patient(facts, plan.seed, plan.size)
+    place, unfinished = folder / facts.name, folder / f"{facts.name}.unfinished"
+    for leftover in (place, unfinished):
+        shutil.rmtree(leftover, ignore_errors=True)
+    unfinished.mkdir()
+    for sequence in SEQUENCES:
+        label = rendered.labels[sequence]
+        if _is_coarse(plan, splits, facts):
+            label = Volume(_drawn(label.array), label.grid)
+        write_volume(unfinished / f"{sequence}.nii.gz", rendered.images[sequence])
+        write_volume(unfinished / f"{sequence}_label.nii.gz", label)
+    os.replace(unfinished, place)
+    _replace_text(_truth_file(folder, facts), json.dumps(_truth(rendered), indent=2) + "\n")
+
+
+def _is_coarse(plan: CohortPlan, splits: dict[str, str], facts: PatientFacts) -> bool:
+    return plan.coarse and splits[facts.name] != "test"
+
+
+def _drawn(label: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
+    """What an annotator with little time draws: nothing beyond the coarse window."""
+    mask = label > 0
+    shown = window(largest_slice(mask), COARSE_SLICES, len(mask))
+    return np.asarray(mask & shown[:, None, None], dtype=np.uint8)
+
+
+def _truth(rendered: RenderedPatient) -> dict[str, Any]:
+    """Everything that the images can't tell: exact motion, distortion, volume, extent."""
+    reference = rendered.scans["T2"].pose
+    sequences = {}
+    for sequence, scan in rendered.scans.items():
+        label = rendered.labels[sequence]
+        slices = np.flatnonzero(label.array.any(axis=(1, 2)))
+        motion = scan.pose.after(reference.inverse())
+        sequences[sequence] = {
+            "protocol": asdict(scan.protocol),
+            "from_T2_lps_mm": motion.matrix().tolist(),
+            "distortion": None if scan.distortion is None else scan.distortion.as_json(),
+            "tumor_ml": round(float(label.array.sum()) * label.grid.voxel_volume_ml, 3),
+            "first": int(slices[0]),
+            "last": int(slices[-1]),
+        }
+    return {"patient": asdict(rendered.facts), "sequences": sequences}
+
+
+def _table_lines(
+    folder: Path, facts: list[PatientFacts], splits: dict[str, str], plan: CohortPlan
+) -> Iterator[str]:
+    """Make the cohort table, one line at a time."""
+    lines = _Lines()
+    writer = csv.writer(lines, lineterminator="\n")
+    parts = ("", "_label", "_first", "_last")
+    header = [f"{sequence}{part}" for sequence in SEQUENCES for part in parts]
+    writer.writerow(["patient", *header, "label_kind", "split", *COVARIATES])
+    for one in facts:
+        truth = json.loads(_truth_file(folder, one).read_text())["sequences"]
+        row: list[Any] = [one.name]
+        for sequence in SEQUENCES:
+            image = f"{one.name}/{sequence}"
+            row += [f"{image}.nii.gz", f"{image}_label.nii.gz"]
+            row += [truth[sequence]["first"], truth[sequence]["last"]]
+        kind = "coarse" if _is_coarse(plan, splits, one) else "fine"
+        writer.writerow([*row, kind, splits[one.name], *(getattr(one, c) for c in COVARIATES)])
+    yield from lines.written
+
+
+class _Lines:
+    """Collects what a csv writer writes."""
+
+    def __init__(self) -> None:
+        self.written: list[str] = []
+
+    def write(self, line: str) -> None:
+        self.written.append(line)
+
+
+def _replace_text(path: Path, text: str) -> None:
+    unfinished = path.with_name(f"{path.name}.unfinished")
+    unfinished.write_text(text, encoding="utf-8")
+    os.replace(unfinished, path)

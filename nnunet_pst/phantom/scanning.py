@@ -1,0 +1,154 @@
+"""Images of an anatomy under a protocol: sampling, shading, noise, artefacts, and exact labels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage
+
+from nnunet_pst.geometry import Grid
+from nnunet_pst.phantom.acquisition import Protocol, Scanner, tissue_signals
+from nnunet_pst.phantom.anatomy import Anatomy
+from nnunet_pst.phantom.motion import Distortion, Rigid
+from nnunet_pst.phantom.noise import smooth_noise
+from nnunet_pst.phantom.tissues import Tissue
+from nnunet_pst.volumes import Volume
+
+#: Samples through each slice that are averaged.
+SAMPLES_PER_SLICE = 3
+#: Odds of a ghosted series and of one bad slice in a series.
+GHOST_ODDS, BAD_SLICE_ODDS = 0.08, 0.08
+
+
+@dataclass(frozen=True)
+class Scan:
+    """One acquired sequence and how the body lay while it was acquired.
+
+    Attributes
+    ----------
+    pose
+        From the body's coordinates to the scanner's.
+    distortion
+        None unless the sequence is echo-planar.
+    """
+
+    protocol: Protocol
+    grid: Grid
+    pose: Rigid
+    distortion: Distortion | None
+
+
+def scan_grid(protocol: Protocol, lowest_z_mm: float, highest_z_mm: float) -> Grid:
+    """Grid of axial slices around the scanner's centre that covers a range of z."""
+    pixel = protocol.field_mm / protocol.matrix
+    slices = int(np.ceil((highest_z_mm - lowest_z_mm) / protocol.slice_mm))
+    first = -(protocol.matrix - 1) / 2 * pixel
+    middle = (lowest_z_mm + highest_z_mm) / 2
+    return Grid(
+        size_xyz=(protocol.matrix, protocol.matrix, slices),
+        spacing_xyz_mm=(pixel, pixel, protocol.slice_mm),
+        origin_lps_mm=(first, first, middle - (slices - 1) / 2 * protocol.slice_mm),
+        direction=(1, 0, 0, 0, 1, 0, 0, 0, 1),
+    )
+
+
+def make_image(
+    anatomy: Anatomy,
+    scan: Scan,
+    scanner: Scanner,
+    properties: dict[str, npt.NDArray[np.float64]],
+    rng: np.random.Generator,
+) -> Volume:
+    """Image the anatomy; int16, Rician noise included."""
+    protocol = scan.protocol
+    signals = tissue_signals(protocol, properties)
+    texture = (properties["texture"] * rng.uniform(0.7, 1.3)).astype(np.float32)
+    texture *= rng.choice([-1, 1])
+    fine = signals[anatomy.tissue] * (1 + texture[anatomy.tissue] * anatomy.texture)
+    # What a pixel sees of its neighbours.
+    blur = 0.4 * scan.grid.spacing_xyz_mm[0] / anatomy.spacing_zyx_mm[1]
+    fine = ndimage.gaussian_filter(fine, (0, blur, blur), truncate=2.5)
+    image = sample(anatomy, fine, scan)
+    length = protocol.field_mm / 1.5
+    shading = smooth_noise(image.shape, scan.grid.spacing_zyx_mm, length, rng)
+    image *= np.exp(np.float32(scanner.shading) * shading)
+    _spoil(image, rng)
+    # As a share of muscle, but never so little that dark images are clean.
+    sigma = scanner.noise * max(float(signals[Tissue.MUSCLE]), 0.12)
+    real = image + sigma * rng.standard_normal(image.shape, dtype=np.float32)
+    imaginary = sigma * rng.standard_normal(image.shape, dtype=np.float32)
+    magnitude = np.sqrt(real**2 + imaginary**2) * scanner.gain
+    return Volume(np.rint(magnitude).clip(0, 32767).astype(np.int16), scan.grid)
+
+
+def make_label(anatomy: Anatomy, scan: Scan) -> Volume:
+    """Label what fills at least half of a voxel, as uint8."""
+    share = sample(anatomy, anatomy.tumor.astype(np.float32), scan)
+    return Volume((share >= 0.5).astype(np.uint8), scan.grid)
+
+
+def sample(
+    anatomy: Anatomy, values: npt.NDArray[np.float32], scan: Scan
+) -> npt.NDArray[np.float32]:
+    """Average a fine map (z, y, x) over the voxels of a scan, linearly interpolated."""
+    total = np.zeros(scan.grid.shape_zyx, dtype=np.float32)
+    offsets = (np.arange(SAMPLES_PER_SLICE) + 0.5) / SAMPLES_PER_SLICE - 0.5
+    for offset in offsets:
+        if scan.distortion is None:
+            total += _sample_rigid(anatomy, values, scan, offset)
+        else:
+            total += _sample_distorted(anatomy, values, scan, offset)
+    total /= np.float32(len(offsets))
+    return total
+
+
+def _to_fine_index(
+    anatomy: Anatomy, scan: Scan
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Matrix and offset from a scanner's point (x, y, z) to an index (z, y, x) of the fine map."""
+    back = scan.pose.inverse()
+    step = np.asarray(anatomy.spacing_zyx_mm[::-1])
+    matrix = back.rotation / step[:, None]
+    offset = (back.shift - np.asarray(anatomy.first_lps_mm)) / step
+    return matrix[::-1], offset[::-1]
+
+
+def _sample_rigid(
+    anatomy: Anatomy, values: npt.NDArray[np.float32], scan: Scan, offset: float
+) -> npt.NDArray[np.float32]:
+    matrix, shift = _to_fine_index(anatomy, scan)
+    affine = scan.grid.affine_lps_mm
+    origin = affine[:3, 3] + affine[:3, 2] * offset
+    # Columns reversed: affine_transform hands over indices as (z, y, x).
+    to_index = (matrix @ affine[:3, :3])[:, ::-1]
+    sampled = ndimage.affine_transform(
+        values, to_index, matrix @ origin + shift, output_shape=scan.grid.shape_zyx, order=1
+    )
+    return np.asarray(sampled, dtype=np.float32)
+
+
+def _sample_distorted(
+    anatomy: Anatomy, values: npt.NDArray[np.float32], scan: Scan, offset: float
+) -> npt.NDArray[np.float32]:
+    assert scan.distortion is not None
+    matrix, shift = _to_fine_index(anatomy, scan)
+    index = np.indices(scan.grid.shape_zyx, dtype=np.float64)[::-1]
+    index[2] += offset
+    affine = scan.grid.affine_lps_mm
+    points = np.moveaxis(index, 0, -1) * np.diag(affine)[:3] + affine[:3, 3]
+    points[..., 1] -= scan.distortion.shift_mm(points)
+    places = (
+        np.stack([np.sum(points * row, axis=-1) for row in matrix]) + shift[:, None, None, None]
+    )
+    return np.asarray(ndimage.map_coordinates(values, places, order=1), dtype=np.float32)
+
+
+def _spoil(image: npt.NDArray[np.float32], rng: np.random.Generator) -> None:
+    """Add a ghost along the phase axis, or darken and blur one slice, in some series."""
+    ghost, bad, slice_number = rng.random(), rng.random(), int(rng.integers(len(image)))
+    if ghost < GHOST_ODDS:
+        image += np.float32(rng.uniform(0.04, 0.10)) * np.roll(image, image.shape[1] // 2, axis=1)
+    if bad < BAD_SLICE_ODDS:
+        image[slice_number] = 0.6 * ndimage.uniform_filter(image[slice_number], (7, 1))
