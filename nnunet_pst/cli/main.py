@@ -16,6 +16,7 @@ from nnunet_pst.errors import PSTError
 VERBS: dict[str, str] = {
     "env": "print the shell lines that set up nnU-Net's folders and this plug-in",
     "info": "print versions, device, folders and what is missing (for bug reports)",
+    "demo": "run the whole way on a synthetic cohort, in a few minutes",
     "phantom": "make a synthetic cohort of pelvic MRI with known truth",
     "convert": "turn a cohort table into an nnU-Net raw dataset",
     "plan": "plan and preprocess a dataset for the stock and the 2.5D configurations",

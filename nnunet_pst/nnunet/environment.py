@@ -18,6 +18,8 @@ from nnunet_pst.errors import HostError, InputError
 DATA_FOLDERS = ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results")
 TRAINER_VARIABLE = "nnUNet_extTrainer"
 PROCESSES_VARIABLE = "nnUNet_def_n_proc"
+#: Seconds that ``nnUNetTrainerSeconds`` trains.
+SECONDS_VARIABLE = "NNUNET_PST_SECONDS"
 
 #: First supported and first unsupported version of nnunetv2 (major, minor), as in pyproject.toml.
 HOST_VERSIONS = ((2, 8), (3, 0))

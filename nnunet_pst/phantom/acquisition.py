@@ -21,7 +21,9 @@ SEQUENCES: tuple[Sequence, ...] = ("T1", "T2", "DWI", "CET1")
 Size = Literal["small", "paper"]
 #: Pixels along each side of the paper's images, and of images for quick tests.
 MATRICES: dict[Size, tuple[int, ...]] = {"small": (96, 112), "paper": (288, 320)}
-DWI_MATRICES: dict[Size, tuple[int, ...]] = {"small": (64,), "paper": (128, 160)}
+DWI_MATRICES: dict[Size, tuple[int, ...]] = {"small": (80,), "paper": (128, 160)}
+#: Thinner slices would be thinner than the small images' pixels.
+THINNEST_SLICE_MM: dict[Size, float] = {"small": 6.0, "paper": 4.0}
 #: Grid on which anatomy is drawn, (z, y, x).
 FINE_SPACING_MM: dict[Size, tuple[float, float, float]] = {
     "small": (3.5, 3.0, 3.0),
@@ -101,7 +103,7 @@ def draw_protocols(
     # Heavier patients get a larger one.
     field = min(440.0, max(field, 340 + 90 * facts.habitus))
     matrix = int(rng.choice(MATRICES[size]))
-    thickness = float(rng.choice(scanner.slice_mm))
+    thickness = max(float(rng.choice(scanner.slice_mm)), THINNEST_SLICE_MM[size])
     suppressed = bool(rng.random() < scanner.t2_fat_suppressed)
     shared = Protocol(
         sequence="T2",

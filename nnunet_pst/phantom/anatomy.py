@@ -16,7 +16,7 @@ from scipy.special import ndtri
 from nnunet_pst.phantom.noise import smooth_noise
 from nnunet_pst.phantom.organs import Layer, organs, skeleton, soft_tissue
 from nnunet_pst.phantom.patients import PatientFacts
-from nnunet_pst.phantom.shapes import Points
+from nnunet_pst.phantom.shapes import Points, Shape, length
 from nnunet_pst.phantom.tissues import Tissue
 from nnunet_pst.phantom.tumor import Tumor, draw_tumor
 
@@ -33,6 +33,11 @@ TEXTURE_LENGTH_MM = 7.0
 #: How much of the body always covers a tumour that bulges, in millimetres.
 SKIN_MM = 9.0
 
+#: Beyond this the distance from the tumour's surface isn't kept.
+FARTHEST_MM = 10.0
+#: The most parts of one bone.
+REMEMBERED_SHAPES = 12
+
 Map = npt.NDArray[np.uint8]
 Field = npt.NDArray[np.float32]
 
@@ -47,8 +52,10 @@ class Anatomy:
         (z, y, x) of `Tissue`.
     texture
         (z, y, x) smooth noise of mean 0 and standard deviation 1.
-    tumor
-        (z, y, x) True inside the tumour, dead parts and bleeding included.
+    tumor_mm
+        (z, y, x) how deep inside the tumour's surface a voxel lies, dead parts and bleeding
+        included; negative outside, and no more than `FARTHEST_MM` either way. A distance, because
+        interpolation finds its zero far more exactly than the edge of a mask.
     spacing_zyx_mm
         Of the grid.
     first_lps_mm
@@ -57,7 +64,7 @@ class Anatomy:
 
     tissue: Map
     texture: Field
-    tumor: npt.NDArray[np.bool_]
+    tumor_mm: Field
     spacing_zyx_mm: tuple[float, float, float]
     first_lps_mm: tuple[float, float, float]
 
@@ -101,9 +108,15 @@ class _Canvas:
 
     def paint(self, layers: Iterable[Layer]) -> None:
         """Paint layers, each over what is there."""
+        # A wall and what it holds, or a bone and its marrow, need the same distances.
+        recent: list[tuple[Shape, Field]] = []
         for layer in layers:
             box = self.box(*layer.shape.bounds())
-            inside = layer.shape.distance(self.points[box]) < -layer.shrink_mm
+            distance = next((d for shape, d in recent if shape is layer.shape), None)
+            if distance is None:
+                distance = layer.shape.distance(self.points[box])
+                recent = [*recent[1 - REMEMBERED_SHAPES :], (layer.shape, distance)]
+            inside = distance < -layer.shrink_mm
             inside &= self.body[box]
             if layer.over is not None:
                 inside &= self.tissue[box] == layer.over
@@ -125,12 +138,12 @@ def draw_anatomy(
     canvas.paint(organs(facts, rng))
     canvas.points = unpushed
     canvas.paint(skeleton())
-    mask = _paint_tumor(canvas, tumor, rng)
+    tumor_mm = _paint_tumor(canvas, tumor, rng)
     x, y, z = canvas.first.tolist()
     return Anatomy(
         tissue=canvas.tissue,
         texture=smooth_noise(canvas.shape, spacing_zyx_mm, TEXTURE_LENGTH_MM, rng),
-        tumor=mask,
+        tumor_mm=tumor_mm,
         spacing_zyx_mm=spacing_zyx_mm,
         first_lps_mm=(x, y, z),
     )
@@ -180,8 +193,8 @@ def _outline(points: Points, width: float, depth: float, middle: float) -> Field
     return np.asarray(share * trunk + (1 - share) * thigh, dtype=np.float32)
 
 
-def _paint_tumor(canvas: _Canvas, tumor: Tumor, rng: np.random.Generator) -> npt.NDArray[np.bool_]:
-    """Paint the tumour, its dead and bleeding parts, and the oedema around; return its mask."""
+def _paint_tumor(canvas: _Canvas, tumor: Tumor, rng: np.random.Generator) -> Field:
+    """Paint the tumour with its parts and the oedema around; return how deep inside voxels lie."""
     box = canvas.box(*_bounds(tumor, OEDEMA_REACH))
     depth = tumor.depth(canvas.points[box])
     tissue = canvas.tissue[box]
@@ -197,6 +210,8 @@ def _paint_tumor(canvas: _Canvas, tumor: Tumor, rng: np.random.Generator) -> npt
     tissue[inside & ~splinters] = Tissue.TUMOR
     tissue[inside & (depth < 0.88) & (dead > ndtri(1 - tumor.necrosis))] = Tissue.NECROSIS
     tissue[inside & (depth < 0.95) & (bleeding > ndtri(1 - tumor.haemorrhage))] = Tissue.HAEMORRHAGE
-    mask = np.zeros(canvas.shape, dtype=bool)
-    mask[box] = inside
-    return mask
+    tumor_mm = np.full(canvas.shape, -FARTHEST_MM, dtype=np.float32)
+    distance = length(canvas.points[box] - tumor.centre.astype(np.float32))
+    inwards = distance / np.maximum(depth, np.float32(1e-3)) - distance
+    tumor_mm[box] = np.clip(inwards, -FARTHEST_MM, FARTHEST_MM)
+    return tumor_mm

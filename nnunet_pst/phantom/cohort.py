@@ -106,7 +106,7 @@ def render_patient(facts: PatientFacts, seed: int, size: Size) -> RenderedPatien
 
 def _coverage(anatomy: Anatomy, pose: Rigid, rng: np.random.Generator) -> tuple[float, float]:
     """Choose lowest and highest z that are scanned: the tumour with room to spare, off centre."""
-    index = np.argwhere(anatomy.tumor)[:, ::-1]
+    index = np.argwhere(anatomy.tumor_mm > 0)[:, ::-1]
     points = index * np.asarray(anatomy.spacing_zyx_mm[::-1]) + np.asarray(anatomy.first_lps_mm)
     z = np.sum(points * pose.rotation[2], axis=1) + pose.shift[2]
     lowest, highest = float(z.min()) - MARGIN_MM, float(z.max()) + MARGIN_MM

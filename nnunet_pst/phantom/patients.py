@@ -26,9 +26,11 @@ LOCATION_COUNTS: dict[Location, int] = {
     "multi-zone": 85,
 }
 MALIGNANCY_COUNTS: dict[Literal["malignant", "benign"], int] = {"malignant": 466, "benign": 150}
-#: Largest diameter of the tumour: mean, standard deviation, limits.
-SIZE_CM = (10.0, 4.4, 2.5, 22.0)
-AGE_YEARS = (42.1, 17.8, 8, 88)
+#: Normal distributions before they are cut off at the limits: mean, standard deviation, limits.
+#: Cut off, the largest diameter has the paper's mean of 10.0 and standard deviation of 4.4 cm, and
+#: age that of its source.
+SIZE_CM = (8.756, 5.457, 2.5, 24.0)
+AGE_YEARS = (40.93, 20.15, 5.0, 88.0)
 SCANNERS = ("A", "B", "C")
 #: Share of patients that are kept for testing (116 of 616).
 TEST_SHARE = 116 / 616

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import itertools
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -16,8 +17,8 @@ from nnunet_pst.phantom.noise import smooth_noise
 from nnunet_pst.phantom.tissues import Tissue
 from nnunet_pst.volumes import Volume
 
-#: Samples through each slice that are averaged.
-SAMPLES_PER_SLICE = 3
+#: The two other axes of each axis of a (z, y, x) array.
+FACES = ((1, 2), (0, 2), (0, 1))
 #: Odds of a ghosted series and of one bad slice in a series.
 GHOST_ODDS, BAD_SLICE_ODDS = 0.08, 0.08
 
@@ -84,9 +85,29 @@ def make_image(
 
 
 def make_label(anatomy: Anatomy, scan: Scan) -> Volume:
-    """Label what fills at least half of a voxel, as uint8."""
-    share = sample(anatomy, anatomy.tumor.astype(np.float32), scan)
-    return Volume((share >= 0.5).astype(np.uint8), scan.grid)
+    """Label the voxels that lie, on average over the slice's thickness, inside; uint8."""
+    label = np.zeros(scan.grid.shape_zyx, dtype=np.uint8)
+    box, inner = _tumor_box(anatomy, scan)
+    label[box] = sample(anatomy, anatomy.tumor_mm, inner) > 0
+    return Volume(label, scan.grid)
+
+
+def _tumor_box(anatomy: Anatomy, scan: Scan) -> tuple[tuple[slice, slice, slice], Scan]:
+    """Part of a scan that holds the tumour, as slices of its array and as a scan of its own."""
+    inside = anatomy.tumor_mm > 0
+    corners = [np.flatnonzero(inside.any(axis=axes))[[0, -1]] for axes in FACES]
+    index = np.array(list(itertools.product(*corners)), dtype=float)[:, ::-1]
+    points = index * np.asarray(anatomy.spacing_zyx_mm[::-1]) + np.asarray(anatomy.first_lps_mm)
+    grid = scan.grid
+    origin, step = np.asarray(grid.origin_lps_mm), np.asarray(grid.spacing_xyz_mm)
+    place = (points @ scan.pose.rotation.T + scan.pose.shift - origin) / step
+    room = 2 + (0 if scan.distortion is None else np.abs(scan.distortion.heights_mm).sum() / step)
+    first = np.clip(np.floor(place.min(0) - room), 0, grid.size_xyz).astype(int)
+    last = np.clip(np.ceil(place.max(0) + room) + 1, 0, grid.size_xyz).astype(int)
+    (x0, y0, z0), (x1, y1, z1) = first.tolist(), last.tolist()
+    new_x, new_y, new_z = (origin + first * step).tolist()
+    part = replace(grid, size_xyz=(x1 - x0, y1 - y0, z1 - z0), origin_lps_mm=(new_x, new_y, new_z))
+    return (slice(z0, z1), slice(y0, y1), slice(x0, x1)), replace(scan, grid=part)
 
 
 def sample(
@@ -94,13 +115,14 @@ def sample(
 ) -> npt.NDArray[np.float32]:
     """Average a fine map (z, y, x) over the voxels of a scan, linearly interpolated."""
     total = np.zeros(scan.grid.shape_zyx, dtype=np.float32)
-    offsets = (np.arange(SAMPLES_PER_SLICE) + 0.5) / SAMPLES_PER_SLICE - 0.5
-    for offset in offsets:
+    # One sample for each plane of the fine map that a slice runs through.
+    count = int(np.ceil(scan.protocol.slice_mm / anatomy.spacing_zyx_mm[0]))
+    for offset in (np.arange(count) + 0.5) / count - 0.5:
         if scan.distortion is None:
             total += _sample_rigid(anatomy, values, scan, offset)
         else:
             total += _sample_distorted(anatomy, values, scan, offset)
-    total /= np.float32(len(offsets))
+    total /= np.float32(count)
     return total
 
 

@@ -13,6 +13,7 @@ from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
 from nnunet_pst.nnunet.base_trainer import PST25DTrainer
 from nnunet_pst.nnunet.environment import host_version, host_version_supported
+from nnunet_pst.nnunet.timed_trainer import TimedTrainer
 
 Host = Callable[[str], str]
 EDGE = Path(__file__).parents[2] / "nnunet_pst" / "nnunet"
@@ -37,7 +38,7 @@ def test_names_that_we_import(host: Host, module: str, name: str):
     assert found is not None, host(f"{module} has no {name} any more")
 
 
-@pytest.mark.parametrize("trainer", [nnUNetTrainer, PST25DTrainer])
+@pytest.mark.parametrize("trainer", [nnUNetTrainer, PST25DTrainer, TimedTrainer])
 def test_init_parameters(host: Host, trainer: type):
     names = list(inspect.signature(trainer.__init__).parameters)
     assert names == ["self", "plans", "configuration", "fold", "dataset_json", "device"], host(
@@ -61,27 +62,28 @@ def test_build_network_architecture_is_static(host: Host, trainer: type):
     ], host(f"{trainer.__name__}.build_network_architecture takes {names}")
 
 
-def overridden() -> list[str]:
-    return [
-        name
-        for name, value in vars(PST25DTrainer).items()
-        if inspect.isroutine(value) or isinstance(value, staticmethod)
-        if not name.startswith("__")
-    ]
-
-
 #: Methods of our trainer that are not the host's.
 OUR_OWN = {"_bare_network", "_batches", "_iterate", "_settings"}
 
 
-@pytest.mark.parametrize("name", sorted(set(overridden()) - OUR_OWN))
-def test_every_hook_that_we_override_is_still_there(host: Host, name: str):
+def overridden() -> list[tuple[type, str]]:
+    return [
+        (trainer, name)
+        for trainer in (PST25DTrainer, TimedTrainer)
+        for name, value in vars(trainer).items()
+        if inspect.isroutine(value) or isinstance(value, staticmethod)
+        if not name.startswith("__") and name not in OUR_OWN
+    ]
+
+
+@pytest.mark.parametrize(("trainer", "name"), overridden())
+def test_every_hook_that_we_override_is_still_there(host: Host, trainer: type, name: str):
     theirs = getattr(nnUNetTrainer, name, None)
     assert theirs is not None, host(
         f"nnUNetTrainer has no {name}: ours is never called (if it is a new method of ours, add it "
         "to OUR_OWN)"
     )
-    ours = getattr(PST25DTrainer, name)
+    ours = getattr(trainer, name)
     assert list(inspect.signature(ours).parameters) == list(inspect.signature(theirs).parameters), (
         host(f"nnUNetTrainer.{name} takes {inspect.signature(theirs)}")
     )
@@ -92,6 +94,21 @@ def test_our_own_methods_hide_none_of_the_hosts(host: Host, name: str):
     assert not hasattr(nnUNetTrainer, name), host(f"nnUNetTrainer has got a {name} of its own")
 
 
-@pytest.mark.parametrize("name", ["_set_batch_size_and_oversample", "get_tr_and_val_datasets"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "_set_batch_size_and_oversample",
+        "get_tr_and_val_datasets",
+        # The timed trainer goes through one epoch by itself.
+        "on_epoch_start",
+        "on_train_epoch_start",
+        "on_train_epoch_end",
+        "on_validation_epoch_start",
+        "validation_step",
+        "on_validation_epoch_end",
+        "on_epoch_end",
+        "on_train_end",
+    ],
+)
 def test_methods_that_we_rely_on(host: Host, name: str):
     assert callable(getattr(nnUNetTrainer, name, None)), host(f"nnUNetTrainer has no {name}")

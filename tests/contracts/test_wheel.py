@@ -17,11 +17,12 @@ FOLDERS = {
 
 
 def modules_on_disk() -> set[str]:
-    """Where every module has to lie in a wheel."""
+    """Where every module and template has to lie in a wheel."""
     return {
         f"{place}/{path.relative_to(CHECKOUT / folder).as_posix()}"
         for folder, place in FOLDERS.items()
-        for path in (CHECKOUT / folder).rglob("*.py")
+        for pattern in ("*.py", "templates/*.html")
+        for path in (CHECKOUT / folder).rglob(pattern)
     }
 
 

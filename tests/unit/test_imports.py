@@ -61,6 +61,7 @@ HOUSE: dict[str, list[str]] = {
         "nnunet_pst.phantom.acquisition",
         "nnunet_pst.phantom.scanning",
         "nnunet_pst.phantom.cohort",
+        "nnunet_pst.demo_page",
     ],
     "EDGE": [
         "nnunet_pst.nnunet",
@@ -73,6 +74,8 @@ HOUSE: dict[str, list[str]] = {
         "nnunet_pst.nnunet.planning",
         "nnunet_pst.nnunet.dataloading",
         "nnunet_pst.nnunet.base_trainer",
+        "nnunet_pst.nnunet.timed_trainer",
+        "nnunet_pst.nnunet.demo",
     ],
     "PORCH": [
         "nnunet_pst.dataset_conversion",

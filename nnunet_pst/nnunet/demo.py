@@ -1,0 +1,261 @@
+"""The whole way on the synthetic cohort, with the commands that a user would type.
+
+Every step is a command of nnU-Net or of ours in a process of its own; what is finished is kept, so
+a demo that was killed goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import platform
+import subprocess
+import sys
+import sysconfig
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+from nnunet_pst import __version__
+from nnunet_pst.demo_page import DemoFacts, MethodRow, render_demo_page
+from nnunet_pst.errors import HostError, InputError
+from nnunet_pst.nnunet.environment import (
+    SECONDS_VARIABLE,
+    host_version,
+    make_folders,
+    shell_environment,
+    usable_cores,
+)
+from nnunet_pst.phantom.acquisition import SEQUENCES
+from nnunet_pst.phantom.cohort import COARSE_SLICES, TABLE
+
+DATASET = "DatasetPhantom"
+TRAINER, STOCK_TRAINER = "nnUNetTrainerPST25D_5epochs", "nnUNetTrainerSeconds"
+ENCODER_VARIABLE = "NNUNET_PST_ENCODER_WEIGHTS"
+#: What is finished, with the seconds that it took.
+RECORD = "steps.json"
+PAGE = "demo.html"
+#: Lines of a failed command's output that are shown.
+SHOWN_LINES = 8
+
+
+@dataclass(frozen=True)
+class Step:
+    """One command.
+
+    Attributes
+    ----------
+    name
+        Of the step, its log and its line in the record.
+    words
+        The command as typed; the first is looked up beside this Python.
+    """
+
+    name: str
+    words: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Demo:
+    """Where and how a demo runs.
+
+    Attributes
+    ----------
+    folder
+        Holds everything that the demo makes.
+    device
+        As nnU-Net's ``-device``.
+    """
+
+    folder: Path
+    patients: int
+    seed: int
+    device: str
+
+    def predictions(self, configuration: str) -> Path:
+        """Folder of one configuration's masks of the test patients."""
+        return self.folder / f"predictions_{configuration}"
+
+    def steps(self) -> list[Step]:
+        """Every command, in order."""
+        cohort = str(self.folder / "phantom")
+        train, device = ("nnUNetv2_train", DATASET), ("-device", self.device)
+        count, seed = str(self.patients), str(self.seed)
+        return [
+            Step(
+                "phantom",
+                ("nnunet_pst", "phantom", cohort, "--patients", count, "--seed", seed, "--coarse"),
+            ),
+            Step("convert", ("nnunet_pst", "convert", f"{cohort}/{TABLE}", "--dataset", DATASET)),
+            Step("plan", ("nnunet_pst", "plan", DATASET)),
+            Step("train_2d_5", (*train, "2d_5", "0", "-tr", TRAINER, *device)),
+            Step("train_2d", (*train, "2d", "0", "-tr", STOCK_TRAINER, *device)),
+            *(step for name in ("2d_5", "2d") for step in self._test(name)),
+        ]
+
+    def _test(self, configuration: str) -> list[Step]:
+        trainer = TRAINER if configuration == "2d_5" else STOCK_TRAINER
+        images = str(self.folder / "nnunet_data" / "nnUNet_raw" / DATASET / "imagesTs")
+        masks = str(self.predictions(configuration))
+        model = ("-d", DATASET, "-c", configuration, "-tr", trainer, "-f", "0")
+        paths = ("-i", images, "-o", masks, "-device", self.device, "--disable_tta")
+        return [
+            Step(f"predict_{configuration}", ("nnUNetv2_predict", *model, *paths)),
+            Step(
+                f"evaluate_{configuration}",
+                ("nnunet_pst", "evaluate", masks, "--dataset", DATASET, "--overwrite"),
+            ),
+        ]
+
+
+def run_demo(demo: Demo) -> Path:
+    """Run what is not finished yet, print each command, and return the page.
+
+    Raises
+    ------
+    InputError
+        The folder holds something else, or another demo.
+    HostError
+        A command failed; its last lines and the place of its log are in the message.
+    """
+    seconds = _claim(demo)
+    steps = demo.steps()
+    for number, step in enumerate(steps, 1):
+        if step.name in seconds:
+            print(f"[{number}/{len(steps)}] {step.name}: finished before, kept", flush=True)
+            continue
+        print(f"[{number}/{len(steps)}] {' '.join(step.words)}", flush=True)
+        budget = seconds.get("train_2d_5", 0.0)
+        seconds[step.name] = _run(demo, step, _variables(demo, budget))
+        _write_json(demo.folder / RECORD, {"demo": _settings(demo), "seconds": seconds})
+    page = demo.folder / PAGE
+    _replace(page, render_demo_page(_facts(demo, seconds)))
+    return page
+
+
+def _settings(demo: Demo) -> dict[str, int | str]:
+    return {"patients": demo.patients, "seed": demo.seed, "device": demo.device}
+
+
+def _claim(demo: Demo) -> dict[str, float]:
+    """Make the folder, or read what an earlier run of this demo has finished."""
+    record = demo.folder / RECORD
+    if record.is_file():
+        found = json.loads(record.read_text())
+        if found["demo"] != _settings(demo):
+            raise InputError(
+                f"{demo.folder}: holds a demo with other settings; remove it or choose another "
+                "folder"
+            )
+        return dict(found["seconds"])
+    if demo.folder.exists() and (not demo.folder.is_dir() or any(demo.folder.iterdir())):
+        raise InputError(f"{demo.folder}: is not an empty folder; choose another one")
+    (demo.folder / "logs").mkdir(parents=True)
+    _write_json(record, {"demo": _settings(demo), "seconds": {}})
+    return {}
+
+
+def _variables(demo: Demo, budget: float) -> dict[str, str]:
+    """Return the environment of the commands: what ``nnunet_pst env`` sets, and nothing stale."""
+    variables = shell_environment(demo.folder / "nnunet_data")
+    make_folders(variables)
+    # Nothing is fetched unasked: random weights, unless the user has chosen others.
+    weights = {ENCODER_VARIABLE: os.environ.get(ENCODER_VARIABLE, "none")}
+    return {**os.environ, **variables, **weights, SECONDS_VARIABLE: f"{budget:.0f}"}
+
+
+def _run(demo: Demo, step: Step, variables: Mapping[str, str]) -> float:
+    """Run one command with its output in a log, and return the seconds it took."""
+    log = demo.folder / "logs" / f"{step.name}.txt"
+    begin = time.monotonic()
+    with log.open("wb") as output:
+        done = subprocess.run(
+            [_program(step.words[0]), *step.words[1:]],
+            env=dict(variables),
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            check=False,
+        )
+    if done.returncode:
+        lines = log.read_text(errors="replace").splitlines()[-SHOWN_LINES:]
+        raise HostError(
+            [f"{step.name} failed (exit code {done.returncode}); all of its output: {log}", *lines]
+        )
+    return round(time.monotonic() - begin, 1)
+
+
+def _program(name: str) -> str:
+    """Find a command of this Python's environment, whether or not that is activated."""
+    program = Path(sysconfig.get_path("scripts")) / name
+    if not program.exists():
+        raise HostError(f"{name} is not installed beside {sys.executable}; install the plug-in")
+    return str(program)
+
+
+def _facts(demo: Demo, seconds: Mapping[str, float]) -> DemoFacts:
+    with (demo.folder / "phantom" / TABLE).open(newline="") as file:
+        splits = [row["split"] for row in csv.DictReader(file)]
+    weights = os.environ.get(ENCODER_VARIABLE, "none")
+    rows = [
+        MethodRow(
+            method=method,
+            training_s=seconds[f"train_{name}"],
+            prediction_s=seconds[f"predict_{name}"],
+            dice=_mean_dice(demo.predictions(name) / "evaluation"),
+        )
+        for name, method in (("2d_5", "2d_5 (2.5D, this plug-in)"), ("2d", "2d (stock nnU-Net)"))
+    ]
+    return DemoFacts(
+        date=date.today().isoformat(),
+        version=__version__,
+        host_version=host_version() or "unknown",
+        seed=demo.seed,
+        machine=f"{usable_cores()} cores, {platform.machine()}, device {demo.device}",
+        patients=demo.patients,
+        training=splits.count("train"),
+        test=splits.count("test"),
+        window=COARSE_SLICES,
+        weights="random weights"
+        if weights == "none"
+        else "pretrained encoder weights (2d_5) and random weights (2d)",
+        sequences=list(SEQUENCES),
+        rows=rows,
+        pictures=[
+            (f"{row.method}: test cases, lowest Dice first", _sheet(demo, name))
+            for name, row in zip(("2d_5", "2d"), rows, strict=True)
+        ],
+        commands=_lines_to_type(demo),
+    )
+
+
+def _mean_dice(folder: Path) -> dict[str, float]:
+    with (folder / "sequences.csv").open(newline="") as file:
+        return {row["sequence"]: float(row["dice_mean"]) for row in csv.DictReader(file)}
+
+
+def _sheet(demo: Demo, configuration: str) -> Path:
+    return demo.predictions(configuration) / "evaluation" / "contact_sheet.png"
+
+
+def _lines_to_type(demo: Demo) -> list[str]:
+    """Return the commands as a user would type them, from inside the demo's folder."""
+    here = f"{demo.folder}{os.sep}"
+    lines = ['eval "$(nnunet_pst env ./nnunet_data)"']
+    for step in demo.steps():
+        if step.name == "train_2d":
+            lines.append(f"export {SECONDS_VARIABLE}=150")
+        lines.append(" ".join(word.replace(here, "") for word in step.words))
+    return lines
+
+
+def _write_json(path: Path, content: object) -> None:
+    _replace(path, json.dumps(content, indent=2) + "\n")
+
+
+def _replace(path: Path, text: str) -> None:
+    unfinished = path.with_name(f"{path.name}.unfinished")
+    unfinished.write_text(text, encoding="utf-8")
+    os.replace(unfinished, path)

@@ -1,0 +1,9 @@
+"""Stock nnU-Net for a given time, beside which the 2.5D trainer can be judged."""
+
+from __future__ import annotations
+
+from nnunet_pst.nnunet.timed_trainer import TimedTrainer
+
+
+class nnUNetTrainerSeconds(TimedTrainer):
+    """The stock trainer for ``NNUNET_PST_SECONDS`` seconds."""
