@@ -33,7 +33,7 @@ from nnunet_pst.nnunet.dataloading import (
     case_slices,
 )
 from nnunet_pst.settings import PLANS_KEY, TrainingSettings
-from nnunet_pst.slices import SliceSampler
+from nnunet_pst.slices import SliceKind, SliceSampler
 from nnunet_pst.splits import separated_patients
 
 #: Batches of the validation during training, which only draws the curve.
@@ -190,8 +190,14 @@ class PST25DTrainer(nnUNetTrainer):
         )
         rows = cases_of_dataset(Path(self.preprocessed_dataset_folder_base))
         origins = {row["case"]: (row["patient"], row["sequence"]) for row in rows}
+        cases = case_slices(reader, dataset.identifiers, origins)
+        if not any((case.kinds != SliceKind.UNKNOWN).any() for case in cases):
+            raise InputError(
+                f"fold {self.fold}: none of {', '.join(dataset.identifiers) or 'its cases'} has a "
+                "slice with a known label; draw some, or train another fold"
+            )
         sampler = SliceSampler(
-            case_slices(reader, dataset.identifiers, origins),
+            cases,
             lesion_share=self.settings.lesion_share,
             negative_share=self.settings.negative_share,
             bags_per_patient=self.settings.bags_per_patient,

@@ -5,10 +5,14 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from nnunetv2.run.load_pretrained_weights import load_pretrained_weights
 from nnunetv2.run.run_training import get_trainer_from_args
+
+from nnunet_pst.nnunet import base_trainer
+from nnunet_pst.slices import CaseSlices
 
 pytestmark = pytest.mark.slow
 
@@ -100,6 +104,14 @@ def test_a_fold_that_would_separate_a_patient_is_refused(workplace, tmp_path: Pa
 def test_an_odd_cache_limit_is_said_in_one_line(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("NNUNET_PST_CACHE_GB", "plenty")
     with pytest.raises(SystemExit, match=r"^error: NNUNET_PST_CACHE_GB is 'plenty'"):
+        start().on_train_start()
+
+
+@pytest.mark.usefixtures("workplace")
+def test_a_fold_without_a_known_slice_is_said_in_one_line(monkeypatch: pytest.MonkeyPatch):
+    unknown = CaseSlices("PST_0001_T2", "PST_0001", "T2", np.zeros(4, dtype=np.int8))
+    monkeypatch.setattr(base_trainer, "case_slices", lambda *_: [unknown])
+    with pytest.raises(SystemExit, match=r"^error: fold 0: none of .* known label; draw some"):
         start().on_train_start()
 
 
