@@ -60,7 +60,7 @@ def main() -> None:
             if label.any():
                 axis.contour(label, levels=[0.5], colors="#e69f00", linewidths=0.5)
             axis.set_title(f"{sequence} {facts.location} {facts.size_cm:g} cm", fontsize=4, pad=1)
-    for axis, (title, pixels) in zip(places[PATIENTS], real, strict=False):
+    for axis, (title, pixels) in zip(places[PATIENTS:].flat, real, strict=False):
         show(axis, pixels)
         axis.set_title(title, fontsize=4, pad=1, color="#0072b2")
     figure.subplots_adjust(0.003, 0.003, 0.997, 0.985, 0.02, 0.08)

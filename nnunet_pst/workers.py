@@ -77,16 +77,16 @@ class Runner:
             for item in items:
                 yield item, _attempt(task, item)
             return
-        futures: dict[Future[Result | Failure], Item] = {
-            self._pool.submit(_attempt, task, item): item for item in items
-        }
         try:
+            futures: dict[Future[Result | Failure], Item] = {
+                self._pool.submit(_attempt, task, item): item for item in items
+            }
             for future in as_completed(futures):
                 yield futures[future], future.result()
         except BrokenProcessPool as error:
             raise HostError(
                 "a worker process was killed, probably for want of memory; run the same command "
-                "again with --workers 1, it goes on where it stopped"
+                "again with --workers 1 or nnUNet_def_n_proc=1, it goes on where it stopped"
             ) from error
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 from pathlib import Path
 
 
@@ -53,5 +54,6 @@ def run(arguments: argparse.Namespace) -> int:
     )
     print(f"{arguments.patients} synthetic patients (no real data) in {arguments.folder}")
     print(f"truth (motion, volumes, extent): {arguments.folder / 'truth'}")
-    print(f"next: nnunet_pst convert {table} --dataset DatasetPhantom --layout all-sequence")
+    name = shlex.quote(str(table))
+    print(f"next: nnunet_pst convert {name} --dataset DatasetPhantom --layout all-sequence")
     return 0

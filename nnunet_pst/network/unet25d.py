@@ -96,6 +96,9 @@ class Unet25D(nn.Module):
         # In the state dict, so that a resumed or fine-tuned training goes on as it began.
         self.encoder_norms_frozen: Tensor
         self.register_buffer("encoder_norms_frozen", torch.tensor(False))
+        self.register_load_state_dict_pre_hook(  # type: ignore[no-untyped-call]
+            _norms_of_older_models
+        )
         self.register_load_state_dict_post_hook(_forget_folded)  # type: ignore[no-untyped-call]
 
     def train(self, mode: bool = True) -> Unet25D:
@@ -169,6 +172,13 @@ class Unet25D(nn.Module):
             place = torch.from_numpy(chunk).to(logits.device)
             logits[:, place, content.rows, content.columns] = part.to(logits.dtype)
         return logits
+
+
+def _norms_of_older_models(
+    network: Unet25D, state: dict[str, Tensor], prefix: str, *_: object
+) -> None:
+    """Models from before the flag existed have learnt their norms."""
+    state.setdefault(f"{prefix}encoder_norms_frozen", torch.tensor(False))
 
 
 def _forget_folded(network: Unet25D, _: object) -> None:

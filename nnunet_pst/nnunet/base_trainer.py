@@ -139,7 +139,8 @@ class PST25DTrainer(nnUNetTrainer):
                     self._bare_network(), encoder, freeze_norms=self.settings.freeze_encoder_norms
                 )
         super().on_train_start()
-        self.print_to_log_file(f"Encoder weights: {origin}")
+        frozen = bool(self._bare_network().encoder_norms_frozen)
+        self.print_to_log_file(f"Encoder weights: {origin}; norms {'kept' if frozen else 'learn'}")
         self.print_to_log_file(f"Settings: {self.settings}")
         self.print_to_log_file(
             f"Epochs {self.current_epoch} to {self.num_epochs - 1}, "

@@ -10,11 +10,13 @@ import csv
 import json
 import os
 import platform
+import shlex
 import subprocess
 import sys
 import sysconfig
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -121,13 +123,28 @@ def run_demo(demo: Demo) -> Path:
     HostError
         A command failed; its last lines and the place of its log are in the message.
     """
-    seconds = _claim(demo)
+    with _mendable(demo.folder):
+        return _run_steps(demo, _claim(demo))
+
+
+@contextmanager
+def _mendable(folder: Path) -> Iterator[None]:
+    """Turn what the file system refuses into one line; what is finished stays for the next run."""
+    try:
+        yield
+    except OSError as error:
+        raise InputError(
+            f"{folder}: can't be written ({error.strerror or error}); make room or choose another"
+        ) from error
+
+
+def _run_steps(demo: Demo, seconds: dict[str, float]) -> Path:
     steps = demo.steps()
     for number, step in enumerate(steps, 1):
         if step.name in seconds:
             print(f"[{number}/{len(steps)}] {step.name}: finished before, kept", flush=True)
             continue
-        print(f"[{number}/{len(steps)}] {' '.join(step.words)}", flush=True)
+        print(f"[{number}/{len(steps)}] {shlex.join(step.words)}", flush=True)
         budget = seconds.get("train_2d_5", 0.0)
         seconds[step.name] = _run(demo, step, _variables(demo, budget))
         _write_json(demo.folder / RECORD, {"demo": _settings(demo), "seconds": seconds})
@@ -137,7 +154,19 @@ def run_demo(demo: Demo) -> Path:
 
 
 def _settings(demo: Demo) -> dict[str, int | str]:
-    return {"patients": demo.patients, "seed": demo.seed, "device": demo.device}
+    """What an unfinished demo must agree with to go on; a file of weights by its name alone."""
+    return {
+        "patients": demo.patients,
+        "seed": demo.seed,
+        "device": demo.device,
+        "weights": Path(_weights()).name,
+    }
+
+
+def _weights() -> str:
+    """Return the chosen encoder weights; by default none, so that nothing is fetched."""
+    chosen = os.environ.get(ENCODER_VARIABLE) or "none"
+    return "none" if chosen.lower() == "none" else chosen
 
 
 def _claim(demo: Demo) -> dict[str, float]:
@@ -151,9 +180,10 @@ def _claim(demo: Demo) -> dict[str, float]:
                 "folder"
             )
         return dict(found["seconds"])
-    if demo.folder.exists() and (not demo.folder.is_dir() or any(demo.folder.iterdir())):
+    logs = demo.folder / "logs"
+    if demo.folder.exists() and (not demo.folder.is_dir() or set(demo.folder.iterdir()) - {logs}):
         raise InputError(f"{demo.folder}: is not an empty folder; choose another one")
-    (demo.folder / "logs").mkdir(parents=True)
+    logs.mkdir(parents=True, exist_ok=True)
     _write_json(record, {"demo": _settings(demo), "seconds": {}})
     return {}
 
@@ -162,9 +192,8 @@ def _variables(demo: Demo, budget: float) -> dict[str, str]:
     """Return the environment of the commands: what ``nnunet_pst env`` sets, and nothing stale."""
     variables = shell_environment(demo.folder / "nnunet_data")
     make_folders(variables)
-    # Nothing is fetched unasked: random weights, unless the user has chosen others.
-    weights = {ENCODER_VARIABLE: os.environ.get(ENCODER_VARIABLE, "none")}
-    return {**os.environ, **variables, **weights, SECONDS_VARIABLE: f"{budget:.0f}"}
+    ours = {ENCODER_VARIABLE: _weights(), SECONDS_VARIABLE: f"{budget:.0f}"}
+    return {**os.environ, **variables, **ours}
 
 
 def _run(demo: Demo, step: Step, variables: Mapping[str, str]) -> float:
@@ -198,7 +227,6 @@ def _program(name: str) -> str:
 def _facts(demo: Demo, seconds: Mapping[str, float]) -> DemoFacts:
     with (demo.folder / "phantom" / TABLE).open(newline="") as file:
         splits = [row["split"] for row in csv.DictReader(file)]
-    weights = os.environ.get(ENCODER_VARIABLE, "none")
     rows = [
         MethodRow(
             method=method,
@@ -218,16 +246,14 @@ def _facts(demo: Demo, seconds: Mapping[str, float]) -> DemoFacts:
         training=splits.count("train"),
         test=splits.count("test"),
         window=COARSE_SLICES,
-        weights="random weights"
-        if weights == "none"
-        else "pretrained encoder weights (2d_5) and random weights (2d)",
+        weights=Path(_weights()).name,
         sequences=list(SEQUENCES),
         rows=rows,
         pictures=[
             (f"{row.method}: test cases, lowest Dice first", _sheet(demo, name))
             for name, row in zip(("2d_5", "2d"), rows, strict=True)
         ],
-        commands=_lines_to_type(demo),
+        commands=_lines_to_type(demo, seconds),
     )
 
 
@@ -240,14 +266,17 @@ def _sheet(demo: Demo, configuration: str) -> Path:
     return demo.predictions(configuration) / "evaluation" / "contact_sheet.png"
 
 
-def _lines_to_type(demo: Demo) -> list[str]:
-    """Return the commands as a user would type them, from inside the demo's folder."""
+def _lines_to_type(demo: Demo, seconds: Mapping[str, float]) -> list[str]:
+    """Return the commands as a user would type them inside a folder of their own."""
     here = f"{demo.folder}{os.sep}"
-    lines = ['eval "$(nnunet_pst env ./nnunet_data)"']
+    lines = [
+        'eval "$(nnunet_pst env ./nnunet_data)"',
+        f"export {ENCODER_VARIABLE}={shlex.quote(Path(_weights()).name)}",
+    ]
     for step in demo.steps():
         if step.name == "train_2d":
-            lines.append(f"export {SECONDS_VARIABLE}=150")
-        lines.append(" ".join(word.replace(here, "") for word in step.words))
+            lines.append(f"export {SECONDS_VARIABLE}={seconds['train_2d_5']:.0f}")
+        lines.append(shlex.join(word.removeprefix(here) for word in step.words))
     return lines
 
 

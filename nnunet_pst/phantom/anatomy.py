@@ -53,9 +53,9 @@ class Anatomy:
     texture
         (z, y, x) smooth noise of mean 0 and standard deviation 1.
     tumor_mm
-        (z, y, x) how deep inside the tumour's surface a voxel lies, dead parts and bleeding
-        included; negative outside, and no more than `FARTHEST_MM` either way. A distance, because
-        interpolation finds its zero far more exactly than the edge of a mask.
+        (z, y, x) how deep inside the tumour's surface a voxel lies, along the ray from the centre,
+        dead parts and bleeding included; negative outside, no more than `FARTHEST_MM` either way.
+        A distance, because interpolation finds its zero far more exactly than the edge of a mask.
     spacing_zyx_mm
         Of the grid.
     first_lps_mm
@@ -86,14 +86,22 @@ class _Canvas:
                 self.first, spacing_zyx_mm[::-1], self.shape[::-1], strict=True
             )
         ]
-        self.points: Points = np.empty((*self.shape, 3), dtype=np.float32)
         x, y, z = axes
-        for axis, values in enumerate((x, y[:, None], z[:, None, None])):
+        self._axes = (x, y[:, None], z[:, None, None])
+        #: Where each voxel lies in a body without irregularity.
+        self.points: Points = np.empty((*self.shape, 3), dtype=np.float32)
+        for axis, values in enumerate(self._axes):
             warp = smooth_noise(self.shape, spacing_zyx_mm, WARP_LENGTH_MM, rng)
             self.points[..., axis] = values + np.float32(WARP_MM) * warp
         self.tissue: Map = np.full(self.shape, Tissue.AIR, dtype=np.uint8)
         #: What lies inside the skin; nothing else is painted.
         self.body = np.zeros(self.shape, dtype=bool)
+
+    def places(self, box: tuple[slice, slice, slice]) -> Points:
+        """Where the voxels of a box really lie, (z, y, x, 3) in LPS millimetres."""
+        x, y, z = self._axes
+        parts = np.broadcast_arrays(x[box[2]], y[box[1]], z[box[0]])
+        return np.stack(parts, axis=-1)
 
     def box(self, lowest: npt.ArrayLike, highest: npt.ArrayLike) -> tuple[slice, slice, slice]:
         """Slices of the grid that hold a box in millimetres, with room for the warp."""
@@ -133,7 +141,8 @@ def draw_anatomy(
     unpushed = canvas.points
     near = canvas.box(*_bounds(tumor, 2.5))
     canvas.points = unpushed.copy()
-    canvas.points[near] = tumor.origin_of(unpushed[near])
+    places = canvas.places(near)
+    canvas.points[near] += tumor.origin_of(places) - places
     canvas.paint(soft_tissue(facts))
     canvas.paint(organs(facts, rng))
     canvas.points = unpushed
@@ -171,8 +180,7 @@ def _paint_body(
     septa = smooth_noise(canvas.shape, canvas.spacing, SEPTA_LENGTH_MM, rng)
     canvas.tissue[inner & (np.abs(septa) < 0.02 + 0.04 * heavy)] = Tissue.FAT
     box = canvas.box(*_bounds(tumor, 1.3))
-    near = points[box]
-    bulge = tumor.depth(near) < 1 + SKIN_MM / tumor.longest_reach_mm()
+    bulge = tumor.depth(canvas.places(box)) < 1 + SKIN_MM / tumor.longest_reach_mm()
     bulge &= ~body[box]
     canvas.tissue[box][bulge] = Tissue.FAT
     body[box] |= bulge
@@ -196,7 +204,8 @@ def _outline(points: Points, width: float, depth: float, middle: float) -> Field
 def _paint_tumor(canvas: _Canvas, tumor: Tumor, rng: np.random.Generator) -> Field:
     """Paint the tumour with its parts and the oedema around; return how deep inside voxels lie."""
     box = canvas.box(*_bounds(tumor, OEDEMA_REACH))
-    depth = tumor.depth(canvas.points[box])
+    places = canvas.places(box)
+    depth = tumor.depth(places)
     tissue = canvas.tissue[box]
     inside = depth < 1
     dead, bleeding, watery, bony = (
@@ -211,7 +220,7 @@ def _paint_tumor(canvas: _Canvas, tumor: Tumor, rng: np.random.Generator) -> Fie
     tissue[inside & (depth < 0.88) & (dead > ndtri(1 - tumor.necrosis))] = Tissue.NECROSIS
     tissue[inside & (depth < 0.95) & (bleeding > ndtri(1 - tumor.haemorrhage))] = Tissue.HAEMORRHAGE
     tumor_mm = np.full(canvas.shape, -FARTHEST_MM, dtype=np.float32)
-    distance = length(canvas.points[box] - tumor.centre.astype(np.float32))
+    distance = length(places - tumor.centre.astype(np.float32))
     inwards = distance / np.maximum(depth, np.float32(1e-3)) - distance
     tumor_mm[box] = np.clip(inwards, -FARTHEST_MM, FARTHEST_MM)
     return tumor_mm

@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -126,18 +127,31 @@ def write_cohort(folder: Path, plan: CohortPlan, *, workers: int = 1) -> Path:
     InputError
         ``folder`` holds something else, or a cohort of another plan.
     """
-    _claim(folder, plan)
     facts = [draw_patient(plan.seed, number) for number in range(plan.patients)]
     splits = assign_splits(facts)
-    left = [one for one in facts if not _truth_file(folder, one).exists()]
-    with Runner(workers).running() as runner:
-        task = partial(_write_patient, folder, plan, splits)
-        for _, outcome in runner.run(task, left, "patients", unit="patient"):
-            if isinstance(outcome, Exception):
-                raise outcome
-    table = folder / TABLE
-    _replace_text(table, "".join(_table_lines(folder, facts, splits, plan)))
+    with _mendable(folder):
+        _claim(folder, plan)
+        left = [one for one in facts if not _truth_file(folder, one).exists()]
+        with Runner(workers).running() as runner:
+            task = partial(_write_patient, folder, plan, splits)
+            for _, outcome in runner.run(task, left, "patients", unit="patient"):
+                if isinstance(outcome, Exception):
+                    raise outcome
+        table = folder / TABLE
+        _replace_text(table, "".join(_table_lines(folder, facts, splits, plan)))
     return table
+
+
+@contextmanager
+def _mendable(folder: Path) -> Iterator[None]:
+    """Turn what the file system refuses into one line; what is finished stays for the next run."""
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise InputError(
+            f"{folder}: can't be written ({reason}); make room or choose another"
+        ) from error
 
 
 def _claim(folder: Path, plan: CohortPlan) -> None:
@@ -149,10 +163,10 @@ def _claim(folder: Path, plan: CohortPlan) -> None:
             raise InputError(
                 f"{folder}: holds a cohort made with other settings; choose another folder"
             )
-    elif folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    elif folder.exists() and (not folder.is_dir() or set(folder.iterdir()) - {marker.parent}):
         raise InputError(f"{folder}: is not an empty folder; choose another one")
     else:
-        marker.parent.mkdir(parents=True)
+        marker.parent.mkdir(parents=True, exist_ok=True)
         _replace_text(marker, text)
 
 

@@ -13,7 +13,7 @@ from scipy.spatial.transform import Rotation
 SHIFT_MM, TURN_DEGREES = 2.5, 1.2
 #: Standard deviations of how a body is laid down, and its limits.
 POSE_SHIFT_MM, POSE_TURN_DEGREES = 6.0, 2.5
-#: Largest shift of echo-planar images along the phase axis.
+#: Largest shift of echo-planar images along the phase axis that one bump makes.
 DISTORTION_MM = 5.0
 
 

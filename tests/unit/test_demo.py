@@ -24,6 +24,7 @@ PNG = base64.b64decode(
 def ran(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Commands leave what the page needs, and their names here, instead of running."""
     names: list[str] = []
+    monkeypatch.delenv("NNUNET_PST_ENCODER_WEIGHTS", raising=False)
 
     def run(demo: Demo, step: Step, variables: dict[str, str]) -> float:
         names.append(step.name)
@@ -52,6 +53,28 @@ def test_all_steps_run_once_and_the_page_is_written(ran, tmp_path: Path):
     assert "Synthetic images" in page
     assert "not\na medical device" in page
     assert str(tmp_path) not in page
+    lines = page[page.index("<pre>") :].splitlines()
+    assert "export NNUNET_PST_ENCODER_WEIGHTS=none" in lines
+    assert "export NNUNET_PST_SECONDS=7" in lines
+    assert "nnunet_pst convert phantom/cohort.csv --dataset DatasetPhantom" in lines
+
+
+def test_the_page_shows_the_name_of_a_file_of_weights_only(ran, tmp_path: Path, monkeypatch):
+    monkeypatch.setenv("NNUNET_PST_ENCODER_WEIGHTS", "/home/somebody/encoder.safetensors")
+    demo = Demo(tmp_path / "data", patients=8, seed=0, device="cpu")
+    page = run_demo(demo).read_text()
+    assert "encoder.safetensors" in page
+    assert "somebody" not in page + (demo.folder / "steps.json").read_text()
+    # A folder whose name is the end of another's must not be cut out of it.
+    assert "-i nnunet_data/nnUNet_raw/DatasetPhantom/imagesTs" in page
+    monkeypatch.delenv("NNUNET_PST_ENCODER_WEIGHTS")
+    with pytest.raises(InputError, match="other settings"):
+        run_demo(demo)
+
+
+def test_a_folder_that_cannot_be_made_is_one_line(ran):
+    with pytest.raises(InputError, match="can't be written"):
+        run_demo(Demo(Path("/proc/nowhere/demo"), patients=8, seed=0, device="cpu"))
 
 
 def test_a_killed_demo_goes_on_and_says_so(ran, tmp_path: Path, capsys):

@@ -88,6 +88,14 @@ def test_pretrained_norms_stay_and_the_decoders_learn(weights, monkeypatch):
     assert scale.grad.abs().sum() > 0
 
 
+def test_a_model_from_before_the_flag_still_loads():
+    state = Unet25D(1, 2, canvas=64).state_dict()
+    del state["encoder_norms_frozen"]
+    network = Unet25D(1, 2, canvas=64)
+    network.load_state_dict(state)
+    assert not network.encoder_norms_frozen
+
+
 def test_a_resumed_network_keeps_its_norms_and_an_unfrozen_one_does_not(weights, monkeypatch):
     monkeypatch.setenv(VARIABLE, str(weights))
     for freeze in (True, False):

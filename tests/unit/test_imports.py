@@ -121,7 +121,7 @@ FOLDERS = {
     "dataset_conversion": "nnunet_pst.dataset_conversion",
 }
 PORCHES = ("nnunet_pst.trainers", "nnunet_pst.dataset_conversion")
-TRAINER_MAY_IMPORT = {"nnunet_pst.nnunet.base_trainer"}
+TRAINER_MAY_IMPORT = {"nnunet_pst.nnunet.base_trainer", "nnunet_pst.nnunet.timed_trainer"}
 
 
 def modules() -> dict[str, Path]:

@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from scipy import ndimage, stats
+from scipy.spatial import ConvexHull
+from scipy.spatial.distance import pdist
 
 from nnunet_pst.cohort import parse_cohort
 from nnunet_pst.errors import InputError
@@ -121,6 +123,23 @@ def test_the_surface_is_at_depth_1_and_what_is_pushed_never_crosses():
     line = tumor.centre.astype(np.float32) + rays[0] * steps[:, None] * 40
     before = np.linalg.norm(tumor.origin_of(line) - tumor.centre, axis=1)
     assert (np.diff(before) > 0).all()
+
+
+def test_the_drawn_tumour_has_that_size_too(rendered):
+    for patient in rendered:
+        anatomy = patient.anatomy
+        points = np.argwhere(anatomy.tumor_mm > 0) * np.asarray(anatomy.spacing_zyx_mm)
+        found = pdist(points[ConvexHull(points).vertices]).max()
+        # Both ends lie up to half a voxel's diagonal inside.
+        voxel = np.linalg.norm(anatomy.spacing_zyx_mm)
+        assert found == pytest.approx(patient.facts.size_cm * 10, abs=voxel)
+
+
+def test_a_label_is_what_is_inside_wherever_it_is_looked_for(rendered):
+    for patient in rendered[:2]:
+        for sequence in ("T2", "DWI"):
+            everywhere = sample(patient.anatomy, patient.anatomy.tumor_mm, patient.scans[sequence])
+            assert np.array_equal(patient.labels[sequence].array > 0, everywhere > 0)
 
 
 def test_every_label_is_one_piece_inside_the_volume(rendered):
@@ -262,7 +281,9 @@ def test_slices_outside_first_and_last_hold_no_tumour_and_coarse_masks_end_early
 
 
 def test_images_are_positive_int16_with_noise_in_the_air(folder):
-    for path in folder.glob("*/T?.nii.gz"):
+    paths = [path for path in folder.glob("*/*.nii.gz") if "label" not in path.name]
+    assert len(paths) == PLAN.patients * len(SEQUENCES)
+    for path in paths:
         image = read_image(path).array
         assert image.dtype == np.int16
         assert image.min() >= 0
@@ -270,9 +291,16 @@ def test_images_are_positive_int16_with_noise_in_the_air(folder):
 
 
 @pytest.mark.slow
-def test_two_workers_and_a_larger_cohort_write_the_same_bytes(folder, tmp_path):
+def test_two_workers_write_the_same_bytes(folder, tmp_path):
     write_cohort(tmp_path / "two", PLAN, workers=2)
     assert hashes(tmp_path / "two") == hashes(folder)
+
+
+def test_a_patient_does_not_depend_on_the_size_of_the_cohort(folder, tmp_path):
+    write_cohort(tmp_path, replace(PLAN, patients=1, coarse=False))
+    for name, digest in hashes(tmp_path).items():
+        if "phantom-0001" in name and "label" not in name:
+            assert hashes(folder)[name] == digest
 
 
 def test_a_killed_run_is_finished_and_nothing_half_written_stays(folder, tmp_path):
@@ -286,6 +314,11 @@ def test_a_killed_run_is_finished_and_nothing_half_written_stays(folder, tmp_pat
     (place / "phantom-0001" / "T1.nii.gz").write_bytes(b"whole, but its truth is missing")
     write_cohort(place, PLAN)
     assert hashes(place) == wanted
+
+
+def test_a_folder_that_cannot_be_made_is_one_line():
+    with pytest.raises(InputError, match="can't be written"):
+        write_cohort(Path("/proc/nowhere/phantom"), PLAN)
 
 
 def test_another_cohort_or_strange_files_are_not_written_over(folder, tmp_path):
