@@ -52,7 +52,7 @@ def test_training_leaves_a_model_with_our_settings(trained):
     assert not (fold / "checkpoint_latest.pth").exists()
     log = next(fold.glob("training_log_*.txt")).read_text()
     assert "Encoder weights: none" in log
-    assert "Epochs 0 to 3, 10 iterations of 12 bags" in log
+    assert "Epochs 0 to 3, 20 iterations of 12 bags" in log
 
 
 def test_one_tile_covers_every_case_of_the_cohort(host: Callable, planned):

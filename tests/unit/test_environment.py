@@ -75,7 +75,7 @@ def test_other_trainer_folders_are_kept_behind_ours(tmp_path: Path):
 def test_the_trainer_folder_holds_nothing_but_trainers():
     modules = {path.stem for path in trainer_folder().glob("*.py")} - {"__init__"}
     assert modules
-    assert all(module.startswith("nnUNetTrainerPST") for module in modules)
+    assert all(module.startswith("nnUNetTrainer") for module in modules)
 
 
 def test_the_number_of_processes_is_the_users_if_set(tmp_path: Path):

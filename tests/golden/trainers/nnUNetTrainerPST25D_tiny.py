@@ -13,7 +13,7 @@ from nnunet_pst.nnunet.base_trainer import PST25DTrainer
 
 
 class nnUNetTrainerPST25D_tiny(PST25DTrainer):  # noqa: N801 (the host finds it by this name)
-    """Four epochs, or ``TINY_EPOCHS``, of ten iterations.
+    """Four epochs, or ``TINY_EPOCHS``, of twenty iterations.
 
     ``TINY_SKIPS_VALIDATION=1``: ends with the last epoch.
     ``TINY_KILLED_IN_EPOCH=n``: killed after the third iteration of epoch ``n``.
@@ -21,7 +21,7 @@ class nnUNetTrainerPST25D_tiny(PST25DTrainer):  # noqa: N801 (the host finds it 
     """
 
     epochs = int(os.environ.get("TINY_EPOCHS", "4"))
-    shortest_epoch = 10
+    shortest_epoch = 20
 
     def __init__(
         self,
