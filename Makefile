@@ -9,7 +9,7 @@ STAMP := $(VENV)/.installed
 
 help:
 	@echo "make setup   install into $(VENV), with the tested versions of constraints.txt"
-	@echo "make demo    run the whole way on synthetic images (under 8 minutes on two cores)"
+	@echo "make demo    run the whole way on synthetic images, in some minutes"
 	@echo "make test    run the whole test suite"
 	@echo "make lint    check style and format (ruff)"
 	@echo "make types   check types (mypy, strict)"
