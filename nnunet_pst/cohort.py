@@ -399,6 +399,7 @@ def _check_across_rows(patients: list[Patient], problems: _Problems) -> None:
                 text += f", there in split '{earlier.split}' and here in '{patient.split}'"
             problems.add(f"{text}; a patient has one row", row=patient.row, column="patient")
             continue
+        _check_within_row(patient, problems)
         for column, path in _files(patient):
             owner = owners.setdefault(path.resolve(), patient)
             if owner is not patient:
@@ -409,6 +410,25 @@ def _check_across_rows(patients: list[Patient], problems: _Problems) -> None:
                 )
     if not any(patient.split == "train" for patient in patients):
         problems.add("no training patient; write 'train' for some", column="split")
+
+
+def _check_within_row(patient: Patient, problems: _Problems) -> None:
+    """Report an image that stands for two sequences, or for its own answer.
+
+    One mask for two sequences is no mistake of the table: it is put onto each image's grid.
+    """
+    images: dict[Path, str] = {}
+    for sequence in patient.sequences.values():
+        images.setdefault(sequence.image.resolve(), sequence.name)
+    for column, path in _files(patient):
+        earlier = images.get(path.resolve())
+        if earlier is not None and earlier != column:
+            problems.add(
+                f"the same file as in column '{earlier}'; give each sequence its own image, and "
+                "masks in the label columns",
+                row=patient.row,
+                column=column,
+            )
 
 
 def _files(patient: Patient) -> Iterator[tuple[str, Path]]:

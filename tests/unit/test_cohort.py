@@ -213,3 +213,27 @@ def test_edit_distance():
     assert edit_distance("", "abc") == 3
     assert near_miss("T2 label", ["T2_label"]) == "T2_label"
     assert near_miss("T3", ["T2"]) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "column"),
+    [
+        # The answer in the place of the question.
+        ("patient,T2,T2_label\np1,al.nii.gz,al.nii.gz\n", "T2_label"),
+        # One scan as two sequences.
+        ("patient,T1,T1_label,T2,T2_label\np1,a.nii.gz,al.nii.gz,a.nii.gz,bl.nii.gz\n", "T2"),
+        (
+            "patient,T1,T1_label,T2,T2_label\np1,a.nii.gz,al.nii.gz,al.nii.gz,bl.nii.gz\n",
+            "T1_label",
+        ),
+    ],
+)
+def test_an_image_stands_for_one_thing(tmp_path: Path, text: str, column: str):
+    (found,) = problems(tmp_path, text)
+    assert f"column {column}" in found or f"'{column}'" in found
+    assert "the same file as in column" in found
+
+
+def test_one_mask_may_serve_two_sequences(tmp_path: Path):
+    text = "patient,T1,T1_label,T2,T2_label\np1,a.nii.gz,al.nii.gz,b.nii.gz,al.nii.gz\n"
+    assert len(read_cohort(write(tmp_path, text)).patients) == 1
