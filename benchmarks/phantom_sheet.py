@@ -64,7 +64,7 @@ def main() -> None:
         show(axis, pixels)
         axis.set_title(title, fontsize=4, pad=1, color="#0072b2")
     figure.subplots_adjust(0.003, 0.003, 0.997, 0.985, 0.02, 0.08)
-    figure.savefig(arguments.output, dpi=160, facecolor="white")
+    figure.savefig(arguments.output, dpi=100, facecolor="white")
 
 
 def show(axis: plt.Axes, pixels: np.ndarray) -> None:

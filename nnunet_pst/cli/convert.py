@@ -9,6 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nnunet_pst.cli.argument_types import count, positive
 from nnunet_pst.layouts import LAYOUT_MODULES
 
 if TYPE_CHECKING:
@@ -27,14 +28,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--coarse-slices",
-        type=_count,
+        type=count,
         default=5,
         metavar="N",
         help="slices above and below the largest one that a coarse mask covers (default: 5)",
     )
     parser.add_argument(
         "--simulate-coarse",
-        type=_count,
+        type=count,
         metavar="N",
         help="make fine masks coarse: forget all but N slices above and below the largest one "
         "(never of test patients)",
@@ -51,24 +52,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="what slices become that nobody drew (default: ignore)",
     )
     parser.add_argument(
-        "--workers", type=_positive, metavar="N", help="processes (default: nnUNet_def_n_proc)"
+        "--workers", type=positive, metavar="N", help="processes (default: nnUNet_def_n_proc)"
     )
     parser.add_argument("--overwrite", action="store_true", help="convert every case anew")
     parser.add_argument("--json", action="store_true", help="print the summary as JSON")
-
-
-def _count(text: str) -> int:
-    value = int(text)
-    if value < 0:
-        raise argparse.ArgumentTypeError("must be 0 or more")
-    return value
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError("must be 1 or more")
-    return value
 
 
 def run(arguments: argparse.Namespace) -> int:

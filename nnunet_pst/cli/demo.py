@@ -6,6 +6,8 @@ import argparse
 import time
 from pathlib import Path
 
+from nnunet_pst.cli.argument_types import count
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of the verb."""
@@ -14,17 +16,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="empty or new folder (default: nnunet_pst_demo)",
     )  # fmt: skip
     parser.add_argument("--patients", type=_enough, default=20, metavar="N", help="default: 20")
-    parser.add_argument("--seed", type=_count, default=0, metavar="S", help="default: 0")
+    parser.add_argument("--seed", type=count, default=0, metavar="S", help="default: 0")
     parser.add_argument(
         "-device", default="cpu", choices=["cpu", "cuda", "mps"], help="as nnU-Net's (default: cpu)"
     )
-
-
-def _count(text: str) -> int:
-    value = int(text)
-    if value < 0:
-        raise argparse.ArgumentTypeError("must be 0 or more")
-    return value
 
 
 def _enough(text: str) -> int:

@@ -7,12 +7,14 @@ import os
 import shlex
 from pathlib import Path
 
+from nnunet_pst.cli.argument_types import count, positive
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of the verb."""
     parser.add_argument("folder", type=Path, metavar="OUT", help="empty or new folder")
-    parser.add_argument("--patients", type=_positive, default=24, metavar="N", help="default: 24")
-    parser.add_argument("--seed", type=_count, default=0, metavar="S", help="default: 0")
+    parser.add_argument("--patients", type=positive, default=24, metavar="N", help="default: 24")
+    parser.add_argument("--seed", type=count, default=0, metavar="S", help="default: 0")
     parser.add_argument(
         "--size",
         choices=["small", "paper"],
@@ -25,22 +27,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="draw masks of training patients on the largest slice and 5 on each side only",
     )
     parser.add_argument(
-        "--workers", type=_positive, metavar="N", help="processes (default: nnUNet_def_n_proc)"
+        "--workers", type=positive, metavar="N", help="processes (default: nnUNet_def_n_proc)"
     )
-
-
-def _count(text: str) -> int:
-    value = int(text)
-    if value < 0:
-        raise argparse.ArgumentTypeError("must be 0 or more")
-    return value
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError("must be 1 or more")
-    return value
 
 
 def run(arguments: argparse.Namespace) -> int:

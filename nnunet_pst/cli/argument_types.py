@@ -1,0 +1,22 @@
+"""Numbers on the command line: a wrong one is wrong usage, said by argparse."""
+
+from __future__ import annotations
+
+import argparse
+
+
+def count(text: str) -> int:
+    """Read a whole number of 0 or more."""
+    return _at_least(0, text)
+
+
+def positive(text: str) -> int:
+    """Read a whole number of 1 or more."""
+    return _at_least(1, text)
+
+
+def _at_least(lowest: int, text: str) -> int:
+    value = int(text)
+    if value < lowest:
+        raise argparse.ArgumentTypeError(f"must be {lowest} or more")
+    return value
