@@ -96,7 +96,7 @@ def largest_slice(mask: Mask) -> int:
 
 def window(center: int, reach: int, count: int) -> SliceFlags:
     """Flag the slices at most ``reach`` from ``center``, of ``count`` slices."""
-    return np.abs(np.arange(count) - center) <= reach
+    return np.asarray(np.abs(np.arange(count) - center) <= reach, dtype=bool)
 
 
 def known_slices(drawing: Drawing, rules: LabelRules, *, simulate: bool) -> SliceFlags:

@@ -286,4 +286,6 @@ def use_one_thread() -> None:
 
 def lesion_count(mask: npt.NDArray[np.bool_]) -> int:
     """Count the connected lesions (26 neighbours) of a (z, y, x) mask."""
-    return int(ndimage.label(mask, structure=np.ones((3, 3, 3), dtype=bool))[1])
+    components = ndimage.label(mask, structure=np.ones((3, 3, 3), dtype=bool))
+    assert isinstance(components, tuple)  # a number alone only where an output array is given
+    return int(components[1])

@@ -38,12 +38,14 @@ def smooth_noise(
         # The first axis is smoothed and becomes the last, so that after all of them the order is
         # the old one.
         rest = field.shape[1:]
-        field = (kernel @ field.reshape(field.shape[0], -1)).reshape(kernel.shape[0], *rest)
+        field = (kernel @ field.reshape(field.shape[0], -1)).reshape(-1, *rest)
         field = np.ascontiguousarray(np.moveaxis(field, 0, -1))
     return field
 
 
-def _kernel(count: int, spacing: float, step: float, sigma: float) -> sparse.csr_array:
+def _kernel(
+    count: int, spacing: float, step: float, sigma: float
+) -> sparse.csr_array[np.float32, tuple[int, int]]:
     """(count, knots) matrix whose rows have unit length, so that white noise keeps its variance."""
     place = np.arange(count) * spacing
     knots = np.arange(-3 * sigma, place[-1] + 3 * sigma + step, step)
