@@ -38,7 +38,8 @@ def smooth_noise(
         # The first axis is smoothed and becomes the last, so that after all of them the order is
         # the old one.
         rest = field.shape[1:]
-        field = (kernel @ field.reshape(field.shape[0], -1)).reshape(-1, *rest)
+        smoothed = np.asarray(kernel @ field.reshape(field.shape[0], -1))
+        field = smoothed.reshape(-1, *rest)
         field = np.ascontiguousarray(np.moveaxis(field, 0, -1))
     return field
 
