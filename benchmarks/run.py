@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -21,6 +20,8 @@ import machine
 import tables
 from contest import Entry, hold
 from synthetic_cohort import TINY, Geometry, make_cohort
+
+from nnunet_pst.whole_files import write_atomically
 
 PARTS = ("loader", "train", "predict")
 RESULTS = Path(__file__).parent / "results"
@@ -107,9 +108,7 @@ def _write(results: dict[str, Any], text: str, folder: Path, partial: Sequence[s
     name = "-".join([results["date"], machine.file_name(results["machine"]), *partial])
     for ending, content in (("json", json.dumps(results, indent=1)), ("md", text)):
         file = folder / f"{name}.{ending}"
-        unfinished = file.with_name(f"{file.name}.unfinished")
-        unfinished.write_text(content.rstrip("\n") + "\n", encoding="utf-8")
-        os.replace(unfinished, file)
+        write_atomically(file, content.rstrip("\n") + "\n")
         print(f"written: {file.name}", file=sys.stderr)
 
 

@@ -35,6 +35,7 @@ from nnunet_pst.nnunet.dataloading import (
 from nnunet_pst.settings import PLANS_KEY, TrainingSettings
 from nnunet_pst.slices import SliceKind, SliceSampler
 from nnunet_pst.splits import separated_patients
+from nnunet_pst.whole_files import write_atomically
 
 #: Batches of the validation during training, which only draws the curve.
 VALIDATION_BATCHES = 8
@@ -272,6 +273,4 @@ def forget_paths(file: Path) -> None:
             return os.path.basename(value)
         return value
 
-    unfinished = file.with_name(f"{file.name}.unfinished")
-    unfinished.write_text(json.dumps(cleaned(content), indent=4))
-    os.replace(unfinished, file)
+    write_atomically(file, json.dumps(cleaned(content), indent=4))

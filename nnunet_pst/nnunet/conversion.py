@@ -34,8 +34,8 @@ from nnunet_pst.nnunet.raw_dataset import (
     locate_dataset,
     make_folders,
     remove_strangers,
-    write_atomically,
 )
+from nnunet_pst.whole_files import write_atomically
 from nnunet_pst.workers import Runner
 
 

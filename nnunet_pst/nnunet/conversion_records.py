@@ -21,7 +21,7 @@ from nnunet_pst.case_building import CaseFacts
 from nnunet_pst.cohort import Patient
 from nnunet_pst.errors import InputError
 from nnunet_pst.layouts import Case
-from nnunet_pst.nnunet.raw_dataset import write_atomically
+from nnunet_pst.whole_files import write_atomically
 
 #: Raised when the same sources and rules would give other files than before.
 _FORMAT = 1

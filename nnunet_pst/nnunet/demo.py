@@ -15,8 +15,7 @@ import subprocess
 import sys
 import sysconfig
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -33,6 +32,7 @@ from nnunet_pst.nnunet.environment import (
 )
 from nnunet_pst.phantom.acquisition import SEQUENCES
 from nnunet_pst.phantom.cohort import COARSE_SLICES, TABLE
+from nnunet_pst.whole_files import refusals_in_one_line, write_atomically
 
 DATASET = "DatasetPhantom"
 TRAINER, STOCK_TRAINER = "nnUNetTrainerPST25D_5epochs", "nnUNetTrainerSeconds"
@@ -123,19 +123,8 @@ def run_demo(demo: Demo) -> Path:
     HostError
         A command failed; its last lines and the place of its log are in the message.
     """
-    with _mendable(demo.folder):
+    with refusals_in_one_line(demo.folder):
         return _run_steps(demo, _claim(demo))
-
-
-@contextmanager
-def _mendable(folder: Path) -> Iterator[None]:
-    """Turn what the file system refuses into one line; what is finished stays for the next run."""
-    try:
-        yield
-    except OSError as error:
-        raise InputError(
-            f"{folder}: can't be written ({error.strerror or error}); make room or choose another"
-        ) from error
 
 
 def _run_steps(demo: Demo, seconds: dict[str, float]) -> Path:
@@ -149,7 +138,7 @@ def _run_steps(demo: Demo, seconds: dict[str, float]) -> Path:
         seconds[step.name] = _run(demo, step, _variables(demo, budget))
         _write_json(demo.folder / RECORD, {"demo": _settings(demo), "seconds": seconds})
     page = demo.folder / PAGE
-    _replace(page, render_demo_page(_facts(demo, seconds)))
+    write_atomically(page, render_demo_page(_facts(demo, seconds)))
     return page
 
 
@@ -281,10 +270,4 @@ def _lines_to_type(demo: Demo, seconds: Mapping[str, float]) -> list[str]:
 
 
 def _write_json(path: Path, content: object) -> None:
-    _replace(path, json.dumps(content, indent=2) + "\n")
-
-
-def _replace(path: Path, text: str) -> None:
-    unfinished = path.with_name(f"{path.name}.unfinished")
-    unfinished.write_text(text, encoding="utf-8")
-    os.replace(unfinished, path)
+    write_atomically(path, json.dumps(content, indent=2) + "\n")

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from nnunet_pst.errors import HostError, InputError
 from nnunet_pst.network.unet25d import STRIDE, padded_size
 from nnunet_pst.settings import BAGS_PER_BATCH, PLANS_KEY, TrainingSettings
 from nnunet_pst.splits import make_splits, separated_patients, split_patients
+from nnunet_pst.whole_files import copy_atomically, write_atomically
 
 #: Our configurations and their slices in a bag.
 CONFIGURATIONS = {"2d_5": 3, "2d_mobilenetv2": 1}
@@ -189,13 +189,7 @@ def copy_references(raw: Path, preprocessed: Path) -> None:
     target = preprocessed / "gt_segmentations"
     target.mkdir(exist_ok=True)
     for label in sorted((raw / "labelsTr").iterdir()):
-        _copy(label, target / label.name)
-
-
-def _copy(source: Path, target: Path) -> None:
-    unfinished = target.with_name(f"{target.name}.unfinished")
-    shutil.copyfile(source, unfinished)
-    os.replace(unfinished, target)
+        copy_atomically(label, target / label.name)
 
 
 def _folders(dataset: str) -> _Folders:
@@ -267,7 +261,7 @@ def _refuse_other_slice_axis(dataset: str, plans: dict[str, Any], plans_file: Pa
 def _splits(folders: _Folders, seed: int) -> list[dict[str, list[str]]] | None:
     rows = [row for row in cases_of_dataset(folders.raw) if row["split"] != "test"]
     if rows:
-        _copy(folders.raw / CASE_TABLE, folders.preprocessed / CASE_TABLE)
+        copy_atomically(folders.raw / CASE_TABLE, folders.preprocessed / CASE_TABLE)
     existing = folders.preprocessed / SPLITS_FILE
     if existing.is_file():
         splits: list[dict[str, list[str]]] = json.loads(existing.read_text())
@@ -283,9 +277,7 @@ def _splits(folders: _Folders, seed: int) -> list[dict[str, list[str]]] | None:
 
 
 def _write_json(file: Path, content: Any) -> None:
-    unfinished = file.with_name(f"{file.name}.unfinished")
-    unfinished.write_text(json.dumps(content, indent=4) + "\n")
-    os.replace(unfinished, file)
+    write_atomically(file, json.dumps(content, indent=4) + "\n")
 
 
 def _decisions(

@@ -31,13 +31,12 @@ from nnunet_pst.errors import HostError, InputError
 from nnunet_pst.labels import LABEL_VALUES
 from nnunet_pst.layouts import Case, Layout
 from nnunet_pst.volumes import write_volume
+from nnunet_pst.whole_files import PARTIAL, written_whole
 
 FILE_ENDING = ".nii.gz"
 _DATASET_NAME = re.compile(r"Dataset(\d{3}_)?[A-Za-z][A-Za-z0-9_-]{0,63}")
-#: Marks files that are being written; such a name is never one of nnU-Net's.
-_PARTIAL = ".partial-"
 _OUR_FILES = re.compile(
-    rf"PST_\d{{4,}}(_[A-Za-z0-9-]+)?(_\d{{4}})?\.nii\.gz|{re.escape(_PARTIAL)}.*"
+    rf"PST_\d{{4,}}(_[A-Za-z0-9-]+)?(_\d{{4}})?\.nii\.gz|{re.escape(PARTIAL)}.*"
 )
 _CASE_FOLDERS = ("imagesTr", "labelsTr", "imagesTs", "labelsTs")
 #: The key of ``dataset.json`` under which our rules stand.
@@ -130,28 +129,12 @@ def locate_dataset(name: str) -> RawDataset:
     return RawDataset(raw, name)
 
 
-def write_atomically(path: Path, text: str, *, mode: int = 0o644) -> None:
-    """Replace a text file in one step, with the given permissions from the start."""
-    partial = path.with_name(f"{_PARTIAL}{os.getpid()}-{path.name}")
-    partial.unlink(missing_ok=True)
-    handle = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-    with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
-
-
 def write_case(dataset: RawDataset, case: Case, built: BuiltCase) -> None:
     """Write the files of a case, each whole before it gets its name, the label last."""
     volumes = [*built.images, *([built.label] if built.label is not None else [])]
     for path, volume in zip(dataset.files(case), volumes, strict=True):
-        partial = path.with_name(f"{_PARTIAL}{os.getpid()}-{path.name}")
-        try:
+        with written_whole(path) as partial:
             write_volume(partial, volume)
-            partial.replace(path)
-        finally:
-            partial.unlink(missing_ok=True)
 
 
 def remove_strangers(dataset: RawDataset, cases: Iterable[Case]) -> int:
@@ -170,7 +153,7 @@ def remove_strangers(dataset: RawDataset, cases: Iterable[Case]) -> int:
         if path not in expected and _OUR_FILES.fullmatch(path.name)
     ]
     for private in (dataset.key, dataset.journal):
-        strangers += dataset.raw.glob(f"{_PARTIAL}*-{private.name}")
+        strangers += dataset.raw.glob(f"{PARTIAL}*-{private.name}")
     for path in strangers:
         path.unlink()
     return len(strangers)

@@ -7,7 +7,6 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -40,6 +39,7 @@ from nnunet_pst.phantom.patients import TEST_SHARE, PatientFacts, draw_patient, 
 from nnunet_pst.phantom.scanning import Scan, make_image, make_label, scan_grid
 from nnunet_pst.phantom.tissues import draw_properties
 from nnunet_pst.volumes import Volume, write_volume
+from nnunet_pst.whole_files import refusals_in_one_line, write_atomically
 from nnunet_pst.workers import Runner
 
 #: Slices above and below the largest one that coarse masks cover (paper, Methods).
@@ -129,7 +129,7 @@ def write_cohort(folder: Path, plan: CohortPlan, *, workers: int = 1) -> Path:
     """
     facts = [draw_patient(plan.seed, number) for number in range(plan.patients)]
     splits = assign_splits(facts)
-    with _mendable(folder):
+    with refusals_in_one_line(folder):
         _claim(folder, plan)
         left = [one for one in facts if not _truth_file(folder, one).exists()]
         with Runner(workers).running() as runner:
@@ -138,20 +138,8 @@ def write_cohort(folder: Path, plan: CohortPlan, *, workers: int = 1) -> Path:
                 if isinstance(outcome, Exception):
                     raise outcome
         table = folder / TABLE
-        _replace_text(table, "".join(_table_lines(folder, facts, splits, plan)))
+        write_atomically(table, "".join(_table_lines(folder, facts, splits, plan)))
     return table
-
-
-@contextmanager
-def _mendable(folder: Path) -> Iterator[None]:
-    """Turn what the file system refuses into one line; what is finished stays for the next run."""
-    try:
-        yield
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise InputError(
-            f"{folder}: can't be written ({reason}); make room or choose another"
-        ) from error
 
 
 def _claim(folder: Path, plan: CohortPlan) -> None:
@@ -167,7 +155,7 @@ def _claim(folder: Path, plan: CohortPlan) -> None:
         raise InputError(f"{folder}: is not an empty folder; choose another one")
     else:
         marker.parent.mkdir(parents=True, exist_ok=True)
-        _replace_text(marker, text)
+        write_atomically(marker, text)
 
 
 def assign_splits(facts: list[PatientFacts]) -> dict[str, str]:
@@ -198,7 +186,7 @@ def _write_patient(
         write_volume(unfinished / f"{sequence}.nii.gz", rendered.images[sequence])
         write_volume(unfinished / f"{sequence}_label.nii.gz", label)
     os.replace(unfinished, place)
-    _replace_text(_truth_file(folder, facts), json.dumps(_truth(rendered), indent=2) + "\n")
+    write_atomically(_truth_file(folder, facts), json.dumps(_truth(rendered), indent=2) + "\n")
 
 
 def _is_coarse(plan: CohortPlan, splits: dict[str, str], facts: PatientFacts) -> bool:
@@ -260,9 +248,3 @@ class _Lines:
 
     def write(self, line: str) -> None:
         self.written.append(line)
-
-
-def _replace_text(path: Path, text: str) -> None:
-    unfinished = path.with_name(f"{path.name}.unfinished")
-    unfinished.write_text(text, encoding="utf-8")
-    os.replace(unfinished, path)

@@ -20,6 +20,7 @@ CHECKOUT = Path(__file__).parents[2]
 HOUSE: dict[str, list[str]] = {
     "ENTRANCE": ["nnunet_pst", "nnunet_pst.errors"],
     "GROUND": [
+        "nnunet_pst.whole_files",
         "nnunet_pst.geometry",
         "nnunet_pst.labels",
         "nnunet_pst.settings",
