@@ -37,6 +37,8 @@ class AugmentationRanges:
         Largest exponent (and its inverse) of grey values in the unit range.
     gain
         Largest factor (and its inverse) on grey values.
+    channel_dropout
+        Probability with which each sequence is zeroed; one always stays.
     """
 
     rotation_degrees: float = 30.0
@@ -45,6 +47,7 @@ class AugmentationRanges:
     flip_columns: float = 0.5
     gamma: float = 1.0
     gain: float = 1.0
+    channel_dropout: float = 0.0
 
 
 #: What validation uses: a crop, nothing else.
@@ -66,12 +69,15 @@ class BagTransform:
         centre of the crop.
     gamma, gain
         (c,) per sequence: every slice of a sequence gets the same.
+    kept
+        (c,) False for a sequence that is zeroed as if the patient lacked it.
     """
 
     matrix: npt.NDArray[np.float64]
     centre: npt.NDArray[np.float64]
     gamma: npt.NDArray[np.float64]
     gain: npt.NDArray[np.float64]
+    kept: npt.NDArray[np.bool_]
 
 
 def draw_transform(
@@ -110,7 +116,19 @@ def draw_transform(
         centre = pixel - matrix @ place
     gamma = np.array([_log_uniform(ranges.gamma, rng) for _ in range(channels)])
     gain = np.array([_log_uniform(ranges.gain, rng) for _ in range(channels)])
-    return BagTransform(matrix=matrix, centre=centre, gamma=gamma, gain=gain)
+    kept = _draw_kept(channels, ranges.channel_dropout, rng)
+    return BagTransform(matrix=matrix, centre=centre, gamma=gamma, gain=gain, kept=kept)
+
+
+def _draw_kept(channels: int, dropout: float, rng: np.random.Generator) -> npt.NDArray[np.bool_]:
+    """Draw which sequences stay; where the draw left none, one of them at random does."""
+    if channels == 1 or dropout == 0:
+        return np.ones(channels, dtype=bool)
+    kept = rng.random(channels) >= dropout
+    spared = rng.integers(channels)
+    if not kept.any():
+        kept[spared] = True
+    return kept
 
 
 def _log_uniform(largest: float, rng: np.random.Generator) -> float:
@@ -169,9 +187,14 @@ def sampling_grid(
 def change_intensity(
     images: Float[Tensor, "b cs y x"], transforms: Sequence[BagTransform]
 ) -> Float[Tensor, "b cs y x"]:
-    """Apply gamma and gain; 0 (air and padding) stays 0. Untouched where both are 1."""
+    """Apply gamma and gain, and zero what is dropped; 0 (air and padding) stays 0.
+
+    Untouched where nothing changes.
+    """
     gamma = torch.from_numpy(np.stack([t.gamma for t in transforms])).float()
-    gain = torch.from_numpy(np.stack([t.gain for t in transforms])).float()
+    kept = torch.from_numpy(np.stack([t.kept for t in transforms]))
+    # A dropped sequence looks like one that the patient lacks, whose channel is zero.
+    gain = torch.from_numpy(np.stack([t.gain for t in transforms])).float() * kept
     if bool((gamma == 1).all() and (gain == 1).all()):
         return images
     slices = images.shape[1] // gamma.shape[1]

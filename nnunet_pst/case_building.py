@@ -1,10 +1,10 @@
-"""One case from files to arrays: read, check, bring the mask onto the grid, apply the rules."""
+"""One case from files to arrays: read, check, bring everything onto one grid, apply the rules."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -17,12 +17,33 @@ from nnunet_pst.annotation import (
     slice_areas,
     three_state_label,
 )
-from nnunet_pst.cohort import LabelKind
+from nnunet_pst.carried_labels import carry
+from nnunet_pst.cohort import LabelKind, Sequence
 from nnunet_pst.errors import InputError
-from nnunet_pst.geometry import same_grid
+from nnunet_pst.geometry import Grid
+from nnunet_pst.labels import BACKGROUND, IGNORE
 from nnunet_pst.layouts import Case
 from nnunet_pst.mask_grids import place_mask
-from nnunet_pst.volumes import Volume, lesion_count, read_image, read_mask
+from nnunet_pst.registration.resampling import Interpolation, resample_image
+from nnunet_pst.registration.transforms import SpatialTransform
+from nnunet_pst.slices import SliceKind, kinds_of_label
+from nnunet_pst.volumes import Volume, lesion_count, read_header, read_image, read_mask
+
+
+@dataclass(frozen=True)
+class Alignment:
+    """How the sequences of a case lie to each other.
+
+    Parameters
+    ----------
+    transforms
+        By the names of reference and moving sequence, for each of `Case.registered`.
+    interpolation
+        How channels are resampled.
+    """
+
+    transforms: Mapping[tuple[str, str], SpatialTransform]
+    interpolation: Interpolation
 
 
 @dataclass(frozen=True)
@@ -48,6 +69,10 @@ class CaseFacts:
         How the mask was brought onto the image's grid, or None.
     note
         Why a rule was not applied, or None.
+    carried
+        Volume and lesions before and after a mask came from another sequence, or None.
+    carry_problems
+        What is wrong with a carried mask.
     """
 
     slices: int
@@ -60,6 +85,8 @@ class CaseFacts:
     annotated: tuple[int, ...] = ()
     resampled: str | None = None
     note: str | None = None
+    carried: str | None = None
+    carry_problems: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -71,38 +98,122 @@ class BuiltCase:
     facts: CaseFacts
 
 
-def build_case(case: Case, rules: LabelRules) -> BuiltCase:
-    """Read the files of a case and apply the rules.
+def check_case(case: Case, rules: LabelRules) -> CaseFacts:
+    """Read the files of a case and apply the rules, short of bringing them onto one grid.
+
+    All that can be wrong with the files shows here, before anything is registered or written.
 
     Raises
     ------
     InputError
         With every problem of the case's files, each as ``row N, column C: what and what to do``.
     """
+    _, _, facts = _read_case(case, rules)
+    return facts
+
+
+def build_case(case: Case, rules: LabelRules, alignment: Alignment | None = None) -> BuiltCase:
+    """Read the files of a case, bring them onto the first channel's grid and apply the rules.
+
+    Parameters
+    ----------
+    alignment
+        Needed where `Case.registered` names something.
+
+    Raises
+    ------
+    InputError
+        As `check_case`.
+    """
+    images, label, facts = _read_case(case, rules)
+    reference = images[0]
+    assert reference is not None  # a layout makes no case without it
+    names = [None if channel is None else channel.name for channel in case.channels]
+    channels = [reference]
+    for name, image in zip(names[1:], images[1:], strict=True):
+        if name is None or image is None:
+            channels.append(_no_image(reference))
+        else:
+            assert alignment is not None
+            transform = alignment.transforms[case.reference.name, name]
+            channels.append(_on_grid(image, reference.grid, transform, alignment.interpolation))
+    if label is not None and case.mask_from is not None:
+        assert alignment is not None
+        transform = alignment.transforms[case.mask_from.name, case.reference.name].inverse()
+        label, facts = _carried(label, facts, reference.grid, transform, rules=rules)
+    return BuiltCase(tuple(channels), label, facts)
+
+
+def _read_case(
+    case: Case, rules: LabelRules
+) -> tuple[list[Volume | None], Volume | None, CaseFacts]:
+    """Read images and label, the label on the grid of the sequence that was drawn on."""
     problems: list[str] = []
-    images = []
+    images: list[Volume | None] = []
     for sequence in case.channels:
-        with _reported(problems, case, sequence.name):
-            images.append(read_image(sequence.image))
+        images.append(None)
+        if sequence is not None:
+            with _reported(problems, case, sequence.name):
+                images[-1] = read_image(sequence.image)
+    drawn_grid: Grid | None = None if images[0] is None else images[0].grid
+    if case.mask_from is not None:
+        with _reported(problems, case, case.mask_from.name):
+            drawn_grid = read_header(case.mask_from.image)
     labelled = case.labelled
     mask: Volume | None = None
     if labelled.label is not None:
         with _reported(problems, case, f"{labelled.name}_label"):
             mask = read_mask(labelled.label)
-    if problems:
+    if problems or drawn_grid is None:
         raise InputError(problems)
-    grid = images[0].grid
-    for sequence, image in zip(case.channels, images, strict=True):
-        with _reported(problems, case, sequence.name):
-            if not same_grid(grid, image.grid):
-                raise InputError(f"{sequence.image.name} is on another grid than {labelled.name}")
-    label, facts = None, CaseFacts(slices=grid.shape_zyx[0])
+    label, facts = None, CaseFacts(slices=drawn_grid.shape_zyx[0])
     if mask is not None:
         with _reported(problems, case, f"{labelled.name}_label"):
-            label, facts = _build_label(case, mask, images[0], rules=rules)
+            label, facts = _build_label(case, mask, drawn_grid, rules=rules)
     if problems:
         raise InputError(problems)
-    return BuiltCase(tuple(images), label, facts)
+    return images, label, facts
+
+
+def _no_image(reference: Volume) -> Volume:
+    """Zeros for a sequence that the patient lacks; the network learns and reads them as absent."""
+    return Volume(np.zeros_like(reference.array), reference.grid)
+
+
+def _on_grid(
+    image: Volume, grid: Grid, transform: SpatialTransform, interpolation: Interpolation
+) -> Volume:
+    """Resample a channel; whole numbers stay whole, as scanners store them."""
+    resampled, _ = resample_image(image, grid, transform, interpolation)
+    if not np.issubdtype(image.array.dtype, np.integer):
+        return resampled
+    return Volume(np.rint(resampled.array).astype(image.array.dtype), grid)
+
+
+def _carried(
+    label: Volume, facts: CaseFacts, grid: Grid, transform: SpatialTransform, *, rules: LabelRules
+) -> tuple[Volume, CaseFacts]:
+    """Carry the label of the drawn sequence to this case's grid and count its slices anew."""
+    carried = carry(label, grid, transform)
+    kinds = kinds_of_label(carried.label)
+    seen = (kinds == SliceKind.LESION) | (kinds == SliceKind.KNOWN)
+    array = carried.label
+    if rules.unknown == "background":
+        array = np.where(array == IGNORE, BACKGROUND, array).astype(np.uint8)
+    fine = facts.label_kind == "fine"
+    return Volume(array, grid), replace(
+        facts,
+        slices=len(kinds),
+        known=int(seen.sum()),
+        tumor=int((kinds == SliceKind.LESION).sum()),
+        free_negative=int((kinds == SliceKind.FREE).sum()),
+        unknown=int((kinds == SliceKind.UNKNOWN).sum()),
+        # How many slices of the drawn sequence the far rule got wrong says nothing of this one's.
+        wrongly_free=0,
+        annotated=() if fine else tuple(np.flatnonzero(seen).tolist()),
+        carried=carried.summary,
+        carry_problems=carried.problems,
+    )
 
 
 @contextmanager
@@ -117,21 +228,20 @@ def _reported(problems: list[str], case: Case, column: str) -> Iterator[None]:
         problems.append(f"row {case.patient.row}, column {column}: could not be read ({reason})")
 
 
-def _placed_mask(case: Case, mask: Volume, image: Volume) -> tuple[Drawing, str | None]:
+def _placed_mask(sequence: Sequence, mask: Volume, grid: Grid) -> tuple[Drawing, str | None]:
     """Bring a mask onto its image's grid and hold it against the table."""
-    sequence = case.labelled
     assert sequence.label is not None
     if not mask.array.any():
         raise InputError(
             f"{sequence.label.name} is empty; draw the tumor, or empty both cells of the sequence"
         )
     try:
-        placed, resampled = place_mask(mask, image.grid)
+        placed, resampled = place_mask(mask, grid)
     except InputError as error:
         raise InputError([f"{sequence.label.name}: {p}" for p in error.problems]) from error
     drawing = Drawing(
         placed,
-        image.grid.spacing_zyx_mm,
+        grid.spacing_zyx_mm,
         sequence.label_kind,
         sequence.annotated,
         sequence.first,
@@ -143,10 +253,10 @@ def _placed_mask(case: Case, mask: Volume, image: Volume) -> tuple[Drawing, str 
 
 
 def _build_label(
-    case: Case, mask: Volume, image: Volume, *, rules: LabelRules
+    case: Case, mask: Volume, grid: Grid, *, rules: LabelRules
 ) -> tuple[Volume, CaseFacts]:
     """Apply the label rules to a mask."""
-    drawing, resampled = _placed_mask(case, mask, image)
+    drawing, resampled = _placed_mask(case.labelled, mask, grid)
     known = known_slices(drawing, rules, simulate=case.patient.split != "test")
     free, note = free_negatives(drawing, rules, known, lesions=_lesions_drawn(drawing, rules))
     label = three_state_label(drawing.mask, known=known, free=free, unknown=rules.unknown)
@@ -164,7 +274,7 @@ def _build_label(
         resampled=resampled,
         note=note,
     )
-    return Volume(label, image.grid), facts
+    return Volume(label, grid), facts
 
 
 def _stays_fine(case: Case, rules: LabelRules) -> bool:

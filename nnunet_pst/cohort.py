@@ -139,8 +139,13 @@ def read_cohort(table: Path) -> Cohort:
     return cohort
 
 
-def parse_cohort(table: Path) -> tuple[Cohort, list[str]]:
+def parse_cohort(table: Path, masks_from: str | None = None) -> tuple[Cohort, list[str]]:
     """Read a table as far as it goes: what could be understood, and all problems.
+
+    Parameters
+    ----------
+    masks_from
+        The sequence that is drawn on, so that the others need no masks; None: all need one.
 
     Raises
     ------
@@ -159,7 +164,7 @@ def parse_cohort(table: Path) -> tuple[Cohort, list[str]]:
     patients = [
         patient
         for row in _checked_rows(header, rows, problems)
-        if (patient := _read_patient(row, columns)) is not None
+        if (patient := _read_patient(row, columns, masks_from)) is not None
     ]
     _check_across_rows(patients, problems)
     cohort = Cohort(
@@ -241,7 +246,7 @@ def _checked_rows(
         yield _Row(number, named, problems)
 
 
-def _read_patient(row: _Row, columns: Columns) -> Patient | None:
+def _read_patient(row: _Row, columns: Columns, masks_from: str | None) -> Patient | None:
     """Turn a row into a patient; None where split or label kind can't be told."""
     identifier = row.get("patient")
     if not identifier:
@@ -253,7 +258,10 @@ def _read_patient(row: _Row, columns: Columns) -> Patient | None:
         row.report("no image in this row; fill in a path or remove the row")
     if split is None or kind is None:
         return None
-    sequences = {name: _read_sequence(row, name, kind=kind, split=split) for name in present}
+    sequences = {
+        name: _read_sequence(row, name, kind=kind, split=split, drawn=masks_from in (None, name))
+        for name in present
+    }
     covariates = {name: row.get(name) for name in columns.covariates}
     return Patient(identifier, row.number, split, sequences, covariates)
 
@@ -279,13 +287,16 @@ def _has_image(row: _Row, name: str) -> bool:
     return False
 
 
-def _read_sequence(row: _Row, name: str, *, kind: str, split: Split) -> Sequence:
-    """Read the cells of one sequence, reporting what is wrong with each."""
+def _read_sequence(row: _Row, name: str, *, kind: str, split: Split, drawn: bool) -> Sequence:
+    """Read the cells of one sequence, reporting what is wrong with each.
+
+    A sequence that is not ``drawn`` needs no mask.
+    """
     image = _path(row, name)
     label: Path | None = None
     if row.get(f"{name}_label"):
         label = _path(row, f"{name}_label")
-    elif split != "test":
+    elif split != "test" and drawn:
         row.report(
             f"empty, but {split} patients need a mask; draw one, or empty '{name}' too",
             f"{name}_label",

@@ -37,6 +37,10 @@ class TrainingSettings:
         Largest augmentation, see `nnunet_pst.augmentation.AugmentationRanges`; the paper gives no
         ranges. Rotation is nnU-Net's own for 2D. ``gamma`` and ``gain`` of 1 are the paper's
         recipe, which has geometric augmentation only (``docs/results.md`` has what was measured).
+    channel_dropout
+        Probability with which each sequence of a bag is zeroed in training, never all of them; so
+        one model can serve studies with missing sequences. Without effect on one channel. The
+        paper has none.
     freeze_encoder_norms
         Keep the mean and variance of a pretrained encoder's batch norms instead of learning the
         training patients' (``docs/decisions/0035``). The paper doesn't say; False is the default
@@ -53,6 +57,7 @@ class TrainingSettings:
     scale: float = 1.6
     gamma: float = 1.6
     gain: float = 1.3
+    channel_dropout: float = 0.0
     freeze_encoder_norms: bool = True
     seed: int = 12345
 
@@ -89,6 +94,9 @@ class TrainingSettings:
             f"lesion_share {self.lesion_share} and negative_share {self.negative_share} must be "
             f"0 or more and at most 1 together": min(self.lesion_share, self.negative_share) >= 0
             and self.lesion_share + self.negative_share <= 1,
+            f"channel_dropout is {self.channel_dropout}; it must be 0 or more and below 1": 0
+            <= self.channel_dropout
+            < 1,
             f"scale {self.scale}, gamma {self.gamma} and gain {self.gain} must be 1 or more": min(
                 self.scale, self.gamma, self.gain
             )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 
 
 def count(text: str) -> int:
@@ -19,4 +20,12 @@ def _at_least(lowest: int, text: str) -> int:
     value = int(text)
     if value < lowest:
         raise argparse.ArgumentTypeError(f"must be {lowest} or more")
+    return value
+
+
+def distance(text: str) -> float:
+    """Read a positive, finite number of millimetres."""
+    value = float(text)
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError("must be a distance in mm above 0")
     return value

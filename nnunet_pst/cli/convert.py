@@ -9,7 +9,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nnunet_pst.cli.argument_types import count, positive
+from nnunet_pst.cli.argument_types import count, distance, positive
+from nnunet_pst.errors import InputError, PartlyDoneError
 from nnunet_pst.layouts import LAYOUT_MODULES
 
 if TYPE_CHECKING:
@@ -24,8 +25,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--layout", choices=list(LAYOUT_MODULES), default="all-sequence")
     parser.add_argument(
-        "--sequences", nargs="+", metavar="SEQ", help="convert only these (default: all)"
+        "--sequences",
+        nargs="+",
+        metavar="SEQ",
+        help="convert only these (layout all-sequence; default: all)",
     )
+    parser.add_argument(
+        "--channels",
+        nargs="+",
+        metavar="SEQ",
+        help="channels of layout fusion; the others are registered to the first",
+    )
+    parser.add_argument(
+        "--allow-missing",
+        action="store_true",
+        help="give patients who lack a channel zeros in its place (default: leave them out)",
+    )
+    parser.add_argument(
+        "--labels-from",
+        metavar="SEQ",
+        help="carry this sequence's mask to those without one",
+    )
+    _add_registration(parser)
     parser.add_argument(
         "--coarse-slices",
         type=count,
@@ -58,22 +79,62 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print the summary as JSON")
 
 
+def _add_registration(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("registration (layout fusion, --labels-from)")
+    group.add_argument(
+        "--registration",
+        choices=["ants", "simpleitk", "none"],
+        default="ants",
+        help="engine; none: trust the scanner's coordinates (default: ants)",
+    )
+    group.add_argument(
+        "--transform",
+        choices=["rigid", "affine", "syn"],
+        default="rigid",
+        help="syn is deformable, and ANTs's alone (default: rigid)",
+    )
+    group.add_argument(
+        "--max-motion",
+        type=distance,
+        default=40.0,
+        metavar="MM",
+        help="a larger displacement is rejected (default: 40)",
+    )
+    group.add_argument(
+        "--interpolation", choices=["linear", "bspline"], default="linear", help="(default: linear)"
+    )
+
+
 def run(arguments: argparse.Namespace) -> int:
     """Convert and print what was done."""
     from nnunet_pst.annotation import LabelRules
     from nnunet_pst.nnunet.conversion import convert_cohort
     from nnunet_pst.nnunet.environment import process_count
+    from nnunet_pst.registration.policy import RegistrationSettings
 
+    fusion = arguments.layout == "fusion"
+    if arguments.sequences and fusion:
+        raise InputError("layout fusion takes --channels, the reference first, not --sequences")
+    if not fusion and (arguments.channels or arguments.allow_missing):
+        raise InputError("--channels and --allow-missing are for --layout fusion")
     summary = convert_cohort(
         arguments.table,
         arguments.dataset,
         layout=arguments.layout,
-        sequences=arguments.sequences,
+        sequences=arguments.channels if fusion else arguments.sequences,
+        allow_missing=arguments.allow_missing,
+        labels_from=arguments.labels_from,
         rules=LabelRules(
             coarse_slices=arguments.coarse_slices,
             simulate_coarse=arguments.simulate_coarse,
             far_negatives=arguments.far_negatives,
             unknown=arguments.unknown,
+        ),
+        registration=RegistrationSettings(
+            engine=arguments.registration,
+            model=arguments.transform,
+            max_motion_mm=arguments.max_motion,
+            interpolation=arguments.interpolation,
         ),
         workers=arguments.workers or process_count(os.environ),
         overwrite=arguments.overwrite,
@@ -82,7 +143,8 @@ def run(arguments: argparse.Namespace) -> int:
         print(json.dumps(asdict(summary), default=str, indent=2))
     else:
         print("\n".join(_lines(summary, arguments.unknown)))
-    return 0
+    # Everything is written, but some of it only by the fallback: done in part.
+    return PartlyDoneError.exit_code if summary.flagged else 0
 
 
 def _lines(summary: ConversionSummary, unknown: str) -> list[str]:
@@ -105,6 +167,13 @@ def _lines(summary: ConversionSummary, unknown: str) -> list[str]:
         f"{summary.unknown} {named}"
     )
     lines += [f"resampled: {case}: {text}" for case, text in summary.resampled.items()]
+    if summary.registration is not None:
+        before = f", {summary.registered_before} before" if summary.registered_before else ""
+        lines.append(
+            f"registered: {summary.registered} pairs{before}; table, transforms and pictures: "
+            f"{summary.registration}"
+        )
+    lines += [f"look at it: {name}: {reason}" for name, reason in summary.flagged.items()]
     lines += [f"note: {note}" for note in summary.notes]
     lines.append(f"key from pseudonyms to patients, never to be shared: {summary.key}")
     lines.append(f"next: nnunet_pst plan {summary.dataset}")

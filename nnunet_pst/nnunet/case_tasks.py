@@ -3,31 +3,49 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 from nnunet_pst.annotation import LabelRules
-from nnunet_pst.case_building import CaseFacts, build_case
+from nnunet_pst.case_building import Alignment, CaseFacts, build_case, check_case
 from nnunet_pst.layouts import Case
 from nnunet_pst.nnunet.raw_dataset import RawDataset, write_case
+from nnunet_pst.registration.cohort import transforms_of
+from nnunet_pst.registration.resampling import Interpolation
 
 Task = Callable[[Case], CaseFacts]
 
 
+@dataclass(frozen=True)
+class Registered:
+    """Where the transforms of a cohort lie, and how channels are resampled through them."""
+
+    folder: Path
+    interpolation: Interpolation
+
+
 def check_task(rules: LabelRules) -> Task:
-    """Return a task that builds a case and throws it away: all that could fail before writing."""
+    """Return a task that finds all that could fail before anything is written."""
     return partial(_check, rules)
 
 
-def write_task(rules: LabelRules, dataset: RawDataset) -> Task:
+def write_task(rules: LabelRules, dataset: RawDataset, registered: Registered | None) -> Task:
     """Return a task that builds a case and writes it."""
-    return partial(_write, rules, dataset)
+    return partial(_write, rules, dataset, registered)
 
 
 def _check(rules: LabelRules, case: Case) -> CaseFacts:
-    return build_case(case, rules).facts
+    return check_case(case, rules)
 
 
-def _write(rules: LabelRules, dataset: RawDataset, case: Case) -> CaseFacts:
-    built = build_case(case, rules)
+def _write(
+    rules: LabelRules, dataset: RawDataset, registered: Registered | None, case: Case
+) -> CaseFacts:
+    alignment = None
+    if registered is not None:
+        transforms = transforms_of(case, registered.folder)
+        alignment = Alignment(transforms, registered.interpolation)
+    built = build_case(case, rules, alignment)
     write_case(dataset, case, built)
     return built.facts

@@ -15,8 +15,8 @@ from nnunet_pst.case_table import CASE_TABLE
 from nnunet_pst.cohort import SPLITS, Cohort, parse_cohort
 from nnunet_pst.covariates import screen_covariates
 from nnunet_pst.errors import HostError, InputError, PartlyDoneError
-from nnunet_pst.layouts import Case, Layout, load_layout
-from nnunet_pst.nnunet.case_tasks import check_task, write_task
+from nnunet_pst.layouts import Case, Layout, Wanted, load_layout
+from nnunet_pst.nnunet.case_tasks import Registered, check_task, write_task
 from nnunet_pst.nnunet.conversion_records import (
     Journal,
     Record,
@@ -35,6 +35,8 @@ from nnunet_pst.nnunet.raw_dataset import (
     make_folders,
     remove_strangers,
 )
+from nnunet_pst.registration.cohort import CohortRegistration, pairs_of, register_cohort
+from nnunet_pst.registration.policy import RegistrationSettings, require_engine
 from nnunet_pst.whole_files import write_atomically
 from nnunet_pst.workers import Runner
 
@@ -59,6 +61,14 @@ class ConversionSummary:
         What was done to masks on another grid, by case.
     notes
         Lines about what was decided or left out.
+    registered, registered_before
+        Pairs of sequences that were registered, now and by an earlier run.
+    registration
+        Folder with transforms, pictures and ``registration.csv``; None where nothing was
+        registered.
+    flagged
+        What could not be registered or carried, by pair or case, and why: done by the stated
+        fallback, to be looked at.
     """
 
     dataset: str
@@ -78,6 +88,10 @@ class ConversionSummary:
     wrongly_free: int
     resampled: Mapping[str, str]
     notes: Sequence[str]
+    registered: int
+    registered_before: int
+    registration: Path | None
+    flagged: Mapping[str, str]
 
 
 @dataclass
@@ -88,13 +102,15 @@ class _Conversion:
     cohort: Cohort
     layout: Layout
     rules: LabelRules
-    sequences: tuple[str, ...]
+    wanted: Wanted
+    registration: RegistrationSettings
     pseudonyms: dict[str, str]
     cases: list[Case]
     journal: Journal
     settings: dict[str, Any]
     stamps: dict[str, str] = field(default_factory=dict)
     removed_files: int = 0
+    registered: CohortRegistration | None = None
 
     @property
     def unfinished(self) -> list[Case]:
@@ -115,7 +131,10 @@ def convert_cohort(
     *,
     layout: str = "all-sequence",
     sequences: Sequence[str] | None = None,
+    allow_missing: bool = False,
+    labels_from: str | None = None,
     rules: LabelRules | None = None,
+    registration: RegistrationSettings | None = None,
     workers: int = 1,
     overwrite: bool = False,
 ) -> ConversionSummary:
@@ -134,9 +153,16 @@ def convert_cohort(
     layout
         One of `nnunet_pst.layouts.LAYOUT_MODULES`.
     sequences
-        Which sequences to convert; all by default.
+        Which sequences to convert; all by default. Of the layout ``fusion`` the channels: the
+        first is the reference, to which the others are registered.
+    allow_missing
+        Give patients who lack a channel (not the first) zeros in its place; else they are left out.
+    labels_from
+        A sequence whose mask serves the sequences without one, through a registration.
     rules
         How masks become labels.
+    registration
+        How sequences are registered, where the layout or ``labels_from`` needs it.
     workers
         Number of processes; the files are the same with any number.
     overwrite
@@ -153,13 +179,16 @@ def convert_cohort(
         When some cases could not be written; the same call goes on.
     """
     place = locate_dataset(dataset)
-    cohort, problems = parse_cohort(table)
+    made = load_layout(layout)
+    cohort, problems = parse_cohort(table, _drawn(made, sequences, labels_from))
+    wanted = Wanted(_chosen(cohort, sequences, made, labels_from), allow_missing, labels_from)
     conversion = _plan(
         place,
         cohort,
-        layout=load_layout(layout),
+        layout=made,
         rules=rules or LabelRules(),
-        sequences=_chosen(cohort, sequences),
+        wanted=wanted,
+        registration=registration or RegistrationSettings(),
     )
     conversion.settings["sequences"] = list(sequences) if sequences else "all"
     if not overwrite:
@@ -168,11 +197,17 @@ def convert_cohort(
         raise InputError(f"{place.name} was not made by nnunet_pst convert; remove it yourself")
     if overwrite:
         conversion.journal.records.clear()
+    if pairs_of(conversion.cases):
+        require_engine(conversion.registration)
     with _host_errors(), Runner(workers).running() as runner:
         problems += _check(conversion, runner)
         if problems:
             raise InputError(problems)
         todo = conversion.unfinished
+        if pairs_of(conversion.cases):
+            conversion.registered = register_cohort(
+                conversion.cases, place.registration, conversion.registration, runner
+            )
         _write(conversion, todo, runner)
     return _summarise(conversion, written=len(todo))
 
@@ -188,15 +223,32 @@ def _host_errors() -> Iterator[None]:
         ) from error
 
 
-def _chosen(cohort: Cohort, sequences: Sequence[str] | None) -> tuple[str, ...]:
-    """Return the sequences to convert, in table order."""
-    unknown = [name for name in sequences or () if name not in cohort.sequences]
+def _drawn(layout: Layout, sequences: Sequence[str] | None, labels_from: str | None) -> str | None:
+    """Name the sequence that must be drawn on; None: each of them."""
+    if labels_from is not None:
+        return labels_from
+    return sequences[0] if layout.fuses and sequences else None
+
+
+def _chosen(
+    cohort: Cohort, sequences: Sequence[str] | None, layout: Layout, labels_from: str | None
+) -> tuple[str, ...]:
+    """Return the sequences to convert: in the order of the channels, or of the table."""
+    named = [*(sequences or ()), *([labels_from] if labels_from else [])]
+    unknown = [name for name in dict.fromkeys(named) if name not in cohort.sequences]
     if unknown:
         raise InputError(
             f"{cohort.table.name} has no sequence {', '.join(unknown)}; it has "
             f"{', '.join(cohort.sequences) or 'none'}"
         )
-    return tuple(name for name in cohort.sequences if not sequences or name in sequences)
+    if not layout.fuses:
+        return tuple(name for name in cohort.sequences if not sequences or name in sequences)
+    if not sequences or len(sequences) < 2 or len(set(sequences)) < len(sequences):
+        raise InputError(
+            "layout fusion needs two channels or more, each once, the reference first: give "
+            f"--channels, such as --channels {' '.join(cohort.sequences[:2]) or 'T2 CET1'}"
+        )
+    return tuple(sequences)
 
 
 def _plan(
@@ -205,25 +257,34 @@ def _plan(
     *,
     layout: Layout,
     rules: LabelRules,
-    sequences: tuple[str, ...],
+    wanted: Wanted,
+    registration: RegistrationSettings,
 ) -> _Conversion:
     """Number the patients, make the cases, and look up what an earlier run left."""
     pseudonyms = assign_pseudonyms(cohort.patients, read_key(place.key))
     cases = [
         case
         for patient in cohort.patients
-        for case in layout.cases(patient, pseudonyms[patient.identifier.casefold()], sequences)
+        for case in layout.cases(patient, pseudonyms[patient.identifier.casefold()], wanted)
     ]
+    settings: dict[str, Any] = {"layout": layout.name, **asdict(rules)}
+    if layout.fuses or wanted.labels_from:
+        settings |= {
+            "allow_missing": wanted.allow_missing,
+            "labels_from": wanted.labels_from,
+            "registration": asdict(registration),
+        }
     return _Conversion(
         dataset=place,
         cohort=cohort,
         layout=layout,
         rules=rules,
-        sequences=sequences,
+        wanted=wanted,
+        registration=registration,
         pseudonyms=pseudonyms,
         cases=cases,
         journal=Journal.read(place.journal),
-        settings={"layout": layout.name, **asdict(rules)},
+        settings=settings,
     )
 
 
@@ -254,7 +315,7 @@ def _check(conversion: _Conversion, runner: Runner) -> list[str]:
     # Missing files are among the table's problems already.
     readable = [case for case in conversion.cases if has_sources(case)]
     conversion.stamps = {case.name: source_stamp(case) for case in readable}
-    problems = _without_training(conversion)
+    problems = [*_without_training(conversion), *_without_mask(conversion)]
     todo = {case.name for case in conversion.unfinished}
     outcomes = runner.run(
         check_task(conversion.rules), [c for c in readable if c.name in todo], "checking"
@@ -273,8 +334,29 @@ def _without_training(conversion: _Conversion) -> list[str]:
     trains = any(patient.split == "train" for patient in conversion.cohort.patients)
     if not trains or any(case.patient.split == "train" for case in conversion.cases):
         return []  # a table without training patients is among its own problems
-    chosen = ", ".join(conversion.sequences)
-    return [f"{conversion.cohort.table.name}: no training patient has any of {chosen}; add some"]
+    chosen = ", ".join(conversion.wanted.sequences)
+    which = "all" if conversion.layout.fuses and not conversion.wanted.allow_missing else "any"
+    return [
+        f"{conversion.cohort.table.name}: no training patient has {which} of {chosen}; add some"
+    ]
+
+
+def _without_mask(conversion: _Conversion) -> list[str]:
+    """Report training cases whose patient lacks the sequence that masks would be carried from.
+
+    One that is there without a mask is among the table's own problems.
+    """
+    lender = conversion.wanted.labels_from
+    return [
+        f"{conversion.cohort.table.name}, row {case.patient.row}, column "
+        f"{case.reference.name}_label: empty, and the patient has no {lender} to carry a mask "
+        f"from; draw one, or empty '{case.reference.name}' too"
+        for case in conversion.cases
+        if case.labelled.label is None
+        and case.patient.split != "test"
+        and lender is not None
+        and lender not in case.patient.sequences
+    ]
 
 
 def _write(conversion: _Conversion, todo: list[Case], runner: Runner) -> None:
@@ -290,7 +372,12 @@ def _write(conversion: _Conversion, todo: list[Case], runner: Runner) -> None:
     conversion.removed_files = remove_strangers(dataset, conversion.cases)
     make_folders(dataset, conversion.cases)
     failed = []
-    for case, outcome in runner.run(write_task(conversion.rules, dataset), todo, "writing"):
+    registered = None
+    if conversion.registered is not None:
+        interpolation = conversion.registration.interpolation
+        registered = Registered(conversion.registered.folder, interpolation)
+    task = write_task(conversion.rules, dataset, registered)
+    for case, outcome in runner.run(task, todo, "writing"):
         if isinstance(outcome, CaseFacts):
             journal.append(case.name, Record(conversion.stamps[case.name], outcome))
         else:
@@ -305,8 +392,8 @@ def _write(conversion: _Conversion, todo: list[Case], runner: Runner) -> None:
     description = dataset_description(
         conversion.cases,
         conversion.layout,
-        rules=conversion.rules,
-        sequences=conversion.sequences,
+        settings=conversion.settings,
+        sequences=conversion.wanted.sequences,
     )
     write_atomically(
         dataset.folder / CASE_TABLE, cases_table(conversion.cases, facts, kept_covariates)
@@ -345,7 +432,26 @@ def _summarise(conversion: _Conversion, *, written: int) -> ConversionSummary:
             if fact.resampled
         },
         notes=_notes(conversion, facts),
+        **_registration_counts(conversion, facts),
     )
+
+
+def _registration_counts(conversion: _Conversion, facts: Sequence[CaseFacts]) -> dict[str, Any]:
+    """Say what was registered, and what has to be looked at."""
+    found = conversion.registered
+    if found is None:
+        return {"registered": 0, "registered_before": 0, "registration": None, "flagged": {}}
+    carried = {
+        case.name: f"mask of {case.labelled.name}, {fact.carried}: {'; '.join(fact.carry_problems)}"
+        for case, fact in zip(conversion.cases, facts, strict=True)
+        if fact.carry_problems
+    }
+    return {
+        "registered": len(found.records) - found.kept,
+        "registered_before": found.kept,
+        "registration": found.folder,
+        "flagged": {**found.flagged, **carried},
+    }
 
 
 def _notes(conversion: _Conversion, facts: Sequence[CaseFacts]) -> list[str]:
@@ -360,7 +466,10 @@ def _notes(conversion: _Conversion, facts: Sequence[CaseFacts]) -> list[str]:
         )
     left_out = len(cohort.patients) - len({case.pseudonym for case in cases})
     if left_out:
-        notes.append(f"{left_out} patients have none of {', '.join(conversion.sequences)}")
+        which = "lack one" if conversion.layout.fuses else "have none"
+        notes.append(
+            f"{left_out} patients {which} of {', '.join(conversion.wanted.sequences)}: left out"
+        )
     wrong = [fact.wrongly_free for fact in facts if fact.wrongly_free]
     if wrong:
         notes.append(

@@ -18,13 +18,13 @@ from pathlib import Path
 from typing import Any
 
 from nnunet_pst.case_building import CaseFacts
-from nnunet_pst.cohort import Patient
+from nnunet_pst.cohort import Patient, Sequence
 from nnunet_pst.errors import InputError
 from nnunet_pst.layouts import Case
 from nnunet_pst.whole_files import write_atomically
 
 #: Raised when the same sources and rules would give other files than before.
-_FORMAT = 1
+_FORMAT = 2
 _PRIVATE = 0o600
 
 
@@ -95,7 +95,11 @@ def write_key(path: Path, pseudonyms: Mapping[str, str], patients: Iterable[Pati
 
 
 def _sources(case: Case) -> list[Path]:
-    return [p for s in case.channels for p in (s.image, s.label) if p is not None]
+    return [p for s in _sequences(case) for p in (s.image, s.label) if p is not None]
+
+
+def _sequences(case: Case) -> list[Sequence]:
+    return [*case.present, *([case.mask_from] if case.mask_from else [])]
 
 
 def has_sources(case: Case) -> bool:
@@ -118,7 +122,8 @@ def source_stamp(case: Case) -> str:
         case.name,
         case.patient.identifier,
         case.patient.split,
-        [[s.name, s.label_kind, s.annotated, s.first, s.last] for s in case.channels],
+        [[s.name, s.label_kind, s.annotated, s.first, s.last] for s in _sequences(case)],
+        [None if channel is None else channel.name for channel in case.channels],
         files,
     ]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
@@ -166,7 +171,8 @@ class Journal:
             if "settings" in entry:
                 self.settings = dict(entry["settings"])
                 return
-            facts = {**entry["facts"], "annotated": tuple(entry["facts"]["annotated"])}
+            lists = ("annotated", "carry_problems")
+            facts = {**entry["facts"], **{name: tuple(entry["facts"][name]) for name in lists}}
             self.records[entry["case"]] = Record(entry["stamp"], CaseFacts(**facts))
         except (ValueError, KeyError, TypeError):
             return

@@ -207,6 +207,7 @@ class BagBatches(Dataset[dict[str, Any]]):
             scale=self.settings.scale,
             gamma=self.settings.gamma,
             gain=self.settings.gain,
+            channel_dropout=self.settings.channel_dropout,
         )
 
 

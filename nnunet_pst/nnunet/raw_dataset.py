@@ -18,12 +18,11 @@ import json
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from nnunet_pst import __version__
-from nnunet_pst.annotation import LabelRules
 from nnunet_pst.case_building import BuiltCase, CaseFacts
 from nnunet_pst.case_table import CASE_COLUMNS
 from nnunet_pst.cohort import format_slices
@@ -72,6 +71,15 @@ class RawDataset:
     def journal(self) -> Path:
         """What was converted from which state of the sources; outside the folder as well."""
         return self.raw / f"{self.name}_conversion.jsonl"
+
+    @property
+    def registration(self) -> Path:
+        """Transforms and pictures of registered sequences.
+
+        Not beside the dataset folder: nnU-Net takes every folder whose name begins with a
+        dataset's number for a dataset.
+        """
+        return self.raw / "registration" / self.name
 
     @property
     def description(self) -> Path:
@@ -176,19 +184,27 @@ def is_ours(dataset: RawDataset) -> bool:
 
 
 def dataset_description(
-    cases: Sequence[Case], layout: Layout, *, rules: LabelRules, sequences: Sequence[str]
+    cases: Sequence[Case],
+    layout: Layout,
+    *,
+    settings: Mapping[str, Any],
+    sequences: Sequence[str],
 ) -> dict[str, Any]:
-    """Build the content of ``dataset.json``: the host's keys, and ours under one name."""
+    """Build the content of ``dataset.json``: the host's keys, and ours under one name.
+
+    ``settings`` is everything that holds for all cases; ``sequences`` in the order of the channels.
+    """
     return {
-        "channel_names": {str(i): name for i, name in enumerate(layout.channel_names)},
+        "channel_names": {
+            str(i): name for i, name in enumerate(layout.channel_names(tuple(sequences)))
+        },
         "labels": LABEL_VALUES,
         "numTraining": sum(case.patient.split != "test" for case in cases),
         "file_ending": FILE_ENDING,
         OWN_KEY: {
             "version": __version__,
-            "layout": layout.name,
+            **settings,
             "sequences": list(sequences),
-            **asdict(rules),
         },
     }
 
@@ -201,17 +217,19 @@ def cases_table(
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow([*CASE_COLUMNS, *covariates])
     for case in cases:
-        sequence, fact = case.labelled, facts[case.name]
+        fact = facts[case.name]
+        # The clicks of a sequence whose mask was carried count that one's slices.
+        clicked = None if case.mask_from else case.reference
         writer.writerow(
             [
                 case.name,
                 case.pseudonym,
-                "+".join(channel.name for channel in case.channels),
+                "+".join(channel.name for channel in case.present),
                 case.patient.split,
                 fact.label_kind,
                 format_slices(fact.annotated),
-                "" if sequence.first is None else sequence.first,
-                "" if sequence.last is None else sequence.last,
+                "" if clicked is None or clicked.first is None else clicked.first,
+                "" if clicked is None or clicked.last is None else clicked.last,
                 *(case.patient.covariates[name] for name in covariates),
             ]
         )

@@ -20,7 +20,7 @@ Sequence = Literal["T1", "T2", "DWI", "CET1"]
 SEQUENCES: tuple[Sequence, ...] = ("T1", "T2", "DWI", "CET1")
 Size = Literal["small", "paper"]
 #: Pixels along each side of the paper's images, and of images for quick tests.
-MATRICES: dict[Size, tuple[int, ...]] = {"small": (96, 112), "paper": (288, 320)}
+MATRICES: dict[Size, tuple[int, ...]] = {"small": (80, 96), "paper": (288, 320)}
 DWI_MATRICES: dict[Size, tuple[int, ...]] = {"small": (80,), "paper": (128, 160)}
 #: Thinner slices would be thinner than the small images' pixels.
 THINNEST_SLICE_MM: dict[Size, float] = {"small": 6.0, "paper": 4.0}
@@ -50,6 +50,8 @@ class Scanner:
         Standard deviation of the coil's shading, relative.
     slice_mm
         Slice spacings in use.
+    t2_fat_suppressed
+        Share of patients whose T2 is fat-suppressed, as is usual for tumours of bone.
     """
 
     gain: float
@@ -62,9 +64,9 @@ class Scanner:
 
 
 SCANNERS: dict[str, Scanner] = {
-    "A": Scanner(900, 0.06, 0.15, (5.0, 6.0), False, False, 0.5),
-    "B": Scanner(3200, 0.04, 0.25, (6.0, 7.0), True, True, 0.3),
-    "C": Scanner(420, 0.09, 0.20, (4.0, 5.0), True, False, 0.7),
+    "A": Scanner(900, 0.06, 0.15, (5.0, 6.0), False, False, 0.8),
+    "B": Scanner(3200, 0.04, 0.25, (6.0, 7.0), True, True, 0.7),
+    "C": Scanner(420, 0.09, 0.20, (4.0, 5.0), True, False, 0.9),
 }
 
 

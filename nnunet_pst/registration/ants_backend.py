@@ -1,0 +1,146 @@
+"""Registration by ANTs, as in the paper; the only place that knows antspyx."""
+
+from __future__ import annotations
+
+import importlib.util
+import tempfile
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import SimpleITK as sitk  # noqa: N813 - its usual name
+
+from nnunet_pst.errors import HostError, InputError
+from nnunet_pst.registration.preparation import clipped
+from nnunet_pst.registration.transforms import SpatialTransform, linear_part
+from nnunet_pst.volumes import Volume
+
+#: Mattes mutual information with 32 bins on a regular fifth of the voxels, coarse to fine. As
+#: antsRegistration spells them: iterations of each level with the change at which they stop,
+#: factors of shrinking, sigmas of smoothing in voxels.
+_METRIC = "Mattes[{reference},{moving},1,32,Regular,0.2]"
+_CONVERGENCE, _SHRINK, _SMOOTH = "[200x100x50,1e-6,10]", "6x4x2", "3x2x1"
+_STAGES = {"rigid": ("Rigid[0.1]",), "affine": ("Rigid[0.1]", "Affine[0.1]")}
+#: antsRegistrationSyN's own choice of gradient step, update and total variance.
+_SYN = "SyN[0.1,3,0]"
+_SYN_CONVERGENCE = "[40x20x0,1e-6,10]"
+
+
+def require_ants() -> None:
+    """Refuse when antspyx is not installed.
+
+    Raises
+    ------
+    HostError
+        Naming the extra that brings it and what works without.
+    """
+    if importlib.util.find_spec("ants") is None:
+        raise HostError(
+            "registration by ANTs needs antspyx; run: pip install 'nnunet_pst[ants]', or choose "
+            "--registration simpleitk"
+        )
+
+
+def version() -> str:
+    """Version of antspyx, which decides the result with everything else."""
+    return metadata.version("antspyx")
+
+
+def estimate(reference: Volume, moving: Volume, model: str, seed: int) -> SpatialTransform:
+    """Find where points of the reference lie in the moving image.
+
+    One thread and a fixed seed: the same images give the same bytes. antspyx 0.6.3 ignores
+    ``random_seed=`` of its own ``registration``; what it hands to antsRegistration is a command
+    line, and that we write ourselves.
+
+    Raises
+    ------
+    HostError
+        antspyx is not installed.
+    InputError
+        ANTs gave up.
+    """
+    require_ants()
+    import ants
+
+    with _one_thread(), tempfile.TemporaryDirectory(prefix="nnunet_pst-") as folder:
+        fixed, movable = _as_ants(reference), _as_ants(moving)
+        pointer = ants.internal.get_pointer_string
+        metric = _METRIC.format(reference=pointer(fixed), moving=pointer(movable))
+        words = ["-d", "3", "--float", "1", "-o", f"{folder}/", "--random-seed", str(seed + 1)]
+        for stage in _STAGES["rigid" if model == "rigid" else "affine"]:
+            words += ["-t", stage, "-m", metric]
+            words += ["-c", _CONVERGENCE, "-f", _SHRINK, "-s", _SMOOTH]
+        if model == "syn":
+            words += ["-t", _SYN, "-m", metric]
+            words += ["-c", _SYN_CONVERGENCE, "-f", "4x2x1", "-s", "2x1x0"]
+        if ants.internal.get_lib_fn("antsRegistration")(words) != 0:
+            raise InputError("ANTs found no transform")
+        return _read_result(Path(folder), model, reference, moving)
+
+
+def _as_ants(volume: Volume) -> Any:  # noqa: ANN401 - antspyx has no types
+    import ants
+
+    grid = volume.grid
+    return ants.from_numpy(
+        np.ascontiguousarray(clipped(volume.array).T),
+        origin=grid.origin_lps_mm,
+        spacing=grid.spacing_xyz_mm,
+        direction=np.reshape(grid.direction, (3, 3)),
+    )
+
+
+def _read_result(folder: Path, model: str, reference: Volume, moving: Volume) -> SpatialTransform:
+    linear = linear_part(sitk.ReadTransform(str(folder / "0GenericAffine.mat")))
+    if model != "syn":
+        return SpatialTransform.from_matrix(linear)
+    affine = SpatialTransform.from_matrix(linear)
+    forward, backward = (
+        sitk.DisplacementFieldTransform(
+            sitk.Cast(sitk.ReadImage(str(folder / name)), sitk.sitkVectorFloat64)
+        )
+        for name in ("1Warp.nii.gz", "1InverseWarp.nii.gz")
+    )
+    # ITK applies the last transform first: a point of the reference is warped, then goes through
+    # the affine; back, the affine is undone before the inverse warp.
+    to_moving = sitk.CompositeTransform([affine.to_moving, forward])
+    to_reference = sitk.CompositeTransform([backward, affine.to_reference])
+    return SpatialTransform(_as_field(to_moving, reference), _as_field(to_reference, moving))
+
+
+def _as_field(transform: sitk.Transform, volume: Volume) -> sitk.Transform:
+    """Write a chain of transforms as one displacement field on a grid."""
+    grid = volume.grid
+    make = sitk.TransformToDisplacementFieldFilter()
+    make.SetSize(grid.size_xyz)
+    make.SetOutputSpacing(grid.spacing_xyz_mm)
+    make.SetOutputOrigin(grid.origin_lps_mm)
+    make.SetOutputDirection(grid.direction)
+    make.SetOutputPixelType(sitk.sitkVectorFloat64)
+    return sitk.DisplacementFieldTransform(make.Execute(transform))
+
+
+class _one_thread:  # noqa: N801 - a context manager, used like a function
+    """Keep antspyx's ITK, which is not SimpleITK's, to one thread for a while.
+
+    Sums over threads are added in the order in which they finish, so two threads give other bytes
+    at every run. ITK reads the variable when a filter is made, not when it is loaded.
+    """
+
+    _NAME = "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS"
+
+    def __enter__(self) -> None:
+        import os
+
+        self._before = os.environ.get(self._NAME)
+        os.environ[self._NAME] = "1"
+
+    def __exit__(self, *_: object) -> None:
+        import os
+
+        if self._before is None:
+            del os.environ[self._NAME]
+        else:
+            os.environ[self._NAME] = self._before

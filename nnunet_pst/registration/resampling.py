@@ -1,0 +1,107 @@
+"""Images and labels on another grid, through a transform: always ours, whoever estimated it."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import SimpleITK as sitk  # noqa: N813 - its usual name
+
+from nnunet_pst.geometry import Grid
+from nnunet_pst.labels import IGNORE
+from nnunet_pst.registration.transforms import SpatialTransform
+from nnunet_pst.volumes import Volume
+
+Interpolation = Literal["linear", "bspline"]
+
+
+def as_itk(array: npt.NDArray[Any], grid: Grid) -> sitk.Image:
+    """Give a (z, y, x) array its place in space."""
+    image = sitk.GetImageFromArray(array)
+    image.SetSpacing(grid.spacing_xyz_mm)
+    image.SetOrigin(grid.origin_lps_mm)
+    image.SetDirection(grid.direction)
+    return image
+
+
+def resample_image(
+    moving: Volume,
+    reference: Grid,
+    transform: SpatialTransform,
+    interpolation: Interpolation = "linear",
+) -> tuple[Volume, npt.NDArray[np.bool_]]:
+    """Look up the moving image at every voxel of the reference's grid.
+
+    Where the moving image has no voxels the result is its smallest value, which in MRI is air:
+    no value that was not in the image, and what a scanner with a larger field of view would most
+    likely have seen around a body. B-splines overshoot at edges; they are cut to the moving image's
+    range.
+
+    Parameters
+    ----------
+    moving
+        (z, y, x) intensities.
+    reference
+        The grid that the result gets.
+    transform
+        From points of the reference to the moving image.
+    interpolation
+        "linear", or "bspline" (cubic): sharper, some ringing.
+
+    Returns
+    -------
+    tuple
+        The image, float32, and where it comes from voxels of the moving image, both (z, y, x).
+    """
+    array = moving.array.astype(np.float32, copy=False)
+    lowest, highest = float(array.min()), float(array.max())
+    found = _look_up(
+        as_itk(array, moving.grid),
+        reference,
+        transform,
+        sitk.sitkLinear if interpolation == "linear" else sitk.sitkBSpline3,
+        fill=lowest,
+    )
+    everywhere = as_itk(np.ones(moving.array.shape, dtype=np.uint8), moving.grid)
+    covered = _look_up(everywhere, reference, transform, sitk.sitkNearestNeighbor, fill=0) != 0
+    resampled = np.where(covered, np.clip(found, lowest, highest), np.float32(lowest))
+    return Volume(resampled.astype(np.float32, copy=False), reference), covered
+
+
+def carry_label(label: Volume, target: Grid, transform: SpatialTransform) -> npt.NDArray[np.uint8]:
+    """Bring a three-state label onto another grid; states are looked up, never mixed.
+
+    Parameters
+    ----------
+    label
+        uint8, (z, y, x); 0 background, 1 tumour, 2 unknown.
+    target
+        The grid that the result gets.
+    transform
+        From points of the target to the label's space.
+
+    Returns
+    -------
+    numpy.ndarray
+        (z, y, x) of the target. Outside the label's grid it is unknown, not background: nobody
+        looked there.
+    """
+    source = as_itk(label.array.astype(np.uint8, copy=False), label.grid)
+    return _look_up(source, target, transform, sitk.sitkNearestNeighbor, fill=IGNORE)
+
+
+def _look_up(
+    source: sitk.Image, target: Grid, transform: SpatialTransform, interpolator: int, *, fill: float
+) -> npt.NDArray[Any]:
+    """Resample on one thread; ITK's result does not depend on their number."""
+    resampler = sitk.ResampleImageFilter()
+    resampler.SetSize(target.size_xyz)
+    resampler.SetOutputSpacing(target.spacing_xyz_mm)
+    resampler.SetOutputOrigin(target.origin_lps_mm)
+    resampler.SetOutputDirection(target.direction)
+    resampler.SetTransform(transform.to_moving)
+    resampler.SetInterpolator(interpolator)
+    resampler.SetDefaultPixelValue(fill)
+    found: npt.NDArray[Any] = sitk.GetArrayFromImage(resampler.Execute(source))
+    return found
