@@ -26,6 +26,7 @@ HOUSE: dict[str, list[str]] = {
         "nnunet_pst.settings",
         "nnunet_pst.case_table",
         "nnunet_pst.cohort_columns",
+        "nnunet_pst.image_paths",
         "nnunet_pst.cohort",
         "nnunet_pst.covariates",
         "nnunet_pst.layouts",
