@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -23,6 +24,7 @@ from nnunet_pst.nnunet.conversion_records import (
     assign_pseudonyms,
     has_sources,
     read_key,
+    source_places,
     source_stamp,
     write_key,
 )
@@ -51,6 +53,8 @@ class ConversionSummary:
         Numbers by split.
     written, kept, removed_files
         Cases written now, cases that were whole already, and files of neither.
+    renewed, removed
+        Names of the cases that were whole and were written anew, or removed.
     coarse, fine
         Number of labels of each kind.
     known, tumor, free_negative, unknown, wrongly_free
@@ -69,6 +73,8 @@ class ConversionSummary:
     written: int
     kept: int
     removed_files: int
+    renewed: Sequence[str]
+    removed: Sequence[str]
     coarse: int
     fine: int
     known: int
@@ -93,6 +99,7 @@ class _Conversion:
     cases: list[Case]
     journal: Journal
     settings: dict[str, Any]
+    whole_before: frozenset[str]
     stamps: dict[str, str] = field(default_factory=dict)
     removed_files: int = 0
 
@@ -123,7 +130,8 @@ def convert_cohort(
 
     The table and every file that it names are checked first; with any problem nothing is written.
     A conversion that was broken off goes on when the same call is made again, and one that is
-    whole only converts the cases whose row or files have changed.
+    whole only converts the cases that are new or whose row or files have changed. Without
+    ``overwrite`` no whole case is removed, and never do all of them come from other files.
 
     Parameters
     ----------
@@ -140,8 +148,8 @@ def convert_cohort(
     workers
         Number of processes; the files are the same with any number.
     overwrite
-        Convert every case anew, also with other rules than before. Pseudonyms in an existing key
-        stay.
+        Convert every case anew, also with other rules than before or from another cohort.
+        Pseudonyms in an existing key stay.
 
     Raises
     ------
@@ -164,6 +172,8 @@ def convert_cohort(
     conversion.settings["sequences"] = list(sequences) if sequences else "all"
     if not overwrite:
         _check_same_settings(conversion)
+        if not problems:  # else the table may be another one when they are mended
+            _check_same_cohort(conversion)
     elif place.folder.exists() and not is_ours(place):
         raise InputError(f"{place.name} was not made by nnunet_pst convert; remove it yourself")
     if overwrite:
@@ -174,7 +184,7 @@ def convert_cohort(
             raise InputError(problems)
         todo = conversion.unfinished
         _write(conversion, todo, runner)
-    return _summarise(conversion, written=len(todo))
+    return _summarise(conversion, {case.name for case in todo})
 
 
 @contextmanager
@@ -214,6 +224,7 @@ def _plan(
         for patient in cohort.patients
         for case in layout.cases(patient, pseudonyms[patient.identifier.casefold()], sequences)
     ]
+    journal = Journal.read(place.journal)
     return _Conversion(
         dataset=place,
         cohort=cohort,
@@ -222,8 +233,9 @@ def _plan(
         sequences=sequences,
         pseudonyms=pseudonyms,
         cases=cases,
-        journal=Journal.read(place.journal),
+        journal=journal,
         settings={"layout": layout.name, **asdict(rules)},
+        whole_before=frozenset(name for name in journal.records if place.holds(name)),
     )
 
 
@@ -247,6 +259,30 @@ def _check_same_settings(conversion: _Conversion) -> None:
             f"{dataset.name} was converted with {', '.join(changed)}; give --overwrite to convert "
             "it anew, or another --dataset"
         )
+
+
+def _check_same_cohort(conversion: _Conversion) -> None:
+    """Refuse to remove whole cases, or to exchange all of them: the table is another cohort's."""
+    name, table = conversion.dataset.name, conversion.cohort.table.name
+    whole, records = conversion.whole_before, conversion.journal.records
+    staying = [case for case in conversion.cases if case.name in whole]
+    lost = sorted(whole - {case.name for case in staying})
+    remedy = "choose another --dataset for another cohort, or give --overwrite to convert all anew"
+    if lost:
+        raise InputError(
+            f"{len(lost)} of the {len(whole)} cases of {name} are not in {table} any more and "
+            f"would be removed ({_listed(lost)}); put them back into it, {remedy}"
+        )
+    if staying and all(records[c.name].places != source_places(c) for c in staying):
+        raise InputError(
+            f"all {len(whole)} cases of {name} would be replaced, because {table} names other "
+            f"files for every one of them; {remedy}"
+        )
+
+
+def _listed(names: Sequence[str], shown: int = 5) -> str:
+    more = f" and {len(names) - shown} more" if len(names) > shown else ""
+    return ", ".join(names[:shown]) + more
 
 
 def _check(conversion: _Conversion, runner: Runner) -> list[str]:
@@ -292,7 +328,8 @@ def _write(conversion: _Conversion, todo: list[Case], runner: Runner) -> None:
     failed = []
     for case, outcome in runner.run(write_task(conversion.rules, dataset), todo, "writing"):
         if isinstance(outcome, CaseFacts):
-            journal.append(case.name, Record(conversion.stamps[case.name], outcome))
+            record = Record(conversion.stamps[case.name], source_places(case), outcome)
+            journal.append(case.name, record)
         else:
             failed.append(f"{case.name}: {outcome}")
     if failed:
@@ -314,7 +351,7 @@ def _write(conversion: _Conversion, todo: list[Case], runner: Runner) -> None:
     write_atomically(dataset.description, json.dumps(description, indent=2) + "\n")
 
 
-def _summarise(conversion: _Conversion, *, written: int) -> ConversionSummary:
+def _summarise(conversion: _Conversion, written: set[str]) -> ConversionSummary:
     """Count what the dataset holds now."""
     records = conversion.journal.records
     facts = [records[case.name].facts for case in conversion.cases]
@@ -329,9 +366,11 @@ def _summarise(conversion: _Conversion, *, written: int) -> ConversionSummary:
         key=conversion.dataset.key,
         patients={split: len({c.pseudonym for c in cases}) for split, cases in by_split.items()},
         cases={split: len(cases) for split, cases in by_split.items()},
-        written=written,
-        kept=len(facts) - written,
+        written=len(written),
+        kept=len(facts) - len(written),
         removed_files=conversion.removed_files,
+        renewed=sorted(conversion.whole_before & written),
+        removed=sorted(conversion.whole_before - {case.name for case in conversion.cases}),
         coarse=sum(fact.label_kind == "coarse" for fact in labels),
         fine=sum(fact.label_kind == "fine" for fact in labels),
         known=sum(fact.known for fact in labels),
@@ -361,6 +400,12 @@ def _notes(conversion: _Conversion, facts: Sequence[CaseFacts]) -> list[str]:
     left_out = len(cohort.patients) - len({case.pseudonym for case in cases})
     if left_out:
         notes.append(f"{left_out} patients have none of {', '.join(conversion.sequences)}")
+    notes += _shared_masks(cases)
+    if not any(case.patient.split == "test" for case in cases):
+        notes.append(
+            "no test cases, so there is no imagesTs: nothing to predict and evaluate on; write "
+            "'test' for some patients in column 'split'"
+        )
     wrong = [fact.wrongly_free for fact in facts if fact.wrongly_free]
     if wrong:
         notes.append(
@@ -373,3 +418,17 @@ def _notes(conversion: _Conversion, facts: Sequence[CaseFacts]) -> list[str]:
         if fact.note
     ]
     return notes
+
+
+def _shared_masks(cases: Sequence[Case]) -> list[str]:
+    """Say which sequences of how many patients have one mask file in common."""
+    users: dict[tuple[str, Path], list[str]] = {}
+    for case in cases:
+        if case.labelled.label is not None:
+            mask = case.labelled.label.resolve()
+            users.setdefault((case.pseudonym, mask), []).append(case.labelled.name)
+    shared = Counter(" and ".join(names) for names in users.values() if len(names) > 1)
+    return [
+        f"one mask serves {names} of {count} patients: it is put onto each image's grid"
+        for names, count in shared.items()
+    ]

@@ -20,6 +20,7 @@ from typing import Any
 from nnunet_pst.case_building import CaseFacts
 from nnunet_pst.cohort import Patient
 from nnunet_pst.errors import InputError
+from nnunet_pst.image_paths import is_image_name
 from nnunet_pst.layouts import Case
 from nnunet_pst.whole_files import write_atomically
 
@@ -99,8 +100,8 @@ def _sources(case: Case) -> list[Path]:
 
 
 def has_sources(case: Case) -> bool:
-    """Whether all files that a case is made from are there."""
-    return all(path.is_file() for path in _sources(case))
+    """Whether all files that a case is made from are there, and by their names images."""
+    return all(path.is_file() and is_image_name(path) for path in _sources(case))
 
 
 def source_stamp(case: Case) -> str:
@@ -121,14 +122,24 @@ def source_stamp(case: Case) -> str:
         [[s.name, s.label_kind, s.annotated, s.first, s.last] for s in case.channels],
         files,
     ]
+    return _digest(parts)
+
+
+def source_places(case: Case) -> str:
+    """Digest of where the files of a case lie, whatever they hold."""
+    return _digest([str(path.resolve()) for path in _sources(case)])
+
+
+def _digest(parts: list[Any]) -> str:
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
 @dataclass(frozen=True)
 class Record:
-    """A finished case: the state of its sources then, and what became of it."""
+    """A finished case: the state and the places of its sources then, and what became of it."""
 
     stamp: str
+    places: str
     facts: CaseFacts
 
 
@@ -167,7 +178,9 @@ class Journal:
                 self.settings = dict(entry["settings"])
                 return
             facts = {**entry["facts"], "annotated": tuple(entry["facts"]["annotated"])}
-            self.records[entry["case"]] = Record(entry["stamp"], CaseFacts(**facts))
+            self.records[entry["case"]] = Record(
+                entry["stamp"], entry["places"], CaseFacts(**facts)
+            )
         except (ValueError, KeyError, TypeError):
             return
 
@@ -189,4 +202,4 @@ class Journal:
 
     @staticmethod
     def _line(name: str, record: Record) -> str:
-        return json.dumps({"case": name, "stamp": record.stamp, "facts": asdict(record.facts)})
+        return json.dumps({"case": name, **asdict(record)})
