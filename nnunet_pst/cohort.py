@@ -23,6 +23,7 @@ from typing import Literal, TypeVar
 
 from nnunet_pst.cohort_columns import SUFFIXES, Columns, classify_columns, near_miss
 from nnunet_pst.errors import InputError
+from nnunet_pst.image_paths import image_path_problem
 
 Split = Literal["train", "val", "test"]
 LabelKind = Literal["coarse", "fine"]
@@ -31,7 +32,6 @@ SPLITS: tuple[Split, ...] = ("train", "val", "test")
 LABEL_KINDS: tuple[LabelKind, ...] = ("coarse", "fine")
 #: No table of patients is larger; an image given by mistake often is.
 MAX_TABLE_BYTES = 50_000_000
-IMAGE_SUFFIXES = (".nii.gz", ".nii", ".mha", ".nrrd")
 
 
 @dataclass(frozen=True)
@@ -159,14 +159,18 @@ def parse_cohort(table: Path, masks_from: str | None = None) -> tuple[Cohort, li
     columns = classify_columns(dict.fromkeys(name for name in header if name))
     for name, text in columns.problems:
         problems.add(text, column=name)
-    if not columns.sequences:
+    if not columns.sequences and not columns.problems:
         problems.add("no image columns: expected pairs such as 'T2' and 'T2_label'", row=1)
-    patients = [
-        patient
-        for row in _checked_rows(header, rows, problems)
-        if (patient := _read_patient(row, columns, masks_from)) is not None
+    found = [
+        _read_patient(row, columns, masks_from) for row in _checked_rows(header, rows, problems)
     ]
+    patients = [patient for patient in found if patient is not None]
     _check_across_rows(patients, problems)
+    if not columns.problems:
+        _check_label_columns(patients, header, problems, masks_from)
+    # A row that was not understood, or left out for its cells, may be the training patient.
+    if len(patients) == len(rows) and not any(patient.split == "train" for patient in patients):
+        problems.add("no training patient; write 'train' for some", column="split")
     cohort = Cohort(
         table, tuple(patients), columns.sequences, columns.covariates, "label_kind" in header
     )
@@ -175,6 +179,8 @@ def parse_cohort(table: Path, masks_from: str | None = None) -> tuple[Cohort, li
 
 def _read_table(table: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
     """Return header and non-empty rows, each with its number in the spreadsheet."""
+    if table.is_dir():
+        raise InputError(f"{table}: a folder; give the cohort table in it, a CSV file")
     if not table.is_file():
         raise InputError(f"{table}: no such file; give the cohort table, a CSV file")
     if table.stat().st_size > MAX_TABLE_BYTES:
@@ -206,8 +212,10 @@ def _read_table(table: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
     (_, header), *rows = [record for record in records if any(record[1])]
     if "patient" not in header:
         meant = next((n for n in header if n and near_miss(n, ["patient", "patient_id"])), None)
-        hint = f"rename '{meant}'" if meant else "add one with a name or number per patient"
-        raise InputError(f"{table.name}, row 1: there is no column 'patient'; {hint}")
+        hint = f"rename '{meant}' to it" if meant else "add one with a name or number per patient"
+        missing = f"{table.name}, row 1: there is no column 'patient'; {hint}"
+        others = classify_columns(dict.fromkeys(n for n in header if n and n != meant)).problems
+        raise InputError([missing, *(f"{table.name}, column {n}: {text}" for n, text in others)])
     if not rows:
         raise InputError(f"{table.name}: the table has a header but no rows")
     return header, rows
@@ -254,7 +262,8 @@ def _read_patient(row: _Row, columns: Columns, masks_from: str | None) -> Patien
     split = _choice(row, "split", SPLITS) if "split" in row.cells else "train"
     kind = _choice(row, "label_kind", LABEL_KINDS) if row.get("label_kind") else ""
     present = [name for name in columns.sequences if _has_image(row, name)]
-    if not any(row.get(name) for name in columns.sequences):
+    # A row whose only image stands in a misspelt column, or lacks beside its label, has its line.
+    if not columns.problems and not any(row.get(column) for column in columns.of_sequences):
         row.report("no image in this row; fill in a path or remove the row")
     if split is None or kind is None:
         return None
@@ -296,7 +305,7 @@ def _read_sequence(row: _Row, name: str, *, kind: str, split: Split, drawn: bool
     label: Path | None = None
     if row.get(f"{name}_label"):
         label = _path(row, f"{name}_label")
-    elif split != "test" and drawn:
+    elif split != "test" and drawn and f"{name}_label" in row.cells:
         row.report(
             f"empty, but {split} patients need a mask; draw one, or empty '{name}' too",
             f"{name}_label",
@@ -320,16 +329,8 @@ def _path(row: _Row, column: str) -> Path:
     """Resolve a path relative to the table and report when there is no such image file."""
     cell = row.get(column)
     path = row.problems.table.parent / cell
-    try:
-        folder, file = path.is_dir(), path.is_file()
-    except (OSError, ValueError):  # a name that no file can have
-        folder = file = False
-    if folder:
-        row.report(f"{cell} is a folder; give an image file", column)
-    elif not file:
-        row.report(f"no such file: {cell} (relative to the table)", column)
-    elif not path.name.casefold().endswith(IMAGE_SUFFIXES):
-        row.report(f"{cell} is not one of {', '.join(IMAGE_SUFFIXES)}; convert it", column)
+    if problem := image_path_problem(cell, path):
+        row.report(problem, column)
     return path
 
 
@@ -340,7 +341,8 @@ def _clicks(row: _Row, name: str) -> tuple[int | None, int | None]:
         if first > last:
             row.report(f"first ({first}) is above last ({last})", f"{name}_first")
         return first, last
-    if first is not None or last is not None:
+    # A cell that holds no number has been reported already.
+    if bool(row.get(f"{name}_first")) != bool(row.get(f"{name}_last")):
         row.report("one of first and last is empty; fill in both", f"{name}_first")
     return None, None
 
@@ -419,8 +421,18 @@ def _check_across_rows(patients: list[Patient], problems: _Problems) -> None:
                     row=patient.row,
                     column=column,
                 )
-    if not any(patient.split == "train" for patient in patients):
-        problems.add("no training patient; write 'train' for some", column="split")
+
+
+def _check_label_columns(
+    patients: list[Patient], header: list[str], problems: _Problems, masks_from: str | None
+) -> None:
+    """Report a sequence without a label column, once and not in every row."""
+    needed = {name for p in patients if p.split != "test" for name in p.sequences}
+    if masks_from is not None:
+        needed &= {masks_from}
+    for column in (f"{name}_label" for name in sorted(needed)):
+        if column not in header:
+            problems.add("there is no such column, but training patients need masks", column=column)
 
 
 def _check_within_row(patient: Patient, problems: _Problems) -> None:

@@ -33,6 +33,11 @@ class Columns:
     covariates: tuple[str, ...]
     problems: tuple[tuple[str, str], ...]
 
+    @property
+    def of_sequences(self) -> list[str]:
+        """All columns that a sequence may have, its own included."""
+        return [*self.sequences, *(f"{n}_{s}" for n in self.sequences for s in SUFFIXES)]
+
 
 def edit_distance(word: str, other: str) -> int:
     """Count the insertions, deletions, replacements and swaps of neighbours between two words."""
@@ -81,11 +86,17 @@ def classify_columns(header: Iterable[str]) -> Columns:
     names = list(header)
     sequences = sequence_columns(names)
     companions = {f"{sequence}_{suffix}" for sequence in sequences for suffix in SUFFIXES}
+    usual = {name.casefold(): name for name in USUAL_SEQUENCES}
     known = [*FIXED_COLUMNS, *sequences, *sorted(companions)]
     problems = [
         (name, "a sequence's name may hold only letters, digits and '-'; rename it")
         for name in sequences
         if not SEQUENCE_NAME.fullmatch(name)
+    ]
+    problems += [
+        (name, f"did you mean '{meant}'? Write '{meant}', '{meant}_label', ...: capitals count")
+        for name in sequences
+        if (meant := usual.get(name.casefold(), name)) != name
     ]
     covariates = []
     for name in names:
@@ -101,7 +112,7 @@ def classify_columns(header: Iterable[str]) -> Columns:
 
 def _unknown_column_problem(name: str, names: list[str], known: list[str]) -> str | None:
     """Say why a column that is not known can't be a covariate either, or return None."""
-    meant = near_miss(name, known)
+    meant = near_miss(name, [*known, *USUAL_SEQUENCES])
     if meant is None and (parts := re.fullmatch(r"(.+)[ _.-]([^ _.-]+)", name)):
         # The slip may have hidden the only sign that the first part is a sequence at all.
         prefix, suffix = parts.groups()
@@ -113,5 +124,9 @@ def _unknown_column_problem(name: str, names: list[str], known: list[str]) -> st
         return f"unknown column; did you mean '{meant}'? Rename it (or, if not, more distinctly)"
     if name.endswith("_label") and name != "_label":
         image = name.removesuffix("_label")
-        return f"there is no image column '{image}' for these labels; add or rename it"
+        other = next((n for n in names if n.casefold() == image.casefold()), None)
+        if other is None:
+            return f"there is no image column '{image}' for these labels; add or rename it"
+        if near_miss(other, USUAL_SEQUENCES) is None:  # else it is the one that is reported
+            return f"unknown column; did you mean '{other}_label'? Capitals count"
     return None

@@ -122,14 +122,26 @@ def evaluate_predictions(
 def _name_problems(predictions: Path, references: References) -> list[str]:
     """Say which predictions are missing and which have no reference."""
     if not predictions.is_dir():
-        raise InputError(f"{predictions}: is not a folder")
+        raise InputError(f"{predictions}: is not a folder; give what nnUNetv2_predict wrote")
     found = set(case_names(predictions, references.file_ending))
     wanted = {case.name for case in references.cases}
     if not found:
-        raise InputError(f"{predictions}: holds no file that ends in {references.file_ending}")
+        raise InputError(
+            f"{predictions}: holds no file that ends in {references.file_ending}; give the folder "
+            "that nnUNetv2_predict wrote"
+        )
     source = f"{references.name} {references.split}".strip()
-    missing = [f"{name}: has no prediction" for name in sorted(wanted - found)]
-    extra = [f"{name}: is predicted but not a case of {source}" for name in sorted(found - wanted)]
+    images = f"images{'Ts' if references.split == 'test' else 'Tr'}" if references.split else ""
+    where = f" its image in {images}" if images else " it"
+    other = "references" if not images else "--dataset or --split"
+    missing = [
+        f"{name}: has no prediction; predict{where}, or give the folder that holds it"
+        for name in sorted(wanted - found)
+    ]
+    extra = [
+        f"{name}: is predicted but not a case of {source}; move it elsewhere, or give other {other}"
+        for name in sorted(found - wanted)
+    ]
     return missing + extra
 
 
@@ -193,10 +205,14 @@ def _score(job: _Job) -> _Outcome:
 def _content_problems(reference: Volume, prediction: Volume, image: Volume | None) -> list[str]:
     """Say what is wrong with the voxels of one case."""
     problems = []
-    for what, volume in (("prediction", prediction), ("image", image)):
+    for what, volume, remedy in (
+        ("prediction", prediction, "predict from the image that belongs to this label"),
+        ("image", image, "give the image that the label was drawn on"),
+    ):
         if volume is not None and not same_grid(reference.grid, volume.grid):
             problems.append(
-                f"{what} and reference lie on different grids ({_difference(reference, volume)})"
+                f"{what} and reference lie on different grids ({_difference(reference, volume)}); "
+                f"{remedy}"
             )
     allowed = {"reference": (BACKGROUND, TUMOR, IGNORE), "prediction": (BACKGROUND, TUMOR)}
     for what, volume in (("reference", reference), ("prediction", prediction)):

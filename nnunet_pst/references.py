@@ -94,7 +94,10 @@ def references_of_dataset(
     suffix = "Ts" if split == "test" else "Tr"
     labels = dataset / f"labels{suffix}"
     if not labels.is_dir():
-        raise InputError(f"{dataset.name}: has no {labels.name}; no labels to score {split} cases")
+        raise InputError(
+            f"{dataset.name}: has no {labels.name}, so no labels to score {split} cases; give "
+            "another --split, or a folder of labels as --references"
+        )
     table = dataset / CASE_TABLE
     if table.is_file():
         rows = [row for row in read_case_table(table) if row["split"] == split]
@@ -103,7 +106,7 @@ def references_of_dataset(
     else:
         rows = [_bare_row(name) for name in case_names(labels, ending)]
     if not rows:
-        raise InputError(f"{dataset.name}: has no {split} cases with labels")
+        raise InputError(f"{dataset.name}: has no {split} cases with labels; give another --split")
     cases = _reference_cases(rows, labels, dataset / f"images{suffix}", ending)
     rules = description.get("nnunet_pst")
     rules = rules if isinstance(rules, dict) else {}

@@ -19,9 +19,9 @@ import numpy.typing as npt
 import SimpleITK as sitk  # noqa: N813 - its usual name
 from scipy import ndimage
 
-from nnunet_pst.cohort import IMAGE_SUFFIXES
 from nnunet_pst.errors import InputError
 from nnunet_pst.geometry import Grid, slice_axis_xyz
+from nnunet_pst.image_paths import IMAGE_SUFFIXES, is_image_name
 
 #: An image of 512 x 512 x 2048: more is no MRI of a pelvis, but would fill the memory.
 MAX_VOXELS = 2**29
@@ -91,7 +91,7 @@ def read_header(path: Path) -> Grid:
 
 def _open(path: Path) -> Any:  # noqa: ANN401 - SimpleITK has no types
     """Return a SimpleITK reader that has read the header."""
-    if not path.name.casefold().endswith(IMAGE_SUFFIXES):
+    if not is_image_name(path):
         raise InputError(f"{path.name} is not one of {', '.join(IMAGE_SUFFIXES)}; convert it")
     if _points_elsewhere(path):
         raise InputError(f"{path.name} keeps its voxels in another file; save it as one file")

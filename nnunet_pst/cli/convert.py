@@ -14,7 +14,10 @@ from nnunet_pst.errors import InputError, PartlyDoneError
 from nnunet_pst.layouts import LAYOUT_MODULES
 
 if TYPE_CHECKING:
-    from nnunet_pst.nnunet.conversion import ConversionSummary
+    from nnunet_pst.nnunet.conversion_summary import ConversionSummary
+
+#: Cases that are named; of more the number must do.
+_SHOWN = 8
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -75,7 +78,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--workers", type=positive, metavar="N", help="processes (default: nnUNet_def_n_proc)"
     )
-    parser.add_argument("--overwrite", action="store_true", help="convert every case anew")
+    parser.add_argument(
+        "--overwrite",
+        action="store_true",
+        help="convert every case anew; without it a run adds cases and renews those whose row or "
+        "files have changed, but refuses to remove a whole case or to take all from other files",
+    )
     parser.add_argument("--json", action="store_true", help="print the summary as JSON")
 
 
@@ -160,6 +168,10 @@ def _lines(summary: ConversionSummary, unknown: str) -> list[str]:
             f"found {summary.kept} cases whole already and kept them, wrote {summary.written}, "
             f"removed {summary.removed_files} left-over files"
         )
+    for what, names in (("converted anew", summary.renewed), ("removed", summary.removed)):
+        if names:
+            more = ", ..." if len(names) > _SHOWN else ""
+            lines.append(f"{what}: {len(names)} cases ({', '.join(names[:_SHOWN])}{more})")
     named = "unknown" if unknown == "ignore" else "unknown (written as background)"
     lines.append(
         f"labels: {summary.coarse} coarse, {summary.fine} fine; slices: {summary.known} known "

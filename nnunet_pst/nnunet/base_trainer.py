@@ -194,9 +194,10 @@ class PST25DTrainer(nnUNetTrainer):
         origins = {row["case"]: (row["patient"], row["sequence"]) for row in rows}
         cases = case_slices(reader, dataset.identifiers, origins)
         if not any((case.kinds != SliceKind.UNKNOWN).any() for case in cases):
+            other = "" if self.fold == "all" else ", or train another fold"
             raise InputError(
                 f"fold {self.fold}: none of {', '.join(dataset.identifiers) or 'its cases'} has a "
-                "slice with a known label; draw some, or train another fold"
+                f"slice with a known label; draw some and convert and plan again{other}"
             )
         sampler = SliceSampler(
             cases,

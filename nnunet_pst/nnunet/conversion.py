@@ -3,31 +3,34 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 from nnunet_pst.annotation import LabelRules
 from nnunet_pst.case_building import CaseFacts
 from nnunet_pst.case_table import CASE_TABLE
-from nnunet_pst.cohort import SPLITS, Cohort, parse_cohort
+from nnunet_pst.cohort import parse_cohort
 from nnunet_pst.covariates import screen_covariates
 from nnunet_pst.errors import HostError, InputError, PartlyDoneError
-from nnunet_pst.layouts import Case, Layout, Wanted, load_layout
+from nnunet_pst.layouts import Case, Wanted, load_layout
 from nnunet_pst.nnunet.case_tasks import Registered, check_task, write_task
+from nnunet_pst.nnunet.conversion_plan import (
+    Conversion,
+    chosen_sequences,
+    drawn_sequence,
+    plan_conversion,
+)
 from nnunet_pst.nnunet.conversion_records import (
-    Journal,
     Record,
-    assign_pseudonyms,
     has_sources,
     read_key,
+    source_places,
     source_stamp,
     write_key,
 )
+from nnunet_pst.nnunet.conversion_summary import ConversionSummary, summarise
 from nnunet_pst.nnunet.raw_dataset import (
-    RawDataset,
     cases_table,
     dataset_description,
     is_ours,
@@ -35,94 +38,10 @@ from nnunet_pst.nnunet.raw_dataset import (
     make_folders,
     remove_strangers,
 )
-from nnunet_pst.registration.cohort import CohortRegistration, pairs_of, register_cohort
+from nnunet_pst.registration.cohort import pairs_of, register_cohort
 from nnunet_pst.registration.policy import RegistrationSettings, require_engine
 from nnunet_pst.whole_files import write_atomically
 from nnunet_pst.workers import Runner
-
-
-@dataclass(frozen=True)
-class ConversionSummary:
-    """What a conversion did.
-
-    Parameters
-    ----------
-    dataset, folder, key
-        Name, folder and key file of the dataset.
-    patients, cases
-        Numbers by split.
-    written, kept, removed_files
-        Cases written now, cases that were whole already, and files of neither.
-    coarse, fine
-        Number of labels of each kind.
-    known, tumor, free_negative, unknown, wrongly_free
-        Number of slices over all labels, as in `CaseFacts`.
-    resampled
-        What was done to masks on another grid, by case.
-    notes
-        Lines about what was decided or left out.
-    registered, registered_before
-        Pairs of sequences that were registered, now and by an earlier run.
-    registration
-        Folder with transforms, pictures and ``registration.csv``; None where nothing was
-        registered.
-    flagged
-        What could not be registered or carried, by pair or case, and why: done by the stated
-        fallback, to be looked at.
-    """
-
-    dataset: str
-    folder: Path
-    key: Path
-    patients: Mapping[str, int]
-    cases: Mapping[str, int]
-    written: int
-    kept: int
-    removed_files: int
-    coarse: int
-    fine: int
-    known: int
-    tumor: int
-    free_negative: int
-    unknown: int
-    wrongly_free: int
-    resampled: Mapping[str, str]
-    notes: Sequence[str]
-    registered: int
-    registered_before: int
-    registration: Path | None
-    flagged: Mapping[str, str]
-
-
-@dataclass
-class _Conversion:
-    """A conversion that has been planned but not yet checked."""
-
-    dataset: RawDataset
-    cohort: Cohort
-    layout: Layout
-    rules: LabelRules
-    wanted: Wanted
-    registration: RegistrationSettings
-    pseudonyms: dict[str, str]
-    cases: list[Case]
-    journal: Journal
-    settings: dict[str, Any]
-    stamps: dict[str, str] = field(default_factory=dict)
-    removed_files: int = 0
-    registered: CohortRegistration | None = None
-
-    @property
-    def unfinished(self) -> list[Case]:
-        """The cases that are not whole, or no longer made from what lies there now."""
-        records = self.journal.records
-        return [
-            case
-            for case in self.cases
-            if case.name not in records
-            or records[case.name].stamp != self.stamps.get(case.name)
-            or not all(path.is_file() for path in self.dataset.files(case))
-        ]
 
 
 def convert_cohort(
@@ -142,7 +61,8 @@ def convert_cohort(
 
     The table and every file that it names are checked first; with any problem nothing is written.
     A conversion that was broken off goes on when the same call is made again, and one that is
-    whole only converts the cases whose row or files have changed.
+    whole only converts the cases that are new or whose row or files have changed. Without
+    ``overwrite`` no whole case is removed, and never do all of them come from other files.
 
     Parameters
     ----------
@@ -166,8 +86,8 @@ def convert_cohort(
     workers
         Number of processes; the files are the same with any number.
     overwrite
-        Convert every case anew, also with other rules than before. Pseudonyms in an existing key
-        stay.
+        Convert every case anew, also with other rules than before or from another cohort.
+        Pseudonyms in an existing key stay.
 
     Raises
     ------
@@ -180,9 +100,11 @@ def convert_cohort(
     """
     place = locate_dataset(dataset)
     made = load_layout(layout)
-    cohort, problems = parse_cohort(table, _drawn(made, sequences, labels_from))
-    wanted = Wanted(_chosen(cohort, sequences, made, labels_from), allow_missing, labels_from)
-    conversion = _plan(
+    cohort, problems = parse_cohort(table, drawn_sequence(made, sequences, labels_from))
+    wanted = Wanted(
+        chosen_sequences(cohort, sequences, made, labels_from), allow_missing, labels_from
+    )
+    conversion = plan_conversion(
         place,
         cohort,
         layout=made,
@@ -193,6 +115,8 @@ def convert_cohort(
     conversion.settings["sequences"] = list(sequences) if sequences else "all"
     if not overwrite:
         _check_same_settings(conversion)
+        if not problems:  # else the table may be another one when they are mended
+            _check_same_cohort(conversion)
     elif place.folder.exists() and not is_ours(place):
         raise InputError(f"{place.name} was not made by nnunet_pst convert; remove it yourself")
     if overwrite:
@@ -209,7 +133,7 @@ def convert_cohort(
                 conversion.cases, place.registration, conversion.registration, runner
             )
         _write(conversion, todo, runner)
-    return _summarise(conversion, written=len(todo))
+    return summarise(conversion, {case.name for case in todo})
 
 
 @contextmanager
@@ -223,72 +147,7 @@ def _host_errors() -> Iterator[None]:
         ) from error
 
 
-def _drawn(layout: Layout, sequences: Sequence[str] | None, labels_from: str | None) -> str | None:
-    """Name the sequence that must be drawn on; None: each of them."""
-    if labels_from is not None:
-        return labels_from
-    return sequences[0] if layout.fuses and sequences else None
-
-
-def _chosen(
-    cohort: Cohort, sequences: Sequence[str] | None, layout: Layout, labels_from: str | None
-) -> tuple[str, ...]:
-    """Return the sequences to convert: in the order of the channels, or of the table."""
-    named = [*(sequences or ()), *([labels_from] if labels_from else [])]
-    unknown = [name for name in dict.fromkeys(named) if name not in cohort.sequences]
-    if unknown:
-        raise InputError(
-            f"{cohort.table.name} has no sequence {', '.join(unknown)}; it has "
-            f"{', '.join(cohort.sequences) or 'none'}"
-        )
-    if not layout.fuses:
-        return tuple(name for name in cohort.sequences if not sequences or name in sequences)
-    if not sequences or len(sequences) < 2 or len(set(sequences)) < len(sequences):
-        raise InputError(
-            "layout fusion needs two channels or more, each once, the reference first: give "
-            f"--channels, such as --channels {' '.join(cohort.sequences[:2]) or 'T2 CET1'}"
-        )
-    return tuple(sequences)
-
-
-def _plan(
-    place: RawDataset,
-    cohort: Cohort,
-    *,
-    layout: Layout,
-    rules: LabelRules,
-    wanted: Wanted,
-    registration: RegistrationSettings,
-) -> _Conversion:
-    """Number the patients, make the cases, and look up what an earlier run left."""
-    pseudonyms = assign_pseudonyms(cohort.patients, read_key(place.key))
-    cases = [
-        case
-        for patient in cohort.patients
-        for case in layout.cases(patient, pseudonyms[patient.identifier.casefold()], wanted)
-    ]
-    settings: dict[str, Any] = {"layout": layout.name, **asdict(rules)}
-    if layout.fuses or wanted.labels_from:
-        settings |= {
-            "allow_missing": wanted.allow_missing,
-            "labels_from": wanted.labels_from,
-            "registration": asdict(registration),
-        }
-    return _Conversion(
-        dataset=place,
-        cohort=cohort,
-        layout=layout,
-        rules=rules,
-        wanted=wanted,
-        registration=registration,
-        pseudonyms=pseudonyms,
-        cases=cases,
-        journal=Journal.read(place.journal),
-        settings=settings,
-    )
-
-
-def _check_same_settings(conversion: _Conversion) -> None:
+def _check_same_settings(conversion: Conversion) -> None:
     """Refuse to mix cases made by different rules in one dataset."""
     dataset, earlier = conversion.dataset, conversion.journal.settings
     if earlier is None:
@@ -310,7 +169,31 @@ def _check_same_settings(conversion: _Conversion) -> None:
         )
 
 
-def _check(conversion: _Conversion, runner: Runner) -> list[str]:
+def _check_same_cohort(conversion: Conversion) -> None:
+    """Refuse to remove whole cases, or to exchange all of them: the table is another cohort's."""
+    name, table = conversion.dataset.name, conversion.cohort.table.name
+    whole, records = conversion.whole_before, conversion.journal.records
+    staying = [case for case in conversion.cases if case.name in whole]
+    lost = sorted(whole - {case.name for case in staying})
+    remedy = "choose another --dataset for another cohort, or give --overwrite to convert all anew"
+    if lost:
+        raise InputError(
+            f"{len(lost)} of the {len(whole)} cases of {name} are not in {table} any more and "
+            f"would be removed ({_listed(lost)}); put them back into it, {remedy}"
+        )
+    if staying and all(records[c.name].places != source_places(c) for c in staying):
+        raise InputError(
+            f"all {len(whole)} cases of {name} would be replaced, because {table} names other "
+            f"files for every one of them; {remedy}"
+        )
+
+
+def _listed(names: Sequence[str], shown: int = 5) -> str:
+    more = f" and {len(names) - shown} more" if len(names) > shown else ""
+    return ", ".join(names[:shown]) + more
+
+
+def _check(conversion: Conversion, runner: Runner) -> list[str]:
     """Check the files of all cases that will be written; return the problems."""
     # Missing files are among the table's problems already.
     readable = [case for case in conversion.cases if has_sources(case)]
@@ -329,7 +212,7 @@ def _check(conversion: _Conversion, runner: Runner) -> list[str]:
     return problems + [line for case in conversion.cases for line in found.get(case.name, ())]
 
 
-def _without_training(conversion: _Conversion) -> list[str]:
+def _without_training(conversion: Conversion) -> list[str]:
     """Report that the chosen sequences leave nothing to train on."""
     trains = any(patient.split == "train" for patient in conversion.cohort.patients)
     if not trains or any(case.patient.split == "train" for case in conversion.cases):
@@ -341,7 +224,7 @@ def _without_training(conversion: _Conversion) -> list[str]:
     ]
 
 
-def _without_mask(conversion: _Conversion) -> list[str]:
+def _without_mask(conversion: Conversion) -> list[str]:
     """Report training cases whose patient lacks the sequence that masks would be carried from.
 
     One that is there without a mask is among the table's own problems.
@@ -359,7 +242,7 @@ def _without_mask(conversion: _Conversion) -> list[str]:
     ]
 
 
-def _write(conversion: _Conversion, todo: list[Case], runner: Runner) -> None:
+def _write(conversion: Conversion, todo: list[Case], runner: Runner) -> None:
     """Write what is not whole yet; ``dataset.json`` last, so that only a whole dataset has one."""
     dataset, journal = conversion.dataset, conversion.journal
     dataset.raw.mkdir(parents=True, exist_ok=True)
@@ -379,7 +262,8 @@ def _write(conversion: _Conversion, todo: list[Case], runner: Runner) -> None:
     task = write_task(conversion.rules, dataset, registered)
     for case, outcome in runner.run(task, todo, "writing"):
         if isinstance(outcome, CaseFacts):
-            journal.append(case.name, Record(conversion.stamps[case.name], outcome))
+            record = Record(conversion.stamps[case.name], source_places(case), outcome)
+            journal.append(case.name, record)
         else:
             failed.append(f"{case.name}: {outcome}")
     if failed:
@@ -399,86 +283,3 @@ def _write(conversion: _Conversion, todo: list[Case], runner: Runner) -> None:
         dataset.folder / CASE_TABLE, cases_table(conversion.cases, facts, kept_covariates)
     )
     write_atomically(dataset.description, json.dumps(description, indent=2) + "\n")
-
-
-def _summarise(conversion: _Conversion, *, written: int) -> ConversionSummary:
-    """Count what the dataset holds now."""
-    records = conversion.journal.records
-    facts = [records[case.name].facts for case in conversion.cases]
-    labels = [fact for fact in facts if fact.label_kind]
-    by_split = {
-        split: [case for case in conversion.cases if case.patient.split == split]
-        for split in SPLITS
-    }
-    return ConversionSummary(
-        dataset=conversion.dataset.name,
-        folder=conversion.dataset.folder,
-        key=conversion.dataset.key,
-        patients={split: len({c.pseudonym for c in cases}) for split, cases in by_split.items()},
-        cases={split: len(cases) for split, cases in by_split.items()},
-        written=written,
-        kept=len(facts) - written,
-        removed_files=conversion.removed_files,
-        coarse=sum(fact.label_kind == "coarse" for fact in labels),
-        fine=sum(fact.label_kind == "fine" for fact in labels),
-        known=sum(fact.known for fact in labels),
-        tumor=sum(fact.tumor for fact in labels),
-        free_negative=sum(fact.free_negative for fact in labels),
-        unknown=sum(fact.unknown for fact in labels),
-        wrongly_free=sum(fact.wrongly_free for fact in labels),
-        resampled={
-            case.name: fact.resampled
-            for case, fact in zip(conversion.cases, facts, strict=True)
-            if fact.resampled
-        },
-        notes=_notes(conversion, facts),
-        **_registration_counts(conversion, facts),
-    )
-
-
-def _registration_counts(conversion: _Conversion, facts: Sequence[CaseFacts]) -> dict[str, Any]:
-    """Say what was registered, and what has to be looked at."""
-    found = conversion.registered
-    if found is None:
-        return {"registered": 0, "registered_before": 0, "registration": None, "flagged": {}}
-    carried = {
-        case.name: f"mask of {case.labelled.name}, {fact.carried}: {'; '.join(fact.carry_problems)}"
-        for case, fact in zip(conversion.cases, facts, strict=True)
-        if fact.carry_problems
-    }
-    return {
-        "registered": len(found.records) - found.kept,
-        "registered_before": found.kept,
-        "registration": found.folder,
-        "flagged": {**found.flagged, **carried},
-    }
-
-
-def _notes(conversion: _Conversion, facts: Sequence[CaseFacts]) -> list[str]:
-    """Say what was decided where the table left something open, and what was left out."""
-    cohort, cases = conversion.cohort, conversion.cases
-    _, notes = screen_covariates(cohort)
-    if not cohort.has_label_kind:
-        masks = [case.labelled for case in cases if case.labelled.label is not None]
-        fine = sum(sequence.label_kind == "fine" for sequence in masks)
-        notes.append(
-            f"no column 'label_kind': {fine} masks are taken as fine, drawn on every slice"
-        )
-    left_out = len(cohort.patients) - len({case.pseudonym for case in cases})
-    if left_out:
-        which = "lack one" if conversion.layout.fuses else "have none"
-        notes.append(
-            f"{left_out} patients {which} of {', '.join(conversion.wanted.sequences)}: left out"
-        )
-    wrong = [fact.wrongly_free for fact in facts if fact.wrongly_free]
-    if wrong:
-        notes.append(
-            f"{sum(wrong)} of {sum(fact.free_negative for fact in facts)} free negative slices, in "
-            f"{len(wrong)} cases, hold tumor in the fine masks: lesions longer than the rule thinks"
-        )
-    notes += [
-        f"{case.name} (row {case.patient.row}): {fact.note}: not applied"
-        for case, fact in zip(cases, facts, strict=True)
-        if fact.note
-    ]
-    return notes

@@ -20,6 +20,7 @@ from typing import Any
 from nnunet_pst.case_building import CaseFacts
 from nnunet_pst.cohort import Patient, Sequence
 from nnunet_pst.errors import InputError
+from nnunet_pst.image_paths import is_image_name
 from nnunet_pst.layouts import Case
 from nnunet_pst.whole_files import write_atomically
 
@@ -103,8 +104,8 @@ def _sequences(case: Case) -> list[Sequence]:
 
 
 def has_sources(case: Case) -> bool:
-    """Whether all files that a case is made from are there."""
-    return all(path.is_file() for path in _sources(case))
+    """Whether all files that a case is made from are there, and by their names images."""
+    return all(path.is_file() and is_image_name(path) for path in _sources(case))
 
 
 def source_stamp(case: Case) -> str:
@@ -126,14 +127,24 @@ def source_stamp(case: Case) -> str:
         [None if channel is None else channel.name for channel in case.channels],
         files,
     ]
+    return _digest(parts)
+
+
+def source_places(case: Case) -> str:
+    """Digest of where the files of a case lie, whatever they hold."""
+    return _digest([str(path.resolve()) for path in _sources(case)])
+
+
+def _digest(parts: list[Any]) -> str:
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
 @dataclass(frozen=True)
 class Record:
-    """A finished case: the state of its sources then, and what became of it."""
+    """A finished case: the state and the places of its sources then, and what became of it."""
 
     stamp: str
+    places: str
     facts: CaseFacts
 
 
@@ -173,7 +184,9 @@ class Journal:
                 return
             lists = ("annotated", "carry_problems")
             facts = {**entry["facts"], **{name: tuple(entry["facts"][name]) for name in lists}}
-            self.records[entry["case"]] = Record(entry["stamp"], CaseFacts(**facts))
+            self.records[entry["case"]] = Record(
+                entry["stamp"], entry["places"], CaseFacts(**facts)
+            )
         except (ValueError, KeyError, TypeError):
             return
 
@@ -195,4 +208,4 @@ class Journal:
 
     @staticmethod
     def _line(name: str, record: Record) -> str:
-        return json.dumps({"case": name, "stamp": record.stamp, "facts": asdict(record.facts)})
+        return json.dumps({"case": name, **asdict(record)})

@@ -6,6 +6,7 @@ classes, so stock commands and ours read the same file.
 
 from __future__ import annotations
 
+import difflib
 import json
 import os
 from collections.abc import Sequence
@@ -22,6 +23,8 @@ from nnunet_pst.whole_files import copy_atomically, write_atomically
 
 #: Our configurations and their slices in a bag.
 CONFIGURATIONS = {"2d_5": 3, "2d_mobilenetv2": 1}
+#: What nnU-Net's planners make; the last three not for every cohort.
+STOCK_CONFIGURATIONS = ("2d", "3d_fullres", "3d_lowres", "3d_cascade_fullres")
 NETWORK = "nnunet_pst.network.unet25d.Unet25D"
 ENCODER = "mobilenet_v2"
 
@@ -86,10 +89,12 @@ def plan_dataset(
     ------
     InputError, HostError
         The dataset is missing, not planned yet (``extend``), or its slices don't lie along the
-        first axis; an existing ``splits_final.json`` separates a patient.
+        first axis; there is no configuration of a name; there are too few patients for folds, or
+        an existing ``splits_final.json`` separates one.
     """
     folders = _folders(dataset)
     if not extend:
+        _refuse_unknown_names(configurations, folders.preprocessed)
         plans = _plan_stock(dataset, planner, plans, workers)
     plans_file = folders.preprocessed / f"{plans or 'nnUNetPlans'}.json"
     if not plans_file.is_file():
@@ -103,12 +108,13 @@ def plan_dataset(
     settings = settings or TrainingSettings(crop=fitting_crop(content))
     added = our_configurations(content, fingerprint, settings)
     content["configurations"].update(added)
+    to_preprocess = [] if extend else _to_preprocess(configurations, content)
     splits = _splits(folders, settings.seed)
     _write_json(plans_file, content)
     if splits is not None:
         _write_json(folders.preprocessed / SPLITS_FILE, splits)
     if not extend:
-        for name in _to_preprocess(configurations, content):
+        for name in to_preprocess:
             _preprocess(dataset, name, plans_file.stem, workers)
         copy_references(folders.raw, folders.preprocessed)
     elif _own_data(content):
@@ -227,11 +233,43 @@ def _plan_stock(dataset: str, planner: str, plans: str | None, workers: int) -> 
     return name
 
 
+def _refuse_unknown_names(configurations: Sequence[str], preprocessed: Path) -> None:
+    """Find slips before the fingerprint, which takes long.
+
+    Earlier plans may hold configurations of the user's own; nnU-Net keeps them when it plans anew.
+    """
+    known = [*STOCK_CONFIGURATIONS, *CONFIGURATIONS]
+    for file in preprocessed.glob("*.json"):
+        try:
+            content = json.loads(file.read_text())
+        except ValueError:
+            continue
+        if isinstance(content, dict) and isinstance(content.get("configurations"), dict):
+            known += content["configurations"]
+    unknown = [name for name in configurations if name not in known]
+    if unknown:
+        raise InputError(
+            [
+                f"there is no configuration '{name}'; {_suggestion(name, known)}choose from: "
+                f"{', '.join(dict.fromkeys(known))}"
+                for name in unknown
+            ]
+        )
+
+
+def _suggestion(name: str, known: Sequence[str]) -> str:
+    """Ask for the name that was probably meant: one that goes on like this, or a similar one."""
+    longer = [other for other in known if name and other.startswith(name)]
+    meant = longer or difflib.get_close_matches(name.casefold(), known, n=1, cutoff=0.5)
+    return f"did you mean '{meant[0]}'? Else " if meant else ""
+
+
 def _to_preprocess(configurations: Sequence[str], plans: dict[str, Any]) -> list[str]:
     unknown = [name for name in configurations if name not in plans["configurations"]]
     if unknown:
         raise InputError(
-            f"no configuration {', '.join(unknown)} in the plans; there are "
+            f"nnU-Net has planned no configuration {', '.join(unknown)} for this cohort (3d_lowres "
+            "and the cascade are for large images only); choose from: "
             f"{', '.join(plans['configurations'])}"
         )
     own = [next(iter(CONFIGURATIONS))] if _own_data(plans) else []
@@ -272,8 +310,15 @@ def _splits(folders: _Folders, seed: int) -> list[dict[str, list[str]]] | None:
                 f"the file to get folds grouped by patient"
             )
         return splits
-    # A dataset that wasn't made by us says nothing about patients: the host makes its own folds.
-    return make_splits(split_patients(rows), seed) if rows else None
+    if not rows:
+        return None  # not made by us, it says nothing about patients: the host makes its own folds
+    patients = split_patients(rows)
+    if len(patients) < 2:
+        raise InputError(
+            f"{folders.raw.name} has one training patient; a fold needs one more to validate on: "
+            "convert a table with more patients of split 'train'"
+        )
+    return make_splits(patients, seed)
 
 
 def _write_json(file: Path, content: Any) -> None:

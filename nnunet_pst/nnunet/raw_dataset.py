@@ -102,6 +102,13 @@ class RawDataset:
         label = self.label_file(case)
         return [*self.image_files(case), *([label] if label else [])]
 
+    def holds(self, name: str) -> bool:
+        """Whether there is an image of a case of this name, whatever the table says of it now."""
+        return any(
+            (self.folder / folder / f"{name}_0000{FILE_ENDING}").is_file()
+            for folder in _CASE_FOLDERS
+        )
+
 
 def _suffix(case: Case) -> str:
     # Validation patients are among nnU-Net's training cases; splits_final.json tells them apart.

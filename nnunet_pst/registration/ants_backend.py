@@ -16,15 +16,17 @@ from nnunet_pst.registration.preparation import clipped
 from nnunet_pst.registration.transforms import SpatialTransform, linear_part
 from nnunet_pst.volumes import Volume
 
-#: Mattes mutual information with 32 bins on a regular fifth of the voxels, coarse to fine. As
-#: antsRegistration spells them: iterations of each level with the change at which they stop,
-#: factors of shrinking, sigmas of smoothing in voxels.
+#: Mattes mutual information with 32 bins on a regular fifth of the voxels.
 _METRIC = "Mattes[{reference},{moving},1,32,Regular,0.2]"
-_CONVERGENCE, _SHRINK, _SMOOTH = "[200x100x50,1e-6,10]", "6x4x2", "3x2x1"
+#: Levels, coarse to fine: pixel size in mm to which images are shrunk, sigma in mm to which they
+#: are smoothed, most iterations.
+_LEVELS = ((8.0, 4.0, 200), (5.0, 2.6, 100), (2.6, 1.3, 50))
+#: The change of the metric, over so many iterations, at which a level ends.
+_STOP = "1e-6,10"
 _STAGES = {"rigid": ("Rigid[0.1]",), "affine": ("Rigid[0.1]", "Affine[0.1]")}
 #: antsRegistrationSyN's own choice of gradient step, update and total variance.
 _SYN = "SyN[0.1,3,0]"
-_SYN_CONVERGENCE = "[40x20x0,1e-6,10]"
+_SYN_LEVELS = "-c [40x20x0,1e-6,10] -f 4x2x1 -s 2x1x0"
 
 
 def require_ants() -> None:
@@ -70,14 +72,21 @@ def estimate(reference: Volume, moving: Volume, model: str, seed: int) -> Spatia
         metric = _METRIC.format(reference=pointer(fixed), moving=pointer(movable))
         words = ["-d", "3", "--float", "1", "-o", f"{folder}/", "--random-seed", str(seed + 1)]
         for stage in _STAGES["rigid" if model == "rigid" else "affine"]:
-            words += ["-t", stage, "-m", metric]
-            words += ["-c", _CONVERGENCE, "-f", _SHRINK, "-s", _SMOOTH]
+            words += ["-t", stage, "-m", metric, *_levels(reference)]
         if model == "syn":
-            words += ["-t", _SYN, "-m", metric]
-            words += ["-c", _SYN_CONVERGENCE, "-f", "4x2x1", "-s", "2x1x0"]
+            words += ["-t", _SYN, "-m", metric, *_SYN_LEVELS.split()]
         if ants.internal.get_lib_fn("antsRegistration")(words) != 0:
             raise InputError("ANTs found no transform")
         return _read_result(Path(folder), model, reference, moving)
+
+
+def _levels(reference: Volume) -> list[str]:
+    """Spell the levels as antsRegistration wants them: in pixels of the reference."""
+    pixel_mm = reference.grid.spacing_xyz_mm[0]
+    iterations = "x".join(str(most) for _, _, most in _LEVELS)
+    shrink = "x".join(str(max(1, round(shrunk / pixel_mm))) for shrunk, _, _ in _LEVELS)
+    smooth = "x".join(f"{sigma / pixel_mm:.3f}" for _, sigma, _ in _LEVELS)
+    return ["-c", f"[{iterations},{_STOP}]", "-f", shrink, "-s", smooth]
 
 
 def _as_ants(volume: Volume) -> Any:  # noqa: ANN401 - antspyx has no types

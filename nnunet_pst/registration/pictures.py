@@ -93,7 +93,8 @@ def draw_registration_sheet(path: Path, pictures: Sequence[Path]) -> None:
 
 def _unit(array: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
     values = clipped(array)
-    return (values - values.min()) / max(float(np.ptp(values)), 1e-6)
+    unit: npt.NDArray[np.float32] = (values - values.min()) / max(float(np.ptp(values)), 1e-6)
+    return unit
 
 
 def _checkerboard(

@@ -149,8 +149,8 @@ def register(reference: Volume, moving: Volume, settings: RegistrationSettings) 
         left = left_when_pushed(reference, moving, found, after.mutual_information)
         if left > MOST_LEFT_WHEN_PUSHED:
             rejected = (
-                f"the images fit as well elsewhere ({100 * left:.0f} % of the mutual information is "
-                "left when one is pushed aside): different anatomy?"
+                f"pushed aside, the images keep {100 * left:.0f} % of their mutual information: "
+                "different anatomy?"
             )
     if rejected:
         return kept(f"{rejected}; the scanner's alignment is kept")

@@ -54,7 +54,8 @@ class SpatialTransform:
     def from_matrix(cls, to_moving: npt.NDArray[np.float64]) -> SpatialTransform:
         """Make a linear transform from its 4 x 4 matrix, which maps reference to moving."""
         matrix = np.asarray(to_moving, dtype=np.float64)
-        return cls(_affine(matrix), _affine(np.linalg.inv(matrix)))
+        inverse = np.linalg.inv(matrix).astype(np.float64)
+        return cls(_affine(matrix), _affine(inverse))
 
     @property
     def matrix(self) -> npt.NDArray[np.float64] | None:

@@ -108,11 +108,18 @@ def test_an_odd_cache_limit_is_said_in_one_line(monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.usefixtures("workplace")
-def test_a_fold_without_a_known_slice_is_said_in_one_line(monkeypatch: pytest.MonkeyPatch):
+@pytest.mark.parametrize(
+    ("fold", "remedy"),
+    [(0, "plan again, or train another fold"), ("all", "plan again")],
+)
+def test_a_fold_without_a_known_slice_is_said_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, fold: int | str, remedy: str
+):
     unknown = CaseSlices("PST_0001_T2", "PST_0001", "T2", np.zeros(4, dtype=np.int8))
     monkeypatch.setattr(base_trainer, "case_slices", lambda *_: [unknown])
-    with pytest.raises(SystemExit, match=r"^error: fold 0: none of .* known label; draw some"):
-        start().on_train_start()
+    said = rf"^error: fold {fold}: none of .* draw some .* {remedy}$"
+    with pytest.raises(SystemExit, match=said):
+        start(fold=fold).on_train_start()
 
 
 @pytest.mark.usefixtures("workplace")

@@ -15,7 +15,7 @@ from nnunet_pst.augmentation import (
 
 def transform(matrix=((1, 0), (0, 1)), centre=(0, 0), gamma=(1.0,), gain=(1.0,)):
     return BagTransform(np.array(matrix, float), np.array(centre, float),
-                        np.array(gamma), np.array(gain))  # fmt: skip
+                        np.array(gamma), np.array(gain), np.ones(len(gain), bool))  # fmt: skip
 
 
 def crop_at(image, label, drawn, crop):

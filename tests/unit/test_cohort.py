@@ -121,7 +121,8 @@ def test_all_problems_come_together(tmp_path: Path):
         ("patient,T2,T2_lable\np1,a.nii.gz,al.nii.gz\n", "did you mean 'T2_label'"),
         ("patient,T2,T2_label,T2_frist\np1,a.nii.gz,al.nii.gz,1\n", "did you mean 'T2_first'"),
         ("patient,T2,T2_label,Split\np1,a.nii.gz,al.nii.gz,train\n", "did you mean 'split'"),
-        ("patient,t2,T2_label\np1,a.nii.gz,al.nii.gz\n", "no image column 'T2'"),
+        ("patient,t2,T2_label\np1,a.nii.gz,al.nii.gz\n", "did you mean 'T2'"),
+        ("patient,age,T2_label\np1,4,al.nii.gz\n", "no image column 'T2'"),
         ("patient,FLAIR,FLAIR_lable\np1,a.nii.gz,al.nii.gz\n", "did you mean 'FLAIR_label'"),
         ("patient,T2,T2_label,T2\np1,a.nii.gz,al.nii.gz,\n", "occurs twice"),
         ("patient,age\np1,4\n", "no image columns"),
@@ -184,9 +185,10 @@ def test_a_table_that_is_no_table(tmp_path: Path, content: bytes, said: str):
 
 
 def test_a_missing_table_and_a_folder(tmp_path: Path):
-    for path in (tmp_path / "none.csv", tmp_path):
-        with pytest.raises(InputError, match="no such file"):
-            read_cohort(path)
+    with pytest.raises(InputError, match=r"none\.csv: no such file"):
+        read_cohort(tmp_path / "none.csv")
+    with pytest.raises(InputError, match="a folder; give the cohort table in it"):
+        read_cohort(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -232,6 +234,45 @@ def test_an_image_stands_for_one_thing(tmp_path: Path, text: str, column: str):
     (found,) = problems(tmp_path, text)
     assert f"column {column}" in found or f"'{column}'" in found
     assert "the same file as in column" in found
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("patient,t2,t2_label\np1,a.nii.gz,al.nii.gz\n", "column t2: did you mean 'T2'?"),
+        ("patient,t2,T2_label\np1,a.nii.gz,al.nii.gz\n", "t2: unknown column; did you mean 'T2'"),
+        ("patient,T2,t2_label\np1,a.nii.gz,al.nii.gz\n", "did you mean 'T2_label'"),
+        ("patient,FLAIR,flair_label\np1,a.nii.gz,al.nii.gz\n", "did you mean 'FLAIR_label'"),
+        ("patient,T2,T2_label,SPLIT\np1,a.nii.gz,al.nii.gz,train\n", "did you mean 'split'"),
+        ("PATIENT,T2,T2_label\np1,a.nii.gz,al.nii.gz\n", "'patient'; rename 'PATIENT' to it"),
+        # What follows from an error is no second one.
+        ("patient,T2,T2_lable\np1,a.nii.gz,al.nii.gz\n", "did you mean 'T2_label'"),
+        ("patient,T2\np1,a.nii.gz\np2,b.nii.gz\n", "column T2_label: there is no such column"),
+        ("patient,T2,T2_label\np1,,al.nii.gz\n", "'T2' (the image) is empty"),
+        ("patient,T2,T2_label,split\np1,a.nii.gz,al.nii.gz,trian\n", "'trian' is unknown"),
+        ("patient,T2,T2_label,age\np1,a.nii.gz,al.nii.gz\n", "3 cells under 4 columns"),
+        (
+            "patient,T2,T2_label,T2_first,T2_last\np1,a.nii.gz,al.nii.gz,-1,3\n",
+            "'-1' is no slice number",
+        ),
+        (
+            "patient,T2,T2_label,T2_first,T2_last\np1,a.nii.gz,al.nii.gz,3,many\n",
+            "'many' is no slice number",
+        ),
+    ],
+)
+def test_one_line_and_no_other(tmp_path: Path, text: str, said: str):
+    (found,) = problems(tmp_path, text)
+    assert said in found
+
+
+def test_all_columns_come_together(tmp_path: Path):
+    found = problems(tmp_path, "Patient,t2,t2_label,SPLIT\np1,a.nii.gz,al.nii.gz,train\n")
+    assert [line.partition(":")[0] for line in found] == [
+        "c.csv, row 1",
+        "c.csv, column t2",
+        "c.csv, column SPLIT",
+    ]
 
 
 def test_one_mask_may_serve_two_sequences(tmp_path: Path):

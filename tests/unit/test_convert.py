@@ -180,6 +180,25 @@ def test_a_resampled_mask_is_reported(cohort_files, raw: Path):
     assert (sitk.GetArrayFromImage(written) == sitk.GetArrayFromImage(label)).sum() == 16 * 18 * 20
 
 
+def test_masks_that_serve_two_sequences_are_said(small_cohort, raw: Path):
+    for row in small_cohort.rows[:2]:
+        row["T2_label"] = row["T1_label"]
+    summary = convert_cohort(small_cohort.table, "DatasetPST")
+    said = "one mask serves T1 and T2 of 2 patients: it is put onto each image's grid"
+    assert said in summary.notes
+    alone = convert_cohort(small_cohort.table, "DatasetAlone", sequences=["T2"])
+    assert not any("one mask" in note for note in alone.notes)
+
+
+def test_a_cohort_without_test_patients_is_told_so(small_cohort, raw: Path):
+    with_test = convert_cohort(small_cohort.table, "DatasetPST")
+    assert not any("imagesTs" in note for note in with_test.notes)
+    del small_cohort.rows[2]
+    without = convert_cohort(small_cohort.table, "DatasetTrain")
+    (said,) = (note for note in without.notes if "no imagesTs" in note)
+    assert "write 'test' for some patients in column 'split'" in said
+
+
 def test_chosen_sequences_and_json(small_cohort, raw: Path, capsys):
     words = ["convert", str(small_cohort.table), "--dataset", "Dataset501_PST", "--json"]
     assert main([*words, "--sequences", "T2", "--workers", "1"]) == 0
@@ -228,6 +247,10 @@ def cell(**cells: object) -> Callable[..., None]:
 
 SPOILED = {
     "missing image": (cell(T2="none.nii.gz"), "column T2: no such file"),
+    "a DICOM file": (
+        lambda c: (c.rows[0].update(T2="1.dcm"), (c.folder / "1.dcm").touch()),
+        "column T2: 1.dcm is a DICOM file; DICOM series are not read yet",
+    ),
     "image in 4-D": (
         lambda c: sitk.WriteImage(
             sitk.GetImageFromArray(np.ones((2, 3, 4, 5), np.int16), isVector=False),
@@ -320,7 +343,7 @@ def test_without_a_raw_folder(small_cohort, monkeypatch: pytest.MonkeyPatch, tmp
 
 @pytest.mark.parametrize(
     "words",
-    [["--coarse-slices", "-1"], ["--workers", "0"], ["--layout", "fusion"], ["--unknown", "tumor"]],
+    [["--coarse-slices", "-1"], ["--workers", "0"], ["--layout", "mixed"], ["--unknown", "tumor"]],
 )
 def test_wrong_usage(small_cohort, raw: Path, words: list[str], capsys):
     with pytest.raises(SystemExit) as stop:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,9 +12,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from nnunet_pst.annotation import LabelRules
+from nnunet_pst.cli.main import main
 from nnunet_pst.errors import InputError, PartlyDoneError
 from nnunet_pst.nnunet import case_tasks
 from nnunet_pst.nnunet.conversion import convert_cohort
@@ -161,16 +164,94 @@ def test_a_changed_table(small_cohort, raw: Path):
     convert_cohort(small_cohort.table, "DatasetPST")
     small_cohort.rows.reverse()  # cora, bert, anna
     small_cohort.rows[0]["split"] = "train"
-    small_cohort.rows[1] |= {"T1": "", "T1_label": ""}
     small_cohort.add("dora", ("T2",))
     summary = convert_cohort(small_cohort.table, "DatasetPST")
     assert summary.written == 3  # two of cora, who has moved to training, and dora's
+    assert summary.renewed == ["PST_0003_T1", "PST_0003_T2"]
+    assert summary.removed == []
     names = sorted(path.name for path in (raw / "DatasetPST" / "labelsTr").iterdir())
     assert names == [
         f"PST_{case}.nii.gz"
-        for case in ("0001_T1", "0001_T2", "0002_T2", "0003_T1", "0003_T2", "0004_T2")
+        for case in (
+            *(f"000{patient}_T{number}" for patient in (1, 2, 3) for number in (1, 2)),
+            "0004_T2",
+        )
     ]
     assert list((raw / "DatasetPST" / "imagesTs").iterdir()) == []
+
+
+def refused(table: Path, raw: Path) -> str:
+    """The only line of a conversion that must leave everything as it is."""
+    before = files(raw)
+    with pytest.raises(InputError) as caught:
+        convert_cohort(table, "DatasetPST")
+    assert files(raw) == before
+    (line,) = caught.value.problems
+    return line
+
+
+def test_whole_cases_are_removed_on_request_only(small_cohort, raw: Path, capsys):
+    convert_cohort(small_cohort.table, "DatasetPST")
+    del small_cohort.rows[1]  # bert
+    small_cohort.rows[1] |= {"T1": "", "T1_label": ""}  # cora's
+    said = refused(small_cohort.table, raw)
+    assert "3 of the 6 cases of DatasetPST are not in cohort.csv any more" in said
+    assert "(PST_0002_T1, PST_0002_T2, PST_0003_T1)" in said
+    assert "--overwrite" in said
+    words = ["convert", str(small_cohort.table), "--dataset", "DatasetPST", "--workers", "1"]
+    assert main([*words, "--overwrite"]) == 0
+    printed = capsys.readouterr().out
+    assert "converted anew: 3 cases (PST_0001_T1, PST_0001_T2, PST_0003_T2)" in printed
+    assert "removed: 3 cases (PST_0002_T1, PST_0002_T2, PST_0003_T1)" in printed
+    assert not list((raw / "DatasetPST").rglob("PST_0002*"))
+
+
+def test_another_cohort_is_refused(small_cohort, raw: Path, tmp_path: Path):
+    convert_cohort(small_cohort.table, "DatasetPST")
+    (tmp_path / "other").mkdir()
+    other = type(small_cohort)(tmp_path / "other")
+    other.add("eva", ("T1", "T2"))
+    said = refused(other.table, raw)
+    assert "6 of the 6 cases of DatasetPST" in said
+    assert "PST_0003_T1 and 1 more" in said
+    # The same names, as in cohorts that count their patients.
+    other.rows.clear()
+    for patient in ("anna", "bert", "cora", "dora"):
+        other.add(patient, ("T1", "T2"))
+    assert "all 6 cases of DatasetPST would be replaced" in refused(other.table, raw)
+    summary = convert_cohort(other.table, "DatasetPST", overwrite=True)
+    assert (summary.written, len(summary.renewed), summary.removed) == (8, 6, [])
+
+
+def test_files_may_be_filled_in_and_exchanged_for_some(small_cohort, raw: Path):
+    late = {column: small_cohort.rows[2][column] for column in ("T1_label", "T2_label")}
+    small_cohort.rows[2] |= dict.fromkeys(late, "")
+    convert_cohort(small_cohort.table, "DatasetPST")
+    small_cohort.rows[2] |= late
+    ramp = np.arange(16 * 18 * 20, dtype=np.int16).reshape(16, 18, 20)
+    small_cohort.rows[0]["T1"] = small_cohort.image("better.nii.gz", ramp)
+    summary = convert_cohort(small_cohort.table, "DatasetPST")
+    assert summary.renewed == ["PST_0001_T1", "PST_0003_T1", "PST_0003_T2"]
+
+
+def test_files_that_changed_where_they_are_may_be_all_of_them(small_cohort, raw: Path):
+    convert_cohort(small_cohort.table, "DatasetPST")
+    for image in small_cohort.folder.glob("*.nii.gz"):
+        os.utime(image, ns=(1, 1))
+    assert convert_cohort(small_cohort.table, "DatasetPST").written == 6
+
+
+def test_a_dataset_that_was_deleted_by_hand_makes_room(small_cohort, raw: Path):
+    convert_cohort(small_cohort.table, "DatasetPST")
+    shutil.rmtree(raw / "DatasetPST")
+    del small_cohort.rows[1]
+    assert convert_cohort(small_cohort.table, "DatasetPST").written == 4
+
+
+def test_a_table_with_problems_is_no_other_cohort_yet(small_cohort, raw: Path):
+    convert_cohort(small_cohort.table, "DatasetPST")
+    small_cohort.rows[1]["split"] = "tset"
+    assert "'tset' is unknown" in refused(small_cohort.table, raw)
 
 
 def test_pseudonyms_stay(small_cohort, raw: Path):

@@ -181,10 +181,12 @@ def test_all_problems_at_once_and_nothing_written(predictions: Path, dataset: Pa
     problems = problems_of(predictions, dataset, tmp_path / "scores")
     assert len(problems) == 5
     text = "\n".join(problems)
-    assert "PST_0001_T1: has no prediction" in text
-    assert "PST_0009_T1: is predicted but not a case of DatasetPST test" in text
+    assert "PST_0001_T1: has no prediction; predict its image in imagesTs, or give" in text
+    extra = "PST_0009_T1: is predicted but not a case of DatasetPST test; move it elsewhere"
+    assert extra in text
     assert "PST_0001_T2: prediction holds the values 2, 7; expected 0, 1" in text
     assert "PST_0002_T2: prediction and reference lie on different grids (up to 0.5 voxels" in text
+    assert "voxels apart); predict from the image that belongs to this label" in text
     assert "PST_0003_T2: " in problems[-1]
 
 
@@ -324,8 +326,9 @@ def test_command_refuses_in_one_line_each(predictions: Path, dataset: Path, monk
     words = ["evaluate", str(predictions), "--workers", "1", "--dataset"]
     assert main([*words, str(dataset)]) == 1
     assert capsys.readouterr().err.splitlines() == [
-        "error: PST_0001_T1: has no prediction",
-        "error: PST_0001_T2: has no prediction",
+        f"error: {name}: has no prediction; predict its image in imagesTs, or give the folder that "
+        "holds it"
+        for name in ("PST_0001_T1", "PST_0001_T2")
     ]
     monkeypatch.delenv("nnUNet_raw", raising=False)
     assert main([*words, "DatasetPST"]) == 1

@@ -6,6 +6,7 @@ import pytest
 
 from nnunet_pst.case_table import cases_of_dataset
 from nnunet_pst.errors import HostError, InputError
+from nnunet_pst.nnunet import planning
 from nnunet_pst.nnunet.planning import (
     CONFIGURATIONS,
     SPARE_SLICES,
@@ -215,6 +216,64 @@ def test_nothing_to_extend_is_said(planned_by_the_host: Path):
     (planned_by_the_host / "nnUNetPlans.json").unlink()
     with pytest.raises(InputError, match="nnUNetv2_plan_and_preprocess"):
         plan_dataset(DATASET, extend=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("2e", "'2d'"),
+        ("2D", "'2d'"),
+        ("3d", "'3d_fullres'"),
+        ("3d-fullres", "'3d_fullres'"),
+        ("3d_low", "'3d_lowres'"),
+        ("2d_4", "'2d_5'"),
+        ("mobilenet", None),
+    ],
+)
+def test_an_unknown_configuration_is_said_before_the_long_work(
+    planned_by_the_host: Path, monkeypatch: pytest.MonkeyPatch, name: str, meant: str | None
+):
+    monkeypatch.setattr(planning, "_plan_stock", lambda *_: pytest.fail("the long work"))
+    with pytest.raises(InputError) as caught:
+        plan_dataset(DATASET, configurations=["2d", name, "wrong"])
+    first, second = caught.value.problems
+    assert first.startswith(f"there is no configuration '{name}'; ")
+    assert first.endswith(
+        "choose from: 2d, 3d_fullres, 3d_lowres, 3d_cascade_fullres, 2d_5, 2d_mobilenetv2"
+    )
+    assert (f"did you mean {meant}?" in first) is (meant is not None)
+    assert second.startswith("there is no configuration 'wrong'")
+
+
+def test_a_configuration_that_this_cohort_has_not_got(
+    planned_by_the_host: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(planning, "_plan_stock", lambda *_: "nnUNetPlans")
+    with pytest.raises(InputError, match="planned no configuration 3d_lowres for this cohort"):
+        plan_dataset(DATASET, configurations=["3d_lowres"])
+    assert not (planned_by_the_host / "splits_final.json").exists()
+
+
+def test_a_configuration_of_the_users_own_is_known(
+    planned_by_the_host: Path, monkeypatch: pytest.MonkeyPatch
+):
+    plans = stock_plans()
+    plans["configurations"]["2d_mine"] = {"inherits_from": "2d"}
+    (planned_by_the_host / "nnUNetPlans.json").write_text(json.dumps(plans))
+    monkeypatch.setattr(planning, "_plan_stock", lambda *_: "nnUNetPlans")
+    monkeypatch.setattr(planning, "copy_references", lambda *_: None)
+    done = []
+    monkeypatch.setattr(planning, "_preprocess", lambda *words: done.append(words[1]))
+    plan_dataset(DATASET, configurations=["2d_mine"])
+    assert done == ["2d", "2d_mine"]
+
+
+def test_one_patient_makes_no_fold(planned_by_the_host: Path, tmp_path: Path):
+    write_cases(tmp_path / "nnUNet_raw" / DATASET, count=1)
+    with pytest.raises(InputError, match="DatasetUnit has one training patient") as caught:
+        plan_dataset(DATASET, extend=True)
+    assert len(caught.value.problems) == 1
+    assert not (planned_by_the_host / "splits_final.json").exists()
 
 
 def test_references_are_replaced_whole(tmp_path: Path):
