@@ -1,27 +1,32 @@
-"""Stock nnU-Net for a given time, for comparisons at equal time on small machines.
+"""Trainings for a given time, for comparisons at equal time on small machines.
 
-One stock epoch is 250 iterations, most of an hour on two CPU cores. Here the stock loop runs for as
-long as it is told, with the stock learning rate falling over that time instead of over epochs.
-Nothing else is changed but that the validation after training is left out.
+One stock epoch is 250 iterations, most of an hour on two CPU cores. Here the training loop runs for
+as long as it is told, with the learning rate falling over that time instead of over epochs. Nothing
+else is changed but that the validation after training is left out.
 """
 
 from __future__ import annotations
 
 import os
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import torch
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
+from nnunet_pst.nnunet.base_trainer import PST25DTrainer
+from nnunet_pst.nnunet.dataloading import BagBatches
 from nnunet_pst.nnunet.environment import SECONDS_VARIABLE
 
+#: More batches than any training takes.
+ENDLESS = 10**9
 #: Exponent of the host's schedule (nnunet-v2 ``training/lr_scheduler/polylr.py``).
 POLY_EXPONENT = 0.9
 
 
-class TimedTrainer(nnUNetTrainer):
-    """The stock trainer, stopped after ``NNUNET_PST_SECONDS`` seconds."""
+class TimedTraining(nnUNetTrainer):
+    """The loop of a trainer, stopped after ``NNUNET_PST_SECONDS`` seconds."""
 
     def __init__(
         self,
@@ -58,6 +63,18 @@ class TimedTrainer(nnUNetTrainer):
     def perform_actual_validation(self, save_probabilities: bool = False) -> None:
         """Say that there is none: it may take longer than the training."""
         self.print_to_log_file("The validation after training is left out; predict to validate.")
+
+
+class TimedTrainer(TimedTraining):
+    """The stock trainer for a given time."""
+
+
+class TimedPST25DTrainer(TimedTraining, PST25DTrainer):
+    """The 2.5D trainer for a given time."""
+
+    def _iterate(self, batches: BagBatches, per_epoch: int) -> Iterator[dict[str, Any]]:
+        # How many batches there will be is not known beforehand.
+        return super()._iterate(batches, ENDLESS)
 
 
 def _seconds() -> float:

@@ -13,7 +13,7 @@ from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
 from nnunet_pst.nnunet.base_trainer import PST25DTrainer
 from nnunet_pst.nnunet.environment import host_version, host_version_supported
-from nnunet_pst.nnunet.timed_trainer import TimedTrainer
+from nnunet_pst.nnunet.timed_trainer import TimedPST25DTrainer, TimedTrainer
 
 Host = Callable[[str], str]
 EDGE = Path(__file__).parents[2] / "nnunet_pst" / "nnunet"
@@ -38,7 +38,9 @@ def test_names_that_we_import(host: Host, module: str, name: str):
     assert found is not None, host(f"{module} has no {name} any more")
 
 
-@pytest.mark.parametrize("trainer", [nnUNetTrainer, PST25DTrainer, TimedTrainer])
+@pytest.mark.parametrize(
+    "trainer", [nnUNetTrainer, PST25DTrainer, TimedTrainer, TimedPST25DTrainer]
+)
 def test_init_parameters(host: Host, trainer: type):
     names = list(inspect.signature(trainer.__init__).parameters)
     assert names == ["self", "plans", "configuration", "fold", "dataset_json", "device"], host(

@@ -18,20 +18,16 @@ def test_the_demo_runs_from_nothing_to_its_page(
 ):
     for name in [name for name in os.environ if name.startswith(("nnUNet_", "NNUNET_PST_"))]:
         monkeypatch.delenv(name)
-    monkeypatch.setenv("nnUNet_extTrainer", str(Path(__file__).parent / "trainers"))
     monkeypatch.setenv("nnUNet_def_n_proc", "1")
-    monkeypatch.setenv("TINY_EPOCHS", "1")
-    monkeypatch.setenv("TINY_SKIPS_VALIDATION", "1")
-    monkeypatch.setattr(module, "TRAINER", "nnUNetTrainerPST25D_tiny")
-    # One iteration of the stock network is enough to make a model to predict with.
-    variables = module._variables
-    monkeypatch.setattr(module, "_variables", lambda demo, budget: variables(demo, 1.0))
+    # An iteration of each is enough to make models to predict with.
+    monkeypatch.setattr(module, "SECONDS", 1)
     page = run_demo(Demo(tmp_path / "demo", patients=8, seed=0, device="cpu"))
     text = page.read_text()
     assert text.count("data:image/png;base64,") == 2
     assert "nnunet_pst convert phantom/cohort.csv --dataset DatasetPhantom" in text
     assert str(tmp_path) not in text
-    logs = (tmp_path / "demo" / "logs" / "train_2d.txt").read_text()
-    assert "iterations of" in logs
-    assert "The validation after training is left out" in logs
+    for name in ("train_2d_5", "train_2d"):
+        log = (tmp_path / "demo" / "logs" / f"{name}.txt").read_text()
+        assert "iterations of" in log
+        assert "The validation after training is left out" in log
     assert "[9/9]" in capsys.readouterr().out

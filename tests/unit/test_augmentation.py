@@ -98,3 +98,28 @@ def test_a_small_slice_lies_whole_inside_the_crop():
         drawn = draw_transform((60, 40), 96, NO_AUGMENTATION, rng, channels=1)
         data, _ = crop_at(torch.ones(1, 60, 40), torch.zeros(1, 60, 40), drawn, 96)
         assert data.sum() == pytest.approx(60 * 40, rel=1e-4)
+
+
+def test_dropped_channels_are_zero_and_never_all():
+    from dataclasses import replace
+
+    rng = np.random.default_rng(0)
+    ranges = AugmentationRanges(channel_dropout=0.4)
+    kept = np.array(
+        [draw_transform((32, 32), 32, ranges, rng, channels=3).kept for _ in range(4000)]
+    )
+    assert kept.any(axis=1).all()
+    # All three are drawn to go with 0.4 ** 3; then one of them stays.
+    expected = 0.6 + 0.4**3 / 3
+    assert kept.mean(axis=0) == pytest.approx(expected, abs=0.03)
+    drawn = replace(transform(gamma=(1.0, 1.0), gain=(1.0, 1.0)), kept=np.array([True, False]))
+    changed = change_intensity(torch.ones(1, 6, 4, 4), [drawn])
+    assert changed[0].amax(dim=(1, 2)).tolist() == [1, 1, 1, 0, 0, 0]
+
+
+def test_without_dropout_nothing_more_is_drawn():
+    numbers = [
+        draw_transform((32, 32), 32, AugmentationRanges(), rng, channels=2) and rng.random()
+        for rng in (np.random.default_rng(3), np.random.default_rng(3))
+    ]
+    assert numbers[0] == numbers[1]

@@ -37,8 +37,7 @@ def ran(monkeypatch: pytest.MonkeyPatch) -> list[str]:
             (out / "contact_sheet.png").write_bytes(PNG)
             rows = [f"{sequence},0.5" for sequence in ("T1", "T2", "DWI", "CET1", "all")]
             (out / "sequences.csv").write_text("\n".join(["sequence,dice_mean", *rows]))
-        if step.name == "train_2d":
-            assert variables["NNUNET_PST_SECONDS"] == "7"
+        assert variables["NNUNET_PST_SECONDS"] == str(module.SECONDS)
         return 7.0
 
     monkeypatch.setattr(module, "_run", run)
@@ -55,7 +54,7 @@ def test_all_steps_run_once_and_the_page_is_written(ran, tmp_path: Path):
     assert str(tmp_path) not in page
     lines = page[page.index("<pre>") :].splitlines()
     assert "export NNUNET_PST_ENCODER_WEIGHTS=none" in lines
-    assert "export NNUNET_PST_SECONDS=7" in lines
+    assert f"export NNUNET_PST_SECONDS={module.SECONDS}" in lines
     assert "nnunet_pst convert phantom/cohort.csv --dataset DatasetPhantom" in lines
 
 
