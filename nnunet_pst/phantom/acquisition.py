@@ -64,9 +64,9 @@ class Scanner:
 
 
 SCANNERS: dict[str, Scanner] = {
-    "A": Scanner(900, 0.06, 0.15, (5.0, 6.0), False, False, 0.8),
-    "B": Scanner(3200, 0.04, 0.25, (6.0, 7.0), True, True, 0.7),
-    "C": Scanner(420, 0.09, 0.20, (4.0, 5.0), True, False, 0.9),
+    "A": Scanner(900, 0.06, 0.15, (5.0, 6.0), False, False, 0.9),
+    "B": Scanner(3200, 0.04, 0.25, (6.0, 7.0), True, True, 0.85),
+    "C": Scanner(420, 0.09, 0.20, (4.0, 5.0), True, False, 0.95),
 }
 
 

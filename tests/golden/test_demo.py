@@ -24,7 +24,9 @@ def test_the_demo_runs_from_nothing_to_its_page(
     page = run_demo(Demo(tmp_path / "demo", patients=8, seed=0, device="cpu"))
     text = page.read_text()
     assert text.count("data:image/png;base64,") == 2
-    assert "nnunet_pst convert phantom/cohort.csv --dataset DatasetPhantom" in text
+    assert (
+        "nnunet_pst convert phantom/cohort.csv --dataset DatasetPhantom --sequences T2 DWI" in text
+    )
     assert str(tmp_path) not in text
     for name in ("train_2d_5", "train_2d"):
         log = (tmp_path / "demo" / "logs" / f"{name}.txt").read_text()

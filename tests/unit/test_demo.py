@@ -55,7 +55,9 @@ def test_all_steps_run_once_and_the_page_is_written(ran, tmp_path: Path):
     lines = page[page.index("<pre>") :].splitlines()
     assert "export NNUNET_PST_ENCODER_WEIGHTS=none" in lines
     assert f"export NNUNET_PST_SECONDS={module.SECONDS}" in lines
-    assert "nnunet_pst convert phantom/cohort.csv --dataset DatasetPhantom" in lines
+    assert (
+        "nnunet_pst convert phantom/cohort.csv --dataset DatasetPhantom --sequences T2 DWI" in lines
+    )
 
 
 def test_the_page_shows_the_name_of_a_file_of_weights_only(ran, tmp_path: Path, monkeypatch):
