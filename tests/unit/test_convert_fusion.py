@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import json
 from pathlib import Path
 
@@ -180,6 +181,18 @@ def test_masks_are_carried_with_their_unknown_slices(phantom: Path, raw: Path, t
         assert drawn[f"PST_000{number}_T1"]["label_kind"] == "coarse"
         # T2's clicks count T2's slices.
         assert drawn[f"PST_000{number}_T1"]["first"] == ""
+
+
+def test_what_is_registered_names_nobody(phantom: Path, raw: Path):
+    convert_cohort(
+        phantom, "DatasetPST", layout="fusion", sequences=["T2", "T1"], registration=TRUST
+    )
+    for path in sorted((raw / "registration").rglob("*")):
+        if path.is_file():
+            content = path.read_bytes()
+            content += gzip.decompress(content) if path.suffix == ".gz" else b""
+            for private in (b"phantom-0001", str(phantom.parent).encode()):
+                assert private not in content, path.name
 
 
 @pytest.mark.parametrize(
