@@ -135,7 +135,8 @@ class _one_thread:  # noqa: N801 - a context manager, used like a function
     """Keep antspyx's ITK, which is not SimpleITK's, to one thread for a while.
 
     Sums over threads are added in the order in which they finish, so two threads give other bytes
-    at every run. ITK reads the variable when a filter is made, not when it is loaded.
+    at every run. ITK reads the variable once, at its first use in a process: whoever has used ants
+    before with more threads gets results that differ in the last digits.
     """
 
     _NAME = "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS"
