@@ -20,7 +20,7 @@ import SimpleITK as sitk  # noqa: N813 - its usual name
 
 from nnunet_pst.errors import InputError
 from nnunet_pst.geometry import Grid, corner_distance_voxels, same_grid
-from nnunet_pst.volumes import Volume
+from nnunet_pst.volumes import Volume, as_itk, set_output_grid
 
 #: Axes closer than one degree count as the same.
 PARALLEL_COSINE = float(np.cos(np.deg2rad(1.0)))
@@ -133,14 +133,8 @@ def _check_tumor_inside(image: Grid, mask: Volume) -> None:
 
 def _resample_nearest(mask: Volume, image: Grid) -> npt.NDArray[np.bool_]:
     """Look up the nearest mask voxel for every image voxel; outside the mask is background."""
-    source = sitk.GetImageFromArray(mask.array.astype(np.uint8))
-    source.SetSpacing(mask.grid.spacing_xyz_mm)
-    source.SetOrigin(mask.grid.origin_lps_mm)
-    source.SetDirection(mask.grid.direction)
+    source = as_itk(mask.array.astype(np.uint8), mask.grid)
     resampler = sitk.ResampleImageFilter()
-    resampler.SetSize(image.size_xyz)
-    resampler.SetOutputSpacing(image.spacing_xyz_mm)
-    resampler.SetOutputOrigin(image.origin_lps_mm)
-    resampler.SetOutputDirection(image.direction)
+    set_output_grid(resampler, image)
     resampler.SetInterpolator(sitk.sitkNearestNeighbor)
     return np.asarray(sitk.GetArrayFromImage(resampler.Execute(source)) != 0)

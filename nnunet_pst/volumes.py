@@ -257,6 +257,23 @@ def _not_finite(path: Path, count: int) -> str:
     return f"{path.name} holds {count} voxels that are NaN or infinite; replace them"
 
 
+def as_itk(array: npt.NDArray[Any], grid: Grid) -> sitk.Image:
+    """Give a (z, y, x) array its place in space."""
+    image = sitk.GetImageFromArray(array)
+    image.SetSpacing(grid.spacing_xyz_mm)
+    image.SetOrigin(grid.origin_lps_mm)
+    image.SetDirection(grid.direction)
+    return image
+
+
+def set_output_grid(itk_filter: Any, grid: Grid) -> None:  # noqa: ANN401 - SimpleITK has no types
+    """Tell an ITK filter that makes an image on which grid to make it."""
+    itk_filter.SetSize(grid.size_xyz)
+    itk_filter.SetOutputSpacing(grid.spacing_xyz_mm)
+    itk_filter.SetOutputOrigin(grid.origin_lps_mm)
+    itk_filter.SetOutputDirection(grid.direction)
+
+
 def write_volume(path: Path, volume: Volume) -> None:
     """Write voxels and geometry, and nothing else: no description, no key of the source survives.
 
@@ -269,10 +286,7 @@ def write_volume(path: Path, volume: Volume) -> None:
     volume
         (z, y, x) voxels.
     """
-    image = sitk.GetImageFromArray(volume.array)
-    image.SetSpacing(volume.grid.spacing_xyz_mm)
-    image.SetOrigin(volume.grid.origin_lps_mm)
-    image.SetDirection(volume.grid.direction)
+    image = as_itk(volume.array, volume.grid)
     try:
         sitk.WriteImage(image, str(path), useCompression=True)
     except RuntimeError as error:

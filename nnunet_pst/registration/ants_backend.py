@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -14,8 +17,9 @@ import SimpleITK as sitk  # noqa: N813 - its usual name
 from nnunet_pst.errors import HostError, InputError
 from nnunet_pst.registration.preparation import clipped
 from nnunet_pst.registration.transforms import SpatialTransform, linear_part
-from nnunet_pst.volumes import Volume
+from nnunet_pst.volumes import Volume, set_output_grid
 
+_THREADS = "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS"
 #: Mattes mutual information with 32 bins on a regular fifth of the voxels.
 _METRIC = "Mattes[{reference},{moving},1,32,Regular,0.2]"
 #: Levels, coarse to fine: pixel size in mm to which images are shrunk, sigma in mm to which they
@@ -121,36 +125,26 @@ def _read_result(folder: Path, model: str, reference: Volume, moving: Volume) ->
 
 def _as_field(transform: sitk.Transform, volume: Volume) -> sitk.Transform:
     """Write a chain of transforms as one displacement field on a grid."""
-    grid = volume.grid
     make = sitk.TransformToDisplacementFieldFilter()
-    make.SetSize(grid.size_xyz)
-    make.SetOutputSpacing(grid.spacing_xyz_mm)
-    make.SetOutputOrigin(grid.origin_lps_mm)
-    make.SetOutputDirection(grid.direction)
+    set_output_grid(make, volume.grid)
     make.SetOutputPixelType(sitk.sitkVectorFloat64)
     return sitk.DisplacementFieldTransform(make.Execute(transform))
 
 
-class _one_thread:  # noqa: N801 - a context manager, used like a function
+@contextmanager
+def _one_thread() -> Iterator[None]:
     """Keep antspyx's ITK, which is not SimpleITK's, to one thread for a while.
 
     Sums over threads are added in the order in which they finish, so two threads give other bytes
     at every run. ITK reads the variable once, at its first use in a process: whoever has used ants
     before with more threads gets results that differ in the last digits.
     """
-
-    _NAME = "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS"
-
-    def __enter__(self) -> None:
-        import os
-
-        self._before = os.environ.get(self._NAME)
-        os.environ[self._NAME] = "1"
-
-    def __exit__(self, *_: object) -> None:
-        import os
-
-        if self._before is None:
-            del os.environ[self._NAME]
+    before = os.environ.get(_THREADS)
+    os.environ[_THREADS] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[_THREADS]
         else:
-            os.environ[self._NAME] = self._before
+            os.environ[_THREADS] = before

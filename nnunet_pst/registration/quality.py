@@ -60,7 +60,8 @@ def body_mask(image: Volume) -> npt.NDArray[np.bool_]:
 
     The root draws dark tissue away from air: fat-suppressed images have little else.
     """
-    roots = np.sqrt(clipped(image.array - image.array.min()))
+    values = clipped(image.array)
+    roots = np.sqrt(values - values.min())
     if roots.max() == 0:
         return np.zeros(roots.shape, dtype=bool)
     mask = sitk.GetArrayFromImage(sitk.OtsuThreshold(sitk.GetImageFromArray(roots), 0, 1)) > 0

@@ -11,18 +11,9 @@ import SimpleITK as sitk  # noqa: N813 - its usual name
 from nnunet_pst.geometry import Grid
 from nnunet_pst.labels import IGNORE
 from nnunet_pst.registration.transforms import SpatialTransform
-from nnunet_pst.volumes import Volume
+from nnunet_pst.volumes import Volume, as_itk, set_output_grid
 
 Interpolation = Literal["linear", "bspline"]
-
-
-def as_itk(array: npt.NDArray[Any], grid: Grid) -> sitk.Image:
-    """Give a (z, y, x) array its place in space."""
-    image = sitk.GetImageFromArray(array)
-    image.SetSpacing(grid.spacing_xyz_mm)
-    image.SetOrigin(grid.origin_lps_mm)
-    image.SetDirection(grid.direction)
-    return image
 
 
 def resample_image(
@@ -94,12 +85,9 @@ def carry_label(label: Volume, target: Grid, transform: SpatialTransform) -> npt
 def _look_up(
     source: sitk.Image, target: Grid, transform: SpatialTransform, interpolator: int, *, fill: float
 ) -> npt.NDArray[Any]:
-    """Resample on one thread; ITK's result does not depend on their number."""
+    """Resample; the result does not depend on the number of ITK's threads."""
     resampler = sitk.ResampleImageFilter()
-    resampler.SetSize(target.size_xyz)
-    resampler.SetOutputSpacing(target.spacing_xyz_mm)
-    resampler.SetOutputOrigin(target.origin_lps_mm)
-    resampler.SetOutputDirection(target.direction)
+    set_output_grid(resampler, target)
     resampler.SetTransform(transform.to_moving)
     resampler.SetInterpolator(interpolator)
     resampler.SetDefaultPixelValue(fill)

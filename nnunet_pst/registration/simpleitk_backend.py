@@ -7,9 +7,8 @@ import SimpleITK as sitk  # noqa: N813 - its usual name
 
 from nnunet_pst.errors import InputError
 from nnunet_pst.registration.preparation import clipped
-from nnunet_pst.registration.resampling import as_itk
 from nnunet_pst.registration.transforms import SpatialTransform, linear_part
-from nnunet_pst.volumes import Volume
+from nnunet_pst.volumes import Volume, as_itk
 
 #: Levels, coarse to fine: pixel size in mm to which the images are averaged, voxels that are
 #: looked at, first step in mm.
