@@ -25,14 +25,14 @@ from nnunet_pst.errors import InputError, PSTError
 from nnunet_pst.geometry import corner_distance_voxels, same_grid
 from nnunet_pst.labels import BACKGROUND, IGNORE, TUMOR
 from nnunet_pst.metrics.overlap import measure_case
-from nnunet_pst.references import ReferenceCase, References, case_names
-from nnunet_pst.report import (
+from nnunet_pst.overlays import (
     CaseView,
     draw_case,
     draw_contact_sheet,
     draw_thumbnail,
     for_display,
 )
+from nnunet_pst.references import ReferenceCase, References, case_names
 from nnunet_pst.scores import Evaluation, evaluate_scores, write_tables
 from nnunet_pst.volumes import Volume, read_image, read_voxels
 

@@ -1,6 +1,6 @@
 """Pictures of a registration: the moving image on the reference, before and after.
 
-As in `nnunet_pst.report`: Agg canvases of their own, the same input gives the same bytes.
+As in `nnunet_pst.overlays`: Agg canvases of their own, the same input gives the same bytes.
 """
 
 from __future__ import annotations

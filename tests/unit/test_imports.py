@@ -60,7 +60,7 @@ HOUSE: dict[str, list[str]] = {
         "nnunet_pst.metrics.overlap",
         "nnunet_pst.references",
         "nnunet_pst.scores",
-        "nnunet_pst.report",
+        "nnunet_pst.overlays",
         "nnunet_pst.evaluation",
         "nnunet_pst.phantom",
         "nnunet_pst.phantom.shapes",
@@ -128,7 +128,7 @@ LIBRARY_OWNERS = {
     "ants": ("nnunet_pst.registration.ants_backend",),
     "segmentation_models_pytorch": ("nnunet_pst.network.*",),
     "safetensors": ("nnunet_pst.network.*",),
-    "matplotlib": ("nnunet_pst.report", "nnunet_pst.registration.pictures"),
+    "matplotlib": ("nnunet_pst.overlays", "nnunet_pst.registration.pictures"),
 }
 
 #: Folders of the checkout and the package that each becomes.

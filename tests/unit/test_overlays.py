@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from nnunet_pst.geometry import Grid
-from nnunet_pst.report import (
+from nnunet_pst.overlays import (
     PREDICTION_COLOUR,
     REFERENCE_COLOUR,
     CaseView,
