@@ -23,14 +23,14 @@ from nnunet_pst.phantom.cohort import render_patient
 from nnunet_pst.phantom.patients import draw_patient
 
 PATIENTS = 12
-
-
 #: Part of a series' folder name, and what to call it.
 REAL = {
-    "5.000000-t2tsetra": "prostate T2",
-    "19.000000-ep2dadvdiff": "prostate DWI b 1400",
-    "26.000000-fl3dvibe": "prostate T1 (VIBE)",
-    "MR_T1/image": "thigh T1",
+    "prostatex-0218/26.000000-fl3dvibe": "prostate T1 (VIBE)",
+    "prostatex-0218/5.000000-t2tsetra": "prostate T2",
+    "prostatex-0218/13.000000-ep2dadvdiff": "prostate DWI b 800",
+    "prostatex-0218/96.000000-Twist": "prostate CET1 (TWIST)",
+    "sts-001-raw/MR_T1/image": "thigh T1",
+    "sts-001-raw/MR_T2/image": "thigh T2, fat-suppressed",
 }
 
 
@@ -73,7 +73,7 @@ def show(axis: plt.Axes, pixels: np.ndarray) -> None:
 
 
 def real_slices(folder: Path) -> list[tuple[str, np.ndarray]]:
-    """Middle slices of real series: prostate T2 and DWI, thigh T1 and fat-suppressed T2."""
+    """Middle slices of the real series in `REAL`."""
     found = []
     for series in sorted(path for path in folder.rglob("*") if path.is_dir()):
         title = next((t for key, t in REAL.items() if key in str(series.relative_to(folder))), None)
