@@ -57,6 +57,7 @@ HOUSE: dict[str, list[str]] = {
         "nnunet_pst.network.encoder_weights",
         "nnunet_pst.losses",
         "nnunet_pst.metrics",
+        "nnunet_pst.metrics.measures",
         "nnunet_pst.metrics.overlap",
         "nnunet_pst.references",
         "nnunet_pst.scores",
