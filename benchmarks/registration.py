@@ -41,6 +41,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--patients", type=int, default=20)
     parser.add_argument("--size", choices=["small", "paper"], default="paper")
+    parser.add_argument("--moving", nargs="+", default=list(MOVING), choices=MOVING)
     parser.add_argument("--out", type=Path, required=True, help="folder for JSON and Markdown")
     parser.add_argument("--rows", type=Path, default=Path("registration-rows.jsonl"))
     arguments = parser.parse_args()
@@ -48,7 +49,7 @@ def main() -> None:
     rows = [row for row in read_rows(arguments.rows) if row["size"] == arguments.size]
     for number in range(arguments.patients):
         done = {(row["moving"], row["engine"]) for row in rows if row["patient"] == number}
-        todo = [pair for pair in product(MOVING, ENGINES) if pair not in done]
+        todo = [pair for pair in product(arguments.moving, ENGINES) if pair not in done]
         patient = render_patient(draw_patient(0, number), 0, arguments.size) if todo else None
         for moving, engine in todo:
             found = measure(patient, moving, engine)
@@ -143,7 +144,11 @@ def table(rows: list[dict[str, Any]], size: str) -> str:
         part = [row for row in rows if (row["moving"], row["engine"]) == (moving, engine)]
         if not part:
             continue
-        column = {key: np.array([row[key] for row in part]) for key in part[0] if key.endswith(("_mm", "_s"))}
+        column = {
+            key: np.array([row[key] for row in part])
+            for key in part[0]
+            if key.endswith(("_mm", "_s"))
+        }
         lines.append(
             f"| {moving} | {engine} | {np.median(column['before_mm']):.2f} | "
             f"{np.median(column['median_mm']):.2f} | {column['median_mm'].max():.2f} | "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -92,7 +93,7 @@ class Comparison:
         Any grids in one space.
     """
 
-    def __init__(self, reference: Volume, moving: Volume):
+    def __init__(self, reference: Volume, moving: Volume) -> None:
         self._grids = reference.grid, moving.grid
         self.bodies = body_mask(reference), body_mask(moving)
         self._moving = clipped(moving.array)
@@ -176,9 +177,14 @@ def _to_points(index_xyz: npt.NDArray[np.float64], grid: Grid) -> npt.NDArray[np
     return np.asarray(index_xyz @ affine[:3, :3].T + affine[:3, 3], dtype=np.float64)
 
 
-def _look_up(array: npt.NDArray, index_xyz: npt.NDArray[np.float64], *, order: int) -> npt.NDArray:
+def _look_up(
+    array: npt.NDArray[Any], index_xyz: npt.NDArray[np.float64], *, order: Literal[0, 1]
+) -> npt.NDArray[Any]:
     """Values of a (z, y, x) array between its voxels; within half a voxel outside, the nearest."""
-    return ndimage.map_coordinates(array, index_xyz[:, ::-1].T, order=order, mode="nearest")
+    found = np.empty(len(index_xyz), dtype=array.dtype)
+    index_zyx = index_xyz[:, ::-1].T
+    ndimage.map_coordinates(array, index_zyx, output=found, order=order, mode="nearest")
+    return found
 
 
 def _dice(first: npt.NDArray[np.bool_], second: npt.NDArray[np.bool_]) -> float:
