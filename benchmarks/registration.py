@@ -26,7 +26,7 @@ from machine import describe
 
 from nnunet_pst.phantom.cohort import RenderedPatient, render_patient
 from nnunet_pst.phantom.patients import draw_patient
-from nnunet_pst.registration import ants_backend, policy, simpleitk_backend
+from nnunet_pst.registration import ants_backend, policy
 from nnunet_pst.registration.policy import RegistrationSettings, register
 from nnunet_pst.registration.transforms import SpatialTransform
 from nnunet_pst.volumes import use_one_thread

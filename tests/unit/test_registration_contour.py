@@ -1,4 +1,4 @@
-"""A drawn contour carried from one real sequence to another lands on that sequence's own contour."""
+"""A contour drawn on one real sequence, carried to another, lands on that one's own contour."""
 
 from __future__ import annotations
 
