@@ -231,3 +231,14 @@ def test_the_engine_is_looked_for_first(phantom: Path, raw: Path, monkeypatch: p
     with pytest.raises(InputError, match="no engine"):
         convert_cohort(phantom, "DatasetPST", layout="fusion", sequences=["T2", "T1"])
     assert not raw.exists()
+
+
+def test_a_channel_that_lends_its_mask_is_registered_once(phantom: Path, raw: Path, tmp_path: Path):
+    emptied = {f"T2{part}": "all" for part in ("_label", "_first", "_last")}
+    table = table_without(phantom, tmp_path, **emptied)
+    words = {"layout": "fusion", "sequences": ["T2", "CET1"], "labels_from": "CET1"}
+    convert_cohort(table, "DatasetPST", registration=TRUST, **words)
+    records = rows(raw / "registration" / "DatasetPST" / "registration.csv")
+    assert [(row["reference"], row["moving"]) for row in records] == [("T2", "CET1")] * 3
+    for path in sorted((raw / "DatasetPST" / "labelsTr").iterdir()):
+        assert (array(path) == 1).any()
