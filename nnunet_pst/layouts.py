@@ -86,10 +86,13 @@ class Case:
 
     @property
     def registered(self) -> tuple[tuple[Sequence, Sequence], ...]:
-        """Pairs (reference, moving) that the case needs registered."""
+        """Pairs (reference, moving) that the case needs registered, each in one direction."""
         pairs = [(self.reference, channel) for channel in self.present[1:]]
-        # The drawn sequence is the reference of a carried mask, as it would be of a fusion.
-        return (*pairs, *([(self.mask_from, self.reference)] if self.mask_from else []))
+        # The drawn sequence is the reference of a carried mask, as it would be of a fusion; where
+        # it is a channel, its registration is there already and only has to be turned round.
+        if self.mask_from and self.mask_from not in self.present:
+            pairs.append((self.mask_from, self.reference))
+        return tuple(pairs)
 
 
 @dataclass(frozen=True)

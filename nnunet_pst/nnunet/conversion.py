@@ -128,7 +128,7 @@ def convert_cohort(
         if problems:
             raise InputError(problems)
         todo = conversion.unfinished
-        if pairs_of(conversion.cases):
+        if any(case.registered or case.missing for case in conversion.cases):
             conversion.registered = register_cohort(
                 conversion.cases, place.registration, conversion.registration, runner
             )

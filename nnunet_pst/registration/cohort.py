@@ -7,6 +7,7 @@ registration/DatasetPST/
   coverage/PST_0001_CET1_to_T2.nii.gz         on T2's grid: 1 where CET1 has voxels, else 0
   overlays/PST_0001_CET1_to_T2.png
   records/PST_0001_CET1_to_T2.json            written last: the pair is finished
+  engine/                                     the engine's own files, while it runs
 
 A finished pair is not registered again unless the content of its images, or a setting, changed.
 Everything is pseudonymous.
@@ -18,6 +19,7 @@ import csv
 import hashlib
 import io
 import json
+import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from functools import partial
@@ -42,9 +44,11 @@ from nnunet_pst.whole_files import write_atomically, written_whole
 from nnunet_pst.workers import Runner
 
 #: Raised when the same images and settings would give another result than before.
-_FORMAT = 1
+_FORMAT = 2
 TABLE, SHEET = "registration.csv", "contact_sheet.png"
 _FOLDERS = ("transforms", "coverage", "overlays", "records")
+#: Where engines keep their files: what a killed run left here, the next one removes.
+_SCRATCH = "engine"
 _CHUNK_BYTES = 2**22
 
 
@@ -138,7 +142,8 @@ def register_cohort(
     Parameters
     ----------
     cases
-        Of one dataset; files in ``folder`` that belong to none of their pairs are removed.
+        Of one dataset; files in ``folder`` that belong to none of their pairs are removed. Where
+        no case has a pair, the table names what is missing and there is no contact sheet.
     folder
         Made if need be.
 
@@ -152,6 +157,8 @@ def register_cohort(
     for name in _FOLDERS:
         (folder / name).mkdir(parents=True, exist_ok=True)
     _remove_others(folder, {pair.name for pair in pairs})
+    shutil.rmtree(folder / _SCRATCH, ignore_errors=True)
+    (folder / _SCRATCH).mkdir()
     task = partial(_register_pair, folder, settings)
     records: dict[str, PairRecord] = {}
     kept = 0
@@ -160,21 +167,29 @@ def register_cohort(
             raise outcome
         records[pair.name], finished_before = outcome
         kept += finished_before
+    (folder / _SCRATCH).rmdir()
     ordered = {pair.name: records[pair.name] for pair in pairs}
     write_atomically(folder / TABLE, _table([*ordered.values(), *_missing(cases, settings)]))
     order = sorted(ordered, key=lambda name: (not ordered[name].reason, name))
-    draw_registration_sheet(folder / SHEET, [folder / "overlays" / f"{n}.png" for n in order])
+    pictures = [folder / "overlays" / f"{name}.png" for name in order]
+    titles = [_title(name, ordered[name]) for name in order]
+    draw_registration_sheet(folder / SHEET, pictures, titles)
     return CohortRegistration(folder, ordered, kept)
 
 
 def transforms_of(case: Case, folder: Path) -> dict[tuple[str, str], SpatialTransform]:
-    """Read the transforms that a case needs, by the names of reference and moving sequence."""
-    return {
-        (reference.name, moving.name): read_transform(
+    """Read the transforms that a case needs, by the names of reference and moving sequence.
+
+    The way back is in each as well.
+    """
+    found: dict[tuple[str, str], SpatialTransform] = {}
+    for reference, moving in case.registered:
+        transform = read_transform(
             folder / "transforms" / Pair(case.pseudonym, reference, moving).name
         )
-        for reference, moving in case.registered
-    }
+        found[reference.name, moving.name] = transform
+        found[moving.name, reference.name] = transform.inverse()
+    return found
 
 
 def _register_pair(
@@ -186,7 +201,7 @@ def _register_pair(
     if finished is not None:
         return finished, True
     reference, moving = read_image(pair.reference.image), read_image(pair.moving.image)
-    found = register(reference, moving, settings)
+    found = register(reference, moving, settings, scratch=folder / _SCRATCH)
     record = PairRecord(
         patient=pair.pseudonym,
         reference=pair.reference.name,
@@ -207,7 +222,7 @@ def _register_pair(
     _write_coverage(folder / "coverage" / f"{pair.name}.nii.gz", Volume(covered, reference.grid))
     before, _ = resample_image(moving, reference.grid, SpatialTransform.identity())
     picture = folder / "overlays" / f"{pair.name}.png"
-    draw_registration(picture, reference, before, after, title=_title(pair, record))
+    draw_registration(picture, reference, before, after, title=_title(pair.name, record))
     content = {"digest": digest, "record": asdict(record)}
     write_atomically(folder / "records" / f"{pair.name}.json", json.dumps(content, indent=2) + "\n")
     return record, False
@@ -218,8 +233,8 @@ def _write_coverage(path: Path, covered: Volume) -> None:
         write_volume(partial, Volume(covered.array.astype(np.uint8), covered.grid))
 
 
-def _title(pair: Pair, record: PairRecord) -> str:
-    title = f"{pair.name}: {record.used}"
+def _title(name: str, record: PairRecord) -> str:
+    title = f"{name}: {record.used}"
     return f"{title} ({record.reason})" if record.reason else title
 
 

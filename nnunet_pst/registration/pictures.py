@@ -5,6 +5,7 @@ As in `nnunet_pst.overlays`: Agg canvases of their own, the same input gives the
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -24,10 +25,15 @@ from nnunet_pst.whole_files import written_whole
 _EDGE_RGB = (230 / 255, 159 / 255, 0.0)
 _EDGE_SHARE = 6.0  # per cent of the pixels are drawn as edges
 _SQUARES = 8
-_TILE_INCHES, _DPI, _SHEET_DPI = 2.4, 100, 60
+_TILE_INCHES, _DPI, _SHEET_DPI = 2.4, 100, 120
+#: For a title and the columns' names, in a picture and above it on the sheet.
+_HEAD_INCHES, _SHEET_HEAD_INCHES = 0.6, 0.6
+_SHEET_COLUMNS = 3
+_CAPTION: dict[str, Any] = {"color": "white", "va": "top"}
 #: More would make a picture that nothing opens; the rejected pairs come first.
 MOST_ON_A_SHEET = 200
-_ROWS = ("checkerboard, scanner", "checkerboard, used", "edges, scanner", "edges, used")
+#: Above the columns; "scanner": under the scanner's coordinates.
+_COLUMNS = ("checks, scanner", "checks, used", "edges, scanner", "edges, used")
 
 
 def draw_registration(
@@ -49,9 +55,13 @@ def draw_registration(
     slices = [round(share * (count - 1)) for share in (0.25, 0.5, 0.75)]
     fixed, first, last = (_unit(volume.array) for volume in (reference, before, after))
     spacing = reference.grid.spacing_zyx_mm
-    figure = Figure(figsize=(4 * _TILE_INCHES, 3 * _TILE_INCHES + 0.5), facecolor="black")
+    whole = 3 * _TILE_INCHES + _HEAD_INCHES
+    figure = Figure(figsize=(4 * _TILE_INCHES, whole), facecolor="black")
     FigureCanvasAgg(figure)
-    figure.text(0.01, 0.99, title, color="white", va="top", fontsize=9, wrap=True)
+    lines = textwrap.fill(title, 130, max_lines=2)
+    figure.text(0.003, 0.995, lines, fontsize=9, **_CAPTION)
+    for column, name in enumerate(_COLUMNS):
+        figure.text(column / 4 + 0.003, 1 - 0.38 / whole, name, fontsize=8, **_CAPTION)
     for row, index in enumerate(slices):
         pictures = [
             _checkerboard(fixed[index], first[index]),
@@ -60,35 +70,53 @@ def draw_registration(
             _edges(fixed[index], last[index]),
         ]
         for column, picture in enumerate(pictures):
-            height = 3 * _TILE_INCHES / (3 * _TILE_INCHES + 0.5)
+            height = 1 - _HEAD_INCHES / whole
             axes = figure.add_axes(
                 (column / 4, height * (2 - row) / 3, 1 / 4 - 0.004, height / 3 - 0.006)
             )
             axes.imshow(picture, aspect=spacing[1] / spacing[2], interpolation="bilinear")
             axes.set_axis_off()
-            if row == 0:
-                axes.text(3, 3, _ROWS[column], color="white", va="top", fontsize=7)
     with written_whole(path) as partial:
         figure.savefig(partial, format="png", dpi=_DPI, metadata={"Software": None})
 
 
-def draw_registration_sheet(path: Path, pictures: Sequence[Path]) -> None:
-    """Write the first `MOST_ON_A_SHEET` pictures on one page, in their order."""
-    shown = pictures[:MOST_ON_A_SHEET]
-    columns = min(4, len(shown))
+def draw_registration_sheet(path: Path, pictures: Sequence[Path], titles: Sequence[str]) -> None:
+    """Write the first `MOST_ON_A_SHEET` pictures on one page, in their order, with their titles.
+
+    The titles are written anew: those in the pictures would shrink with them. Without a picture
+    there is no page.
+    """
+    shown = list(zip(pictures[:MOST_ON_A_SHEET], titles, strict=False))
+    if not shown:
+        path.unlink(missing_ok=True)
+        return
+    columns = min(_SHEET_COLUMNS, len(shown))
     rows = -(-len(shown) // columns)
-    width, height = 4 * _TILE_INCHES / 2, (3 * _TILE_INCHES + 0.5) / 2
+    width, height = 2 * _TILE_INCHES, 1.5 * _TILE_INCHES + _SHEET_HEAD_INCHES
     figure = Figure(figsize=(columns * width, rows * height), facecolor="black")
     FigureCanvasAgg(figure)
-    for place, picture in enumerate(shown):
+    head = _SHEET_HEAD_INCHES / height
+    for place, (picture, title) in enumerate(shown):
         row, column = divmod(place, columns)
+        left, top = column / columns, 1 - row / rows
+        lines = textwrap.fill(title, 68, max_lines=2)
+        figure.text(left + 0.004, top - 0.06 * head / rows, lines, fontsize=9, **_CAPTION)
+        for number, name in enumerate(_COLUMNS):
+            figure.text(
+                left + (number / 4 + 0.01) / columns,
+                top - 0.72 * head / rows,
+                name,
+                fontsize=7.5,
+                **_CAPTION,
+            )
         axes = figure.add_axes(
-            (column / columns, 1 - (row + 1) / rows, 1 / columns - 0.005, 1 / rows - 0.005)
+            (left, top - 1 / rows, 1 / columns - 0.004, (1 - head) / rows - 0.002)
         )
-        axes.imshow(imread(picture)[::2, ::2])
+        image = imread(picture)
+        axes.imshow(image[round(_HEAD_INCHES * _DPI) :], interpolation="antialiased", aspect="auto")
         axes.set_axis_off()
     with written_whole(path) as partial:
-        figure.savefig(partial, format="png", dpi=_SHEET_DPI * 2, metadata={"Software": None})
+        figure.savefig(partial, format="png", dpi=_SHEET_DPI, metadata={"Software": None})
 
 
 def _unit(array: npt.NDArray[Any]) -> npt.NDArray[np.float32]:

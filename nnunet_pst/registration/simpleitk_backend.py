@@ -6,9 +6,9 @@ import numpy as np
 import SimpleITK as sitk  # noqa: N813 - its usual name
 
 from nnunet_pst.errors import InputError
-from nnunet_pst.registration.preparation import clipped
+from nnunet_pst.registration.preparation import averaged
 from nnunet_pst.registration.transforms import SpatialTransform, linear_part
-from nnunet_pst.volumes import Volume, as_itk
+from nnunet_pst.volumes import Volume
 
 #: Levels, coarse to fine: pixel size in mm to which the images are averaged, voxels that are
 #: looked at, first step in mm.
@@ -61,7 +61,7 @@ def _run(reference: Volume, moving: Volume, transform: sitk.Transform) -> sitk.T
     if isinstance(transform, sitk.Euler3DTransform):
         transform.SetCenter(reference.grid.corners_lps_mm.mean(axis=0).tolist())
     for pixel_mm, voxels, step_mm in LEVELS:
-        fixed, movable = _shrunk(reference, pixel_mm), _shrunk(moving, pixel_mm)
+        fixed, movable = averaged(reference, pixel_mm), averaged(moving, pixel_mm)
         method = sitk.ImageRegistrationMethod()
         method.SetMetricAsMattesMutualInformation(BINS)
         share = voxels / float(np.prod(fixed.GetSize()))
@@ -79,10 +79,3 @@ def _run(reference: Volume, moving: Volume, transform: sitk.Transform) -> sitk.T
         method.SetInitialTransform(transform, inPlace=True)
         method.Execute(fixed, movable)
     return transform
-
-
-def _shrunk(volume: Volume, pixel_mm: float) -> sitk.Image:
-    """Average pixels to about this size; slices, which are thicker, stay apart."""
-    image = as_itk(clipped(volume.array), volume.grid)
-    factors = [max(1, round(pixel_mm / spacing)) for spacing in volume.grid.spacing_xyz_mm[:2]]
-    return sitk.BinShrink(image, [*factors, 1])

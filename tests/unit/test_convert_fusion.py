@@ -110,9 +110,12 @@ def test_two_workers_and_a_second_run_give_the_same(
     assert not (raw / "DatasetTwo" / "dataset.json").exists()
     monkeypatch.undo()
     monkeypatch.setenv("nnUNet_raw", str(raw))
+    # As a killed engine leaves it.
+    (raw / "registration" / "DatasetTwo" / "engine" / "nnunet_pst-abc").mkdir()
     summary = convert_cohort(phantom, "DatasetTwo", workers=2, **words)
     assert (summary.registered, summary.registered_before) == (2, 1)
     assert images(raw / "DatasetOne") == images(raw / "DatasetTwo")
+    assert not (raw / "registration" / "DatasetTwo" / "engine").exists()
     parts = [images(raw / "registration" / name) for name in ("DatasetOne", "DatasetTwo")]
     assert parts[0] == parts[1]
     # Nothing changed: nothing is registered, nothing written.
@@ -134,6 +137,14 @@ def test_who_lacks_a_channel_is_left_out_or_gets_zeros(phantom: Path, raw: Path,
     assert not array(raw / "DatasetAll" / f"images{part}" / "PST_0001_0001.nii.gz").any()
     used = [row["used"] for row in rows(raw / "registration" / "DatasetAll" / "registration.csv")]
     assert used == ["scanner", "scanner", "missing"]
+    everybody = table_without(
+        phantom, tmp_path, **{f"CET1{part}": "all" for part in ("", "_label", "_first", "_last")}
+    )
+    summary = convert_cohort(everybody, "DatasetNone", allow_missing=True, **words)
+    assert summary.registered == 0
+    folder = raw / "registration" / "DatasetNone"
+    assert [row["used"] for row in rows(folder / "registration.csv")] == ["missing"] * 3
+    assert not (folder / "contact_sheet.png").exists()
 
 
 def test_a_hopeless_pair_falls_back_with_exit_code_3(
@@ -220,3 +231,14 @@ def test_the_engine_is_looked_for_first(phantom: Path, raw: Path, monkeypatch: p
     with pytest.raises(InputError, match="no engine"):
         convert_cohort(phantom, "DatasetPST", layout="fusion", sequences=["T2", "T1"])
     assert not raw.exists()
+
+
+def test_a_channel_that_lends_its_mask_is_registered_once(phantom: Path, raw: Path, tmp_path: Path):
+    emptied = {f"T2{part}": "all" for part in ("_label", "_first", "_last")}
+    table = table_without(phantom, tmp_path, **emptied)
+    words = {"layout": "fusion", "sequences": ["T2", "CET1"], "labels_from": "CET1"}
+    convert_cohort(table, "DatasetPST", registration=TRUST, **words)
+    records = rows(raw / "registration" / "DatasetPST" / "registration.csv")
+    assert [(row["reference"], row["moving"]) for row in records] == [("T2", "CET1")] * 3
+    for path in sorted((raw / "DatasetPST" / "labelsTr").iterdir()):
+        assert (array(path) == 1).any()

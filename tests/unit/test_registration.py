@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -103,10 +102,12 @@ def test_a_carried_label_keeps_its_three_states():
 
 @pytest.mark.parametrize("engine", ["ants", "simpleitk"])
 @pytest.mark.parametrize("sequence", ["T1", "CET1"])
-def test_a_known_motion_is_found(patient: RenderedPatient, engine, sequence):
-    before = set(Path(tempfile.gettempdir()).iterdir())
+def test_a_known_motion_is_found(
+    patient: RenderedPatient, tmp_path: Path, engine: str, sequence: str
+):
     settings = RegistrationSettings(engine=engine)
-    found = register(patient.images["T2"], patient.images[sequence], settings)
+    images = patient.images["T2"], patient.images[sequence]
+    found = register(*images, settings, scratch=tmp_path)
     assert found.accepted, found.reason
     label = patient.labels["T2"]
     affine = label.grid.affine_lps_mm
@@ -119,7 +120,8 @@ def test_a_known_motion_is_found(patient: RenderedPatient, engine, sequence):
     # Pixels are 4 mm wide here, slices 6 mm thick; benchmarks/registration.py measures the rest.
     assert np.median(error) < 1.5
     assert error.max() < 2.5
-    assert not set(Path(tempfile.gettempdir()).iterdir()) - before
+    # The engine's own files are gone.
+    assert not list(tmp_path.iterdir())
 
 
 SCRIPT = """
@@ -156,7 +158,7 @@ def test_the_same_images_give_the_same_bytes(tmp_path: Path, patient: RenderedPa
 @pytest.mark.slow
 def test_a_deformable_transform_survives_its_files(tmp_path: Path, patient: RenderedPatient):
     # Whether it would be used is the policy's business.
-    found = ants_backend.estimate(patient.images["T2"], patient.images["CET1"], "syn", 0)
+    found = ants_backend.estimate(patient.images["T2"], patient.images["CET1"], "syn")
     assert found.matrix is None
     points = np.random.default_rng(0).uniform(-60, 60, (20, 3))
     points[:, 2] += middle_mm(patient)
@@ -260,16 +262,6 @@ def dicom(folder: Path) -> Volume:
     image = sitk.Cast(sitk.ReadImage(names), sitk.sitkInt16)
     place = Grid(image.GetSize(), image.GetSpacing(), image.GetOrigin(), image.GetDirection())
     return Volume(sitk.GetArrayFromImage(image), place)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("engine", ["ants", "simpleitk"])
-def test_real_images_that_the_scanner_aligned_stay_where_they_are(engine):
-    folder = DATA / "sts-001-raw"
-    reference, moving = dicom(folder / "MR_T2" / "image"), dicom(folder / "MR_T1" / "image")
-    found = register(reference, moving, RegistrationSettings(engine=engine))
-    assert found.displacement_mm < 1.0
-    assert found.after.mutual_information >= found.before.mutual_information
 
 
 @pytest.mark.slow
