@@ -70,6 +70,7 @@ HOUSE: dict[str, list[str]] = {
         "nnunet_pst.case_scoring",
         "nnunet_pst.evaluation_draft",
         "nnunet_pst.evaluation",
+        "nnunet_pst.cohort_statistics",
         "nnunet_pst.phantom",
         "nnunet_pst.phantom.shapes",
         "nnunet_pst.phantom.noise",
