@@ -1,0 +1,138 @@
+"""What a comparison allows to say, in a sentence or two for each pair of methods.
+
+A difference is called shown when its interval leaves zero out and, in the declared family, Holm's
+corrected p is below 0.05. Everything else is called not shown, and never "no difference": only a
+margin that was declared beforehand lets a comparison say that one method is not worse.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from nnunet_pst.report.comparison import Comparison, Difference, Measure
+from nnunet_pst.report.words import count, measure_name, p_value, signed, signed_interval
+
+_ALPHA = 0.05
+
+
+@dataclass(frozen=True)
+class Conclusion:
+    """Words about one method against the baseline.
+
+    Parameters
+    ----------
+    verdict
+        ``better``, ``worse``, ``not shown``: for the colour beside the words.
+    sentences
+        To be read.
+    """
+
+    method: str
+    baseline: str
+    verdict: str
+    sentences: Sequence[str]
+
+
+def conclusions(comparison: Comparison) -> list[Conclusion]:
+    """Conclude on every method that was compared with the baseline on all cases."""
+    found = []
+    for method in comparison.methods:
+        rows = [
+            row
+            for row in comparison.differences
+            if row.method == method and row.stratum == "all" and row.baseline != method
+        ]
+        for baseline in dict.fromkeys(row.baseline for row in rows):
+            against = [row for row in rows if row.baseline == baseline]
+            found.append(_conclusion(comparison, method, baseline, against))
+    return found
+
+
+def _conclusion(
+    comparison: Comparison, method: str, baseline: str, rows: Sequence[Difference]
+) -> Conclusion:
+    main = next((row for row in rows if row.measure == "dice"), None)
+    if main is None:
+        return Conclusion(method, baseline, "not shown", ["Dice was not compared."])
+    verdict = verdict_of(main, Measure("dice", "1", 1.0))
+    sentences = [_main_sentence(main, verdict), *_limits(main, rows)]
+    if main.noninferior:
+        margin = _margin(comparison)
+        within = "not worse" if main.noninferior == "yes" else "not shown to be not worse"
+        sentences.append(f"With the declared margin{margin}, it is {within} (non-inferiority).")
+    return Conclusion(method, baseline, verdict, [*sentences, *_other_measures(comparison, rows)])
+
+
+def verdict_of(row: Difference, measure: Measure) -> str:
+    """Say ``better``, ``worse`` or ``not shown``; ``differs`` where no value is better."""
+    if math.isnan(row.low) or math.isnan(row.high) or row.low <= 0 <= row.high:
+        return "not shown"
+    p = row.p if math.isnan(row.p_holm) else row.p_holm
+    if math.isnan(p) or p >= _ALPHA:
+        return "not shown"
+    if measure.best is None:
+        return "differs"
+    return "better" if (row.difference > 0) == (measure.best > 0) else "worse"
+
+
+def _main_sentence(row: Difference, verdict: str) -> str:
+    size = f"{signed(row.difference)} ({signed_interval(row.low, row.high)})"
+    where = f"mean paired difference in Dice {size} over {count(row.patients, 'patient')}"
+    tally = f"it wins in {row.wins}, ties in {row.ties} and loses in {row.losses}"
+    p = f"p = {p_value(row.p)}".replace("= <", "<")
+    if not math.isnan(row.p_holm):
+        p += f", corrected {p_value(row.p_holm)}"
+    heads = {
+        "better": "Higher Dice than the baseline",
+        "worse": "Lower Dice than the baseline",
+        "not shown": "No difference in Dice was shown, which doesn't show that there is none",
+    }
+    return f"{heads[verdict]}: {where}; {tally}; {p}."
+
+
+def _limits(row: Difference, rows: Sequence[Difference]) -> list[str]:
+    """Say where the number of patients alone decides, and where interval and test disagree."""
+    lines = []
+    leaves_zero_out = row.low > 0 or row.high < 0
+    corrected = row.p if math.isnan(row.p_holm) else row.p_holm
+    if leaves_zero_out and not math.isnan(corrected) and corrected >= _ALPHA:
+        lines.append("The interval leaves zero out, but the corrected test does not confirm it.")
+    family = sum(not math.isnan(other.p_holm) for other in rows) or 1
+    differing = row.wins + row.losses
+    # The smallest two-sided p of the signed-rank test: all differences on one side, 2 of 2^n signs.
+    if differing and 2 / 2**differing >= _ALPHA:
+        lines.append(
+            f"With {count(differing, 'patient')} who differ the signed-rank test can't fall below "
+            f"p = {2 / 2**differing:.2g}, whatever the data."
+        )
+    elif differing and family * 2 / 2**differing >= _ALPHA:
+        lines.append(
+            f"With {count(differing, 'patient')} who differ and {family} tests of this method the "
+            "corrected p can't fall below 0.05, whatever the data."
+        )
+    return lines
+
+
+def _margin(comparison: Comparison) -> str:
+    margin = comparison.facts.get("margin")
+    if isinstance(margin, dict):
+        margin = margin.get("dice")
+    return f" of {margin:g}" if isinstance(margin, int | float) else ""
+
+
+def _other_measures(comparison: Comparison, rows: Sequence[Difference]) -> list[str]:
+    """Gather the other measures by verdict, in one sentence."""
+    groups: dict[str, list[str]] = {}
+    for row in rows:
+        measure = comparison.measures.get(row.measure)
+        if row.measure == "dice" or measure is None or measure.best is None:
+            continue
+        if math.isnan(row.p):
+            continue
+        verdict = verdict_of(row, measure)
+        groups.setdefault(verdict, []).append(measure_name(row.measure))
+    heads = {"better": "better on", "worse": "worse on", "not shown": "no difference shown on"}
+    parts = [f"{head} {', '.join(groups[key])}" for key, head in heads.items() if key in groups]
+    return [f"Other measures: {'; '.join(parts)}."] if parts else []
