@@ -37,6 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Read, draw, write, and say where."""
     from nnunet_pst.report.comparison_folder import read_comparison
+    from nnunet_pst.report.paper_tables import read_paper_tables
     from nnunet_pst.report.sources import Sources
     from nnunet_pst.report.writing import check_output, figure_folder, write_report
 
@@ -47,7 +48,7 @@ def run(arguments: argparse.Namespace) -> int:
         comparison=comparison,
         dataset=_dataset(arguments.dataset, comparison),
         curves=_curves(arguments.results, comparison),
-        paper_tables=[],
+        paper_tables=read_paper_tables(arguments.sweep),
     )
     write_report(sources, page, overwrite=arguments.overwrite)
     print(f"written to {page}; figures as SVG and PNG in {figure_folder(page).name}/")

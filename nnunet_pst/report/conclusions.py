@@ -66,14 +66,19 @@ def _conclusion(
 
 
 def verdict_of(row: Difference, measure: Measure) -> str:
-    """Say ``better``, ``worse`` or ``not shown``; ``differs`` where no value is better."""
-    if math.isnan(row.low) or math.isnan(row.high) or row.low <= 0 <= row.high:
+    """Say ``better``, ``worse`` or ``not shown``; the latter of all that is outside the family."""
+    if math.isnan(row.p_holm) or row.p_holm >= _ALPHA:
         return "not shown"
-    p = row.p if math.isnan(row.p_holm) else row.p_holm
-    if math.isnan(p) or p >= _ALPHA:
-        return "not shown"
-    if measure.best is None:
-        return "differs"
+    return leaning(row, measure) or "not shown"
+
+
+def leaning(row: Difference, measure: Measure) -> str:
+    """Say which way an interval that leaves zero out lies; empty where it doesn't, or none is best.
+
+    It says nothing about the test.
+    """
+    if measure.best is None or math.isnan(row.low) or row.low <= 0 <= row.high:
+        return ""
     return "better" if (row.difference > 0) == (measure.best > 0) else "worse"
 
 
@@ -89,7 +94,10 @@ def _main_sentence(row: Difference, verdict: str) -> str:
         "worse": "Lower Dice than the baseline",
         "not shown": "No difference in Dice was shown, which doesn't show that there is none",
     }
-    return f"{heads[verdict]}: {where}; {tally}; {p}."
+    head = heads[verdict]
+    if math.isnan(row.p_holm):
+        head = "Dice is not in the declared family, so nothing is concluded from it"
+    return f"{head}: {where}; {tally}; {p}."
 
 
 def _limits(row: Difference, rows: Sequence[Difference]) -> list[str]:
@@ -123,16 +131,25 @@ def _margin(comparison: Comparison) -> str:
 
 
 def _other_measures(comparison: Comparison, rows: Sequence[Difference]) -> list[str]:
-    """Gather the other measures by verdict, in one sentence."""
-    groups: dict[str, list[str]] = {}
+    """Gather the other measures: a sentence for the family, one for what lies outside it."""
+    inside: dict[str, list[str]] = {}
+    outside: dict[str, list[str]] = {}
     for row in rows:
         measure = comparison.measures.get(row.measure)
         if row.measure == "dice" or measure is None or measure.best is None:
             continue
-        if math.isnan(row.p):
-            continue
-        verdict = verdict_of(row, measure)
-        groups.setdefault(verdict, []).append(measure_name(row.measure))
-    heads = {"better": "better on", "worse": "worse on", "not shown": "no difference shown on"}
-    parts = [f"{head} {', '.join(groups[key])}" for key, head in heads.items() if key in groups]
-    return [f"Other measures: {'; '.join(parts)}."] if parts else []
+        if math.isnan(row.p_holm):
+            groups, verdict = outside, leaning(row, measure)
+        else:
+            groups, verdict = inside, verdict_of(row, measure)
+        groups.setdefault(verdict or "not shown", []).append(measure_name(row.measure))
+    return [
+        *_gathered("Other measures of the family", inside),
+        *_gathered("Outside the family, by intervals alone and without correction", outside),
+    ]
+
+
+def _gathered(head: str, groups: dict[str, list[str]]) -> list[str]:
+    words = {"better": "better on", "worse": "worse on", "not shown": "no difference shown on"}
+    parts = [f"{text} {', '.join(groups[key])}" for key, text in words.items() if key in groups]
+    return [f"{head}: {'; '.join(parts)}."] if parts else []

@@ -14,6 +14,7 @@ from nnunet_pst.report.checklist import filled_checklist
 from nnunet_pst.report.comparison import Comparison
 from nnunet_pst.report.conclusions import conclusions
 from nnunet_pst.report.dataset_facts import DatasetFacts, described_rules
+from nnunet_pst.report.difference_figure import draw_differences
 from nnunet_pst.report.galleries import Gallery
 from nnunet_pst.report.learning_curves import draw_learning_curves
 from nnunet_pst.report.score_figures import (
@@ -30,6 +31,7 @@ from nnunet_pst.report.tables import (
     agreement_table,
     differences_tables,
     flags_table,
+    properties_table,
     results_table,
     strata_differences_table,
     strata_table,
@@ -64,6 +66,9 @@ def draw_figures(sources: Sources) -> Figures:
     sizes, what = tumour_sizes(sources)
     drawn = {
         "Dice of every patient": draw_dice_by_sequence(comparison),
+        "paired differences: the comparison has none": (
+            draw_differences(comparison, interval_kind=interval_kind(comparison))
+        ),
         "other measures: the comparison has none": draw_other_measures(comparison),
         "volume (Bland and Altman): the comparison has no volumes": draw_bland_altman(comparison),
         "Dice against the tumour's size: fewer than three patients have a known one": (
@@ -281,6 +286,7 @@ def _result_tables(comparison: Comparison) -> list[Table]:
         strata_table(comparison, kind),
         strata_differences_table(comparison),
         agreement_table(volumes) if volumes else None,
+        properties_table(comparison, kind),
     ]
     return [table for table in tables if table is not None]
 

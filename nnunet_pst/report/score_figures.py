@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 from scipy import stats
 
 from nnunet_pst.report.canvas import (
@@ -21,14 +23,17 @@ from nnunet_pst.report.canvas import (
     picture,
     shortened,
 )
-from nnunet_pst.report.comparison import Comparison, DistanceScore, mean
+from nnunet_pst.report.comparison import Comparison, DistanceScore, Measure, mean
 from nnunet_pst.report.words import MINUS, count, measure_name
 
 #: Fewer patients than these make no mean that is worth a line.
 _FEWEST_PATIENTS = 3
 _MOST_MEASURES = 9
+_FIRST_MEASURES = (
+    *("hd95_mm", "nsd_2mm", "recall", "precision", "recall_beyond_window"),
+    *("volume_error_ml", "false_positive_ml_on_free_slices", "extent_error_slices"),
+)
 _RHO = "\N{GREEK SMALL LETTER RHO}"
-_LIMITED = {"1": (-0.03, 1.03)}
 
 
 def draw_dice_by_sequence(comparison: Comparison) -> Picture:
@@ -38,10 +43,14 @@ def draw_dice_by_sequence(comparison: Comparison) -> Picture:
         groups += comparison.sequences
 
     def draw(figure: Figure) -> None:
-        for axes, sequence in zip(panels(figure, len(groups), sharey=True), groups, strict=True):
+        every = panels(figure, len(groups), sharey=True)
+        floors = []
+        for axes, sequence in zip(every, groups, strict=True):
             stratum = ("all", "all") if sequence is None else ("sequence", sequence)
             _draw_paired(axes, comparison, "dice", sequence, stratum)
             axes.set_title(f"{sequence or 'all sequences'} ({_patients(comparison, sequence)})")
+            floors.append(axes.get_ylim()[0])
+        every[0].set_ylim(min(floors), 1.03)
         figure.supylabel("Dice", fontsize=9)
 
     return picture(
@@ -55,21 +64,16 @@ def draw_dice_by_sequence(comparison: Comparison) -> Picture:
 
 def draw_other_measures(comparison: Comparison) -> Picture | None:
     """Draw every other measure that has a best value, all sequences together; None without one."""
-    shown = [
-        measure
-        for measure in comparison.measures.values()
-        if measure.best is not None
-        and measure.name != "dice"
-        and any(comparison.patient_means(measure.name, name) for name in comparison.methods)
-    ][:_MOST_MEASURES]
+    shown = _chosen_measures(comparison)
     if not shown:
         return None
 
     def draw(figure: Figure) -> None:
         for axes, measure in zip(panels(figure, len(shown)), shown, strict=True):
             _draw_paired(axes, comparison, measure.name, None, ("all", "all"))
-            better = "higher" if measure.best else "nearer 0"
-            axes.set_title(f"{measure_name(measure.name, measure.unit)}, {better} is better")
+            name = measure_name(measure.name, measure.unit)
+            axes.set_title("\n".join(textwrap.wrap(name, 30)))
+            axes.set_ylabel("higher is better" if measure.best else "lower is better", fontsize=7.5)
 
     return picture(
         "other_measures",
@@ -80,6 +84,19 @@ def draw_other_measures(comparison: Comparison) -> Picture | None:
         "so a panel may have fewer patients.",
         height_inches=2.7 * -(-len(shown) // 3) + 0.1,
     )
+
+
+def _chosen_measures(comparison: Comparison) -> list[Measure]:
+    """Choose what a reader looks for first, then the others, as far as there is room."""
+    defined = {
+        name: measure
+        for name, measure in comparison.measures.items()
+        if measure.best is not None
+        and name != "dice"
+        and any(comparison.patient_means(name, method) for method in comparison.methods)
+    }
+    first = [defined[name] for name in _FIRST_MEASURES if name in defined]
+    return [*first, *(m for m in defined.values() if m not in first)][:_MOST_MEASURES]
 
 
 def _paired_caption(comparison: Comparison, what: str, patients: int) -> str:
@@ -135,8 +152,14 @@ def _draw_paired(
     )
     axes.set_xlim(-0.5, len(methods) - 0.5 + 0.1)
     unit = comparison.measures[measure].unit if measure in comparison.measures else "1"
-    if unit in _LIMITED:
-        axes.set_ylim(*_LIMITED[unit])
+    if unit == "1":
+        axes.set_ylim(_floor(values), 1.03)
+
+
+def _floor(values: Sequence[Mapping[str, float]]) -> float:
+    """Lower end of an axis of ratios: 0, or more where all values lie well above it."""
+    lowest = min((value for column in values for value in column.values()), default=0.0)
+    return -0.03 if lowest < 0.4 else math.floor(10 * lowest - 1) / 10
 
 
 def _alpha(patients: int) -> float:
@@ -271,10 +294,11 @@ def draw_window_distance(comparison: Comparison) -> Picture | None:
             axes.set(ylim=(-0.03, 1.03), title="Dice" if name == "dice" else "recall")
             axes.axvspan(-0.4, 0.4, color="#e5e7eb", linewidth=0)
         numbers = patients_by_distance(every)
-        below.bar(list(numbers), list(numbers.values()), color=GREY)
+        below.bar(list(numbers), list(numbers.values()), color="#b6bec8")
         below.set(title="patients")
         for axes in (left, right, below):
             axes.set_xlabel("slices from the window")
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         _legend(figure, comparison.methods)
 
     return picture(

@@ -55,9 +55,33 @@ class Table:
 
 
 def results_table(comparison: Comparison, interval_kind: str) -> Table:
-    """Means of every measure over all cases, a column a method."""
+    """Means of every measure that has a best value, over all cases, a column a method."""
+    measures = [one for one in comparison.measures.values() if one.best is not None]
+    return Table(
+        "Means of all measures",
+        ["measure", *comparison.methods],
+        _mean_rows(comparison, measures),
+        f"Mean over patients with its {interval_kind} below, and the number of patients for whom "
+        "the measure is defined (n).",
+    )
+
+
+def properties_table(comparison: Comparison, interval_kind: str) -> Table | None:
+    """Means of what is neither right nor wrong: sizes, numbers of slices; None without any."""
+    rows = _mean_rows(comparison, [m for m in comparison.measures.values() if m.best is None])
+    if not rows:
+        return None
+    return Table(
+        "Properties of the cases and of the predictions",
+        ["property", *comparison.methods],
+        rows,
+        f"Mean over patients with its {interval_kind}; no value is better than another.",
+    )
+
+
+def _mean_rows(comparison: Comparison, measures: Iterable[Measure]) -> list[list[Cell]]:
     rows = []
-    for measure in comparison.measures.values():
+    for measure in measures:
         found = {
             row.method: row
             for row in comparison.intervals
@@ -66,13 +90,7 @@ def results_table(comparison: Comparison, interval_kind: str) -> Table:
         if found:
             name = Cell(measure_name(measure.name, measure.unit), _direction(measure))
             rows.append([name, *_mean_cells(found, comparison.methods, measure.unit)])
-    return Table(
-        "Means of all measures",
-        ["measure", *comparison.methods],
-        rows,
-        f"Mean over patients with its {interval_kind} below, and the number of patients for whom "
-        "the measure is defined (n).",
-    )
+    return rows
 
 
 def strata_table(comparison: Comparison, interval_kind: str) -> Table | None:
@@ -131,9 +149,15 @@ def differences_tables(comparison: Comparison) -> list[Table]:
             _difference_cells(comparison, row)
             for row in comparison.differences
             if (row.method, row.baseline, row.stratum) == (method, baseline, "all")
+            and _has_best(comparison, row.measure)
         ]
         tables.append(_differences(f"{method} less {baseline}", "measure", rows))
     return tables
+
+
+def _has_best(comparison: Comparison, name: str) -> bool:
+    measure = comparison.measures.get(name)
+    return measure is not None and measure.best is not None
 
 
 def strata_differences_table(comparison: Comparison) -> Table | None:
@@ -157,8 +181,8 @@ def _differences(title: str, first: str, rows: Sequence[Sequence[Cell]]) -> Tabl
         "Differences are paired by patient; below each its interval and the number of patients. "
         "p: Wilcoxon's signed-rank test; p, Holm: corrected over the declared family, empty "
         f"outside it. Effect: from {MINUS}1 (always lower) to 1 (always higher). Green and red "
-        "mark what is shown to be better or worse: the interval leaves zero out and the "
-        "corrected p is below 0.05.",
+        "mark what is shown to be better or worse: the interval leaves zero out and Holm's p is "
+        "below 0.05.",
     )
 
 
@@ -169,14 +193,13 @@ def _difference_cells(comparison: Comparison, row: Difference) -> list[Cell]:
     reach = signed_interval(row.low, row.high, measure.unit)
     noninferior = f"; non-inferior: {row.noninferior}" if row.noninferior else ""
     small = f"{reach}; n = {row.patients}{noninferior}".removeprefix("; ")
-    tally = f"{row.wins} / {row.ties} / {row.losses}"
     return [
         Cell(measure_name(row.measure, measure.unit)),
         Cell(signed(row.difference, measure.unit), small, kind),
         Cell(p_value(row.p)),
         Cell("" if math.isnan(row.p_holm) else p_value(row.p_holm)),
         Cell(UNDEFINED if math.isnan(row.effect) else signed(row.effect)[:-1]),
-        Cell(tally if measure.best is not None else UNDEFINED),
+        Cell(f"{row.wins} / {row.ties} / {row.losses}"),
     ]
 
 

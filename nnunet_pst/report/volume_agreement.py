@@ -144,9 +144,10 @@ def _draw_panel(axes: Axes, pairs: Mapping[str, Sequence[tuple[float, float]]], 
                 signed(level, "ml"),
                 (1, level),
                 xycoords=("axes fraction", "data"),
-                xytext=(-2, 2),
+                xytext=(3, 0),
                 textcoords="offset points",
-                ha="right",
+                ha="left",
+                va="center",
                 fontsize=7.5,
             )
 
