@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from nnunet_pst.report.comparison import Comparison, Difference, Measure
-from nnunet_pst.report.words import count, measure_name, p_value, signed, signed_interval
+from nnunet_pst.report.words import count, measure_words, p_value, signed, signed_interval
 
 _ALPHA = 0.05
 
@@ -142,7 +142,9 @@ def _other_measures(comparison: Comparison, rows: Sequence[Difference]) -> list[
             groups, verdict = outside, leaning(row, measure)
         else:
             groups, verdict = inside, verdict_of(row, measure)
-        groups.setdefault(verdict or "not shown", []).append(measure_name(row.measure))
+        groups.setdefault(verdict or "not shown", []).append(
+            measure_words(row.measure, measure.unit)
+        )
     return [
         *_gathered("Other measures of the family", inside),
         *_gathered("Outside the family, by intervals alone and without correction", outside),

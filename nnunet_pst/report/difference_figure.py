@@ -48,7 +48,8 @@ def draw_differences(comparison: Comparison, *, interval_kind: str) -> Picture |
 
 
 def _draw_panel(axes: Axes, rows: Sequence[Difference], look: Look) -> None:
-    axes.axvline(0, color=GREY, linewidth=0.9)
+    # A line with two points, not axvline: zero belongs into the picture.
+    axes.plot([0, 0], [-0.6, len(rows) - 0.4], color=GREY, linewidth=0.9)
     for place, row in enumerate(rows):
         if not math.isnan(row.low):
             axes.plot([row.low, row.high], [place, place], color=look.colour, linewidth=1.8)

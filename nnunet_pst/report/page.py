@@ -69,7 +69,6 @@ def draw_figures(sources: Sources) -> Figures:
         "paired differences: the comparison has none": (
             draw_differences(comparison, interval_kind=interval_kind(comparison))
         ),
-        "other measures: the comparison has none": draw_other_measures(comparison),
         "volume (Bland and Altman): the comparison has no volumes": draw_bland_altman(comparison),
         "Dice against the tumour's size: fewer than three patients have a known one": (
             draw_dice_by_size(comparison, sizes, what=what)
@@ -77,6 +76,7 @@ def draw_figures(sources: Sources) -> Figures:
         "distance from the annotated window: the evaluations hold no window_distance.csv": (
             draw_window_distance(comparison)
         ),
+        "other measures: the comparison has none": draw_other_measures(comparison),
         "learning curves: no training logs were found; give --results": (
             draw_learning_curves(sources.curves or ())
         ),

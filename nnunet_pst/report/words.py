@@ -3,41 +3,32 @@
 from __future__ import annotations
 
 import math
+import re
 
 #: Stands for a value that is not defined.
 UNDEFINED = "\N{EN DASH}"
 MINUS = "\N{MINUS SIGN}"
-#: Names of measures whose column name is not what a reader would call them.
-_NAMES = {
-    "dice": "Dice",
-    "iou": "IoU",
-    "hd95": "HD95",
-    "nsd": "NSD",
-    "assd": "average surface distance",
-}
-_WORDS = {
-    "iou": "IoU",
-    "hd95": "HD95",
-    "nsd": "NSD",
-    "dice": "Dice",
-    "hd": "HD",
-    "2": "2",
-    "3": "3",
-}
-_UNITS = ("mm", "ml")
+_WORDS = {"dice": "Dice", "iou": "IoU", "hd95": "HD95", "nsd": "NSD", "assd": "ASSD"}
+#: How a unit stands in a column's name.
+_UNIT_WORDS = {"mm": "mm", "ml": "ml", "%": "percent", "slices": "slices"}
 _DIGITS = {"1": 3, "mm": 1, "ml": 1, "slices": 1, "%": 1, "lesions": 2}
 
 
 def measure_name(name: str, unit: str = "1") -> str:
     """Write a measure as words with its unit: ``hd95_mm`` becomes ``HD95 (mm)``."""
+    words = measure_words(name, unit)
+    return words if unit in {"", "1"} else f"{words} ({unit})"
+
+
+def measure_words(name: str, unit: str = "1") -> str:
+    """Write a measure as words, without its unit; a tolerance such as ``2mm`` stays."""
     parts = [part for part in name.split("_") if part]
-    if len(parts) > 1 and parts[-1] in _UNITS and parts[-1] == unit:
-        parts = parts[:-1]
-    if parts[-1:] == ["percent"]:
-        parts = parts[:-1]
+    said = _UNIT_WORDS.get(unit)
+    # "slices" is also what false positives lie on: only at the end is it a unit.
+    if said in parts[1:] and (unit != "slices" or parts[-1] == said):
+        del parts[len(parts) - 1 - parts[::-1].index(said)]
     text = " ".join(_WORDS.get(part, part) for part in parts) or name
-    text = _NAMES.get(text, text)
-    return text if unit in {"", "1"} else f"{text} ({unit})"
+    return re.sub(r"(\d)mm", r"\1 mm", text)
 
 
 def digits(unit: str) -> int:

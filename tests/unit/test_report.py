@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
+import base64
 import csv
 import json
 import math
 import re
-from collections.abc import Callable, Iterable
+import shutil
+from collections.abc import Iterable
+from dataclasses import dataclass
 from html.parser import HTMLParser
 from pathlib import Path
 
+import matplotlib
 import numpy as np
 import pytest
+from PIL import Image
 from scipy import stats
 
+from nnunet_pst.case_table import read_case_table
 from nnunet_pst.cli.main import main
 from nnunet_pst.evaluation import evaluate_predictions
 from nnunet_pst.geometry import Grid
 from nnunet_pst.references import references_of_dataset
-from nnunet_pst.volumes import Volume, write_volume
+from nnunet_pst.report import writing
+from nnunet_pst.report.comparison_folder import read_comparison
+from nnunet_pst.report.dataset_facts import read_dataset
+from nnunet_pst.report.page import Figures, tumour_sizes
+from nnunet_pst.report.sources import Sources
+from nnunet_pst.volumes import Volume, read_voxels, write_volume
 
 DATASET = "DatasetPST"
 SEQUENCES = ("T1", "T2")
@@ -119,7 +130,7 @@ def make_comparison(
     for method, (beyond, shift) in METHODS.items():
         for case in references.cases:
             rng = np.random.default_rng([seed, *map(ord, case.name), shift])
-            label = __import__("nnunet_pst.volumes", fromlist=["x"]).read_voxels(case.label)
+            label = read_voxels(case.label)
             mask = predict(rng, label.array, beyond, shift, references.window)
             path = predictions / method / f"{case.name}.nii.gz"
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -184,7 +195,7 @@ def made_up_statistics(
                     if row["method"] == method and level in ("all", row["sequence"]):
                         by_patient.setdefault(str(row["patient"]), []).append(float(row[measure]))
                 tables[method] = {
-                    name: float(np.mean(v)) for name, v in by_patient.items() if v == v
+                    name: float(np.mean(values)) for name, values in by_patient.items()
                 }
                 values = np.array([v for v in tables[method].values() if not math.isnan(v)])
                 key = {"measure": measure, "stratum": stratum, "level": level, "method": method}
@@ -244,3 +255,347 @@ def make_results(folder: Path, epochs: int = 40) -> Path:
             path.parent.mkdir(parents=True)
             path.write_text("\n".join(lines) + "\n")
     return folder / DATASET
+
+
+@dataclass(frozen=True)
+class Example:
+    """Folders that a report is made from, and words for the command line."""
+
+    folder: Path
+
+    @property
+    def comparison(self) -> Path:
+        return self.folder / "comparison"
+
+    @property
+    def dataset(self) -> Path:
+        return self.folder / "raw" / DATASET
+
+    @property
+    def results(self) -> Path:
+        return self.folder / "results" / DATASET
+
+    @property
+    def page(self) -> Path:
+        return self.comparison / "report.html"
+
+    def report(self, *words: str) -> int:
+        return main(["report", str(self.comparison), *words])
+
+    def full(self, *words: str) -> str:
+        """The page with everything there is."""
+        more = ["--dataset", str(self.dataset), "--results", str(self.results), *words]
+        assert self.report(*more) == 0
+        return self.page.read_text(encoding="utf-8")
+
+    def change(self, name: str, old: str, new: str) -> None:
+        path = self.folder / name
+        text = path.read_text(encoding="utf-8")
+        assert old in text
+        path.write_text(text.replace(old, new), encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six test patients, two sequences, three methods; pictures of one colour as overlays."""
+    folder = tmp_path_factory.mktemp("example")
+    dataset = make_dataset(folder / "raw", 6, (16, 24, 24), 2)
+    make_comparison(folder / "comparison", dataset, folder / "predictions", overlays=False)
+    make_results(folder / "results", epochs=4)
+    for place, case in enumerate(references_of_dataset(dataset).cases):
+        for method in METHODS:
+            path = folder / "comparison" / "methods" / method / "overlays" / f"{case.name}.png"
+            path.parent.mkdir(exist_ok=True)
+            Image.new("RGB", (1430, 572), (10 * place, 80, 90)).save(path)
+    return folder
+
+
+@pytest.fixture
+def example(built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Example:
+    """A copy of its own for each test, and no dataset that is found by itself."""
+    for variable in ("nnUNet_raw", "nnUNet_results"):
+        monkeypatch.delenv(variable, raising=False)
+    shutil.copytree(built, tmp_path / "home-of-mustermann")
+    return Example(tmp_path / "home-of-mustermann")
+
+
+@pytest.fixture(scope="module")
+def whole(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Example:
+    """A finished report that tests only look at; the folder and a log name a person."""
+    folder = tmp_path_factory.mktemp("whole") / "home-of-mustermann"
+    shutil.copytree(built, folder)
+    example = Example(folder)
+    log = next(example.results.rglob("training_log_*.txt"))
+    log.write_text(f"Using splits from /data/mustermann/splits.json\n{log.read_text()}")
+    example.full()
+    return example
+
+
+@pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No figures and no pictures: the page's words come faster."""
+    monkeypatch.setattr(writing, "draw_figures", lambda _: Figures((), ()))
+    monkeypatch.setattr(writing, "make_galleries", lambda _: ())
+
+
+class Seen(HTMLParser):
+    """Tags, addresses and text of a page."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: set[str] = set()
+        self.attributes: set[str] = set()
+        self.addresses: list[str] = []
+        self.texts: list[str] = []
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        for name, value in attrs:
+            self.attributes.add(name)
+            if name in {"src", "href", "srcset", "data", "action"}:
+                self.addresses.append(value or "")
+
+    def handle_data(self, data: str) -> None:
+        self.texts.append(data)
+
+    @property
+    def text(self) -> str:
+        return " ".join(" ".join(self.texts).split())
+
+
+def drawings(html: str) -> list[str]:
+    found = re.findall(r"data:image/svg\+xml;base64,([^\"]+)", html)
+    return [base64.b64decode(one).decode() for one in found]
+
+
+def test_a_report_has_all_its_parts(whole: Example):
+    page = Seen(whole.page.read_text())
+    for words in (
+        "Comparison on DatasetPST",
+        "not a medical device",
+        "2d_5 against 2d",
+        "mean paired difference in Dice",
+        "slices nobody drew on",
+        "Means of all measures",
+        "Dice in groups of patients",
+        "Paired differences in Dice",
+        "Tumour volume: agreement with the reference",
+        "Dice against the tumour's size",
+        "Away from the annotated window",
+        "Learning curves",
+        "No sequences of this dataset were registered",
+        "seed of the resampling",
+        "no patient is in two splits (checked)",
+        "for the authors",
+    ):
+        assert words in page.text, words
+    names = {path.name for path in (whole.comparison / "report_figures").iterdir()}
+    assert {"dice_by_method.svg", "dice_by_method.png", "learning_curves.svg"} <= names
+    assert len(drawings(whole.page.read_text())) == len(names) / 2
+    assert page.text.count("worst") >= 3
+    assert "worst PST_" in page.text
+
+
+def test_a_report_asks_no_network_for_anything(whole: Example):
+    html = whole.page.read_text()
+    page = Seen(html)
+    for address in page.addresses:
+        assert address.startswith(("data:image/", "#", "https://doi.org/")), address
+    assert page.tags.isdisjoint({"script", "link", "iframe", "object", "embed", "base", "form"})
+    style = html[html.index("<style>") : html.index("</style>")]
+    assert "url(" not in style
+    assert "@import" not in style
+    for drawing in drawings(html):
+        for address in re.findall(r"href=\"([^\"]*)\"", drawing):
+            assert address.startswith("#"), address
+        assert "<image" not in drawing
+
+
+PLANTED = "<script>alert(1)</script><img src=x onerror=alert(2)>"
+
+
+def test_strange_names_are_escaped(example: Example):
+    strange = "<b onclick=a()>$frac{"
+    for name in ("cases.csv", "intervals.csv", "differences.csv"):
+        path = example.comparison / name
+        path.write_text(path.read_text().replace("3d_fullres", strange))
+    facts = json.loads((example.comparison / "comparison.json").read_text())
+    facts["methods"] = ["2d_5", "2d", strange]
+    facts["warnings"] = [PLANTED]
+    facts["versions"] = {PLANTED: PLANTED}
+    (example.comparison / "comparison.json").write_text(json.dumps(facts))
+    description = json.loads((example.dataset / "dataset.json").read_text())
+    description["description"] = PLANTED
+    description["nnunet_pst"]["registration"] = {PLANTED: [PLANTED]}
+    (example.dataset / "dataset.json").write_text(json.dumps(description))
+    page = Seen(example.full())
+    assert page.tags.isdisjoint({"script"})
+    assert page.attributes.isdisjoint({"onclick", "onerror"})
+    assert PLANTED in page.text
+    assert "no overlays in the comparison folder" in page.text.casefold()
+
+
+def test_what_is_missing_is_said_to_be_missing(example: Example):
+    for path in (example.comparison / "methods").rglob("*"):
+        if path.name == "window_distance.csv" or path.suffix == ".png":
+            path.unlink()
+    assert example.report() == 0
+    text = Seen(example.page.read_text()).text
+    for words in (
+        "Give the dataset with --dataset",
+        "no training logs were found; give --results",
+        "the evaluations hold no window_distance.csv",
+        "No overlays in the comparison folder",
+        "Table 3: input strategies, by tested sequence Not shown: no sweep was given",
+    ):
+        assert words in text, words
+
+
+def test_the_same_input_gives_the_same_bytes(whole: Example, example: Example):
+    def everything(one: Example) -> dict[str, bytes]:
+        figures = (one.comparison / "report_figures").iterdir()
+        return {path.name: path.read_bytes() for path in (one.page, *figures)}
+
+    with matplotlib.rc_context({"font.size": 20}):  # a user's own settings change nothing
+        example.full()
+    assert everything(example) == everything(whole)
+    assert not any(b"<dc:date>" in content for content in everything(whole).values())
+
+
+def test_a_report_names_no_folder_and_no_date(whole: Example):
+    html = whole.page.read_text()
+    shown = "\n".join([html, *drawings(html)]).casefold()
+    for word in ("mustermann", "/data", "2026", "/tmp"):
+        assert word not in re.sub(r"base64,[^\"]+", "", shown), word
+
+
+@pytest.mark.usefixtures("undrawn")
+@pytest.mark.parametrize(
+    ("name", "old", "new", "words"),
+    [
+        ("dataset.json", '"unknown": "ignore"', '"unknown": "background"', "Ablation: this"),
+        ("dataset.json", '"labels"', '"description": "A Phantom", "labels"', "Synthetic images"),
+        ("cases.csv", "PST_0007,T2,train", "PST_0001,T2,train", "Splits are broken: 1 patient"),
+    ],
+)
+def test_what_nobody_may_miss_stands_on_top(
+    example: Example, name: str, old: str, new: str, words: str
+):
+    assert words not in Seen(example.full()).text
+    example.change(f"raw/{DATASET}/{name}", old, new)
+    text = Seen(example.full("--overwrite")).text
+    assert words in text[: text.index("What was found")] + text[:900]
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_registration_flags(example: Example):
+    table = example.folder / "raw" / "registration" / DATASET / "registration.csv"
+    row = {"patient": "PST_0001", "reference": "T2", "moving": "CET1", "engine": "simpleitk"}
+    fine = {**row, "model": "rigid", "used": "registered", "reason": ""}
+    bad = {**fine, "patient": "PST_0002", "used": "scanner", "reason": "bodies overlap by 0.2 only"}
+    write_rows(table, [fine, bad])
+    text = Seen(example.full()).text
+    assert "1 of 2 pairs of sequences were not registered" in text
+    assert "bodies overlap by 0.2 only" in text
+
+
+def test_size_comes_from_the_table_else_from_the_label(example: Example):
+    comparison = read_comparison(example.comparison)
+    sizes, what = tumour_sizes(Sources(comparison, read_dataset(example.dataset), None, ()))
+    assert "cm" in what
+    rows = read_case_table(example.dataset / "cases.csv")
+    assert sizes == {r["patient"]: float(r["size_cm"]) for r in rows if r["split"] == "test"}
+    volumes, what = tumour_sizes(Sources(comparison, None, None, ()))
+    assert "ml" in what
+    assert volumes == comparison.patient_means("reference_ml", "2d")
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_datasets_are_found_by_the_name_of_the_comparison(
+    example: Example, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("nnUNet_raw", str(example.folder / "raw"))
+    monkeypatch.setenv("nnUNet_results", str(example.folder / "results"))
+    assert example.report() == 0
+    text = Seen(example.page.read_text()).text
+    assert "Patients and cases by split" in text
+    assert "2 models, 4 trainings" in text
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_tables_of_a_sweep(example: Example):
+    sweep = example.folder / "sweep"
+    row = {"trained_on": "T1+T2", "configuration": "2d_5", "runs_done": 1, "runs": 3}
+    scores = {"T1_dice": 0.5, "T1_dice_patients": 6, "T1_iou": 0.4, "T1_iou_patients": 6}
+    empty = dict.fromkeys(scores, "")
+    write_rows(sweep / "table3.csv", [{**row, **scores}, {**row, "runs_done": 0, **empty}])
+    text = Seen(example.full("--sweep", str(sweep))).text
+    assert "T1+T2 2d_5 1 of 3 0.500 n = 6" in text
+    assert "0 of 3 \N{EN DASH} not trained" in text
+    assert "Table 2: architectures, all sequences Not shown: the sweep has not made" in text
+
+
+def problems(example: Example, capsys: pytest.CaptureFixture[str], *words: str) -> list[str]:
+    """Lines of a refusal, which leaves everything as it was."""
+    before = {path: path.stat().st_mtime_ns for path in example.folder.rglob("*")}
+    capsys.readouterr()
+    assert example.report(*words) == 1
+    assert {path: path.stat().st_mtime_ns for path in example.folder.rglob("*")} == before
+    return capsys.readouterr().err.splitlines()
+
+
+def test_a_folder_that_is_no_comparison(example: Example, capsys: pytest.CaptureFixture[str]):
+    (example.comparison / "comparison.json").unlink()
+    (line,) = problems(example, capsys)
+    assert "nnunet_pst compare" in line
+
+
+def test_every_problem_of_a_comparison_is_reported(
+    example: Example, capsys: pytest.CaptureFixture[str]
+):
+    example.change("comparison/cases.csv", "2d_5,1,PST_0001_T1", "other,1,PST_0001_T1")
+    example.change("comparison/intervals.csv", "median", "medium")
+    (example.comparison / "differences.csv").write_bytes(b"\xff\xfe\x00")
+    lines = problems(example, capsys)
+    assert len(lines) == 3
+    for words in ("'other' is not in", "lacks the columns median", "can't be read as a CSV"):
+        assert any(words in line for line in lines), words
+
+
+@pytest.mark.parametrize("name", ["../2d", "", "a/b", "..", "a\\b"])
+def test_a_method_is_no_way_out_of_the_folder(
+    example: Example, capsys: pytest.CaptureFixture[str], name: str
+):
+    facts = json.loads((example.comparison / "comparison.json").read_text())
+    facts["methods"].append(name)
+    (example.comparison / "comparison.json").write_text(json.dumps(facts))
+    (line,) = problems(example, capsys)
+    assert "no plain folder name" in line
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_a_report_is_replaced_only_when_asked(example: Example, capsys: pytest.CaptureFixture[str]):
+    example.full()
+    lines = problems(example, capsys)
+    assert len(lines) == 2
+    assert all("--overwrite" in line for line in lines)
+    (example.comparison / "report_figures" / "thesis.docx").touch()
+    (line,) = problems(example, capsys, "--overwrite")
+    assert "thesis.docx" in line
+
+
+def test_places_where_no_report_goes(example: Example, capsys: pytest.CaptureFixture[str]):
+    (line,) = problems(example, capsys, "-o", str(example.folder / "report.pdf"))
+    assert "ends in .html" in line
+    (line,) = problems(example, capsys, "-o", str(example.folder / "nowhere" / "report.html"))
+    assert "is no folder" in line
+
+
+def test_a_dataset_that_was_named_must_be_there(
+    example: Example, capsys: pytest.CaptureFixture[str]
+):
+    (line,) = problems(example, capsys, "--dataset", "DatasetOther")
+    assert "nnUNet_raw is not set" in line
+    (line,) = problems(example, capsys, "--sweep", str(example.folder / "nowhere"))
+    assert "nnunet_pst sweep" in line
