@@ -7,59 +7,45 @@ work can't be compared with anything.
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import shutil
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
-from tqdm import tqdm
 
+from nnunet_pst.case_scoring import CaseScore, ScoringJob, score_case
 from nnunet_pst.errors import InputError, PSTError
-from nnunet_pst.geometry import corner_distance_voxels, same_grid
-from nnunet_pst.labels import BACKGROUND, IGNORE, TUMOR
-from nnunet_pst.metrics.overlap import measure_case
-from nnunet_pst.overlays import (
-    CaseView,
-    draw_case,
-    draw_contact_sheet,
-    draw_thumbnail,
-    for_display,
-)
-from nnunet_pst.references import ReferenceCase, References, case_names
+from nnunet_pst.evaluation_draft import Draft, case_key
+from nnunet_pst.metrics.measures import DEFAULT_TOLERANCES_MM
+from nnunet_pst.overlays import draw_contact_sheet
+from nnunet_pst.references import References, case_names
 from nnunet_pst.scores import Evaluation, evaluate_scores, write_tables
-from nnunet_pst.volumes import Volume, read_image, read_voxels
+from nnunet_pst.whole_files import refusals_in_one_line
+from nnunet_pst.workers import Failure, Runner
 
 #: What an evaluation consists of; ``overwrite`` replaces a folder only if it holds nothing else.
 OUTPUT_NAMES = frozenset(
-    ("cases.csv", "patients.csv", "sequences.csv", "summary.json", "overlays", "contact_sheet.png")
+    (
+        "cases.csv",
+        "patients.csv",
+        "sequences.csv",
+        "long.csv",
+        "window_distance.csv",
+        "summary.json",
+        "overlays",
+        "contact_sheet.png",
+    )
 )
 
 
 @dataclass(frozen=True)
-class _Job:
-    """One case for a worker: ``overlay`` is the picture to write, if any."""
+class _Scored:
+    """What a worker sends back."""
 
-    case: ReferenceCase
-    prediction: Path
-    window: int
-    overlay: Path | None
-
-
-@dataclass(frozen=True)
-class _Outcome:
-    """What a worker sends back: either problems or values."""
-
-    name: str
-    problems: list[str] = field(default_factory=list)
-    values: dict[str, float] = field(default_factory=dict)
-    tile: npt.NDArray[np.uint8] | None = None
+    score: CaseScore
+    was_kept: bool
 
 
 def evaluate_predictions(
@@ -70,8 +56,13 @@ def evaluate_predictions(
     overlays: bool = True,
     workers: int = 1,
     overwrite: bool = False,
+    tolerances_mm: Sequence[float] = DEFAULT_TOLERANCES_MM,
 ) -> Evaluation:
     """Score a folder of predictions; each worker holds one case in memory.
+
+    An evaluation that was interrupted, or refused for the sake of some cases, goes on when it is
+    started again: cases whose files and settings are as they were are not scored anew. The result
+    is the same, byte by byte, and so it is with any number of workers.
 
     Parameters
     ----------
@@ -81,15 +72,16 @@ def evaluate_predictions(
     references
         From `references.references_of_dataset` or `references.references_in_folder`.
     output
-        Folder for ``cases.csv``, ``patients.csv``, ``sequences.csv``, ``summary.json``,
-        ``overlays/<case>.png`` and ``contact_sheet.png``. It appears whole or not at all. None
-        writes nothing.
+        Folder for `scores.write_tables`, ``overlays/<case>.png`` and ``contact_sheet.png``. It
+        appears whole or not at all. None writes nothing.
     overlays
         Draw the pictures, of cases whose image is known.
     workers
         Number of processes; 1 works in this one.
     overwrite
         Replace an earlier evaluation in ``output``.
+    tolerances_mm
+        Tolerances of the normalised surface distance.
 
     Returns
     -------
@@ -100,23 +92,35 @@ def evaluate_predictions(
     ------
     InputError
         With every problem at once: missing or extra predictions, other grids, values that are no
-        labels, unreadable files, or ``output`` is in the way. Nothing is written then.
+        labels, unreadable files, or ``output`` is in the way. ``output`` is as before then.
+    HostError
+        When a worker process was killed.
     """
     if output is not None:
         _check_output(output, overwrite)
     problems = _name_problems(predictions, references)
-    with _new_folder(output) as folder:
-        drawn = folder / "overlays" if folder and overlays and not problems else None
-        outcomes = _run(_jobs(predictions, references, drawn), workers)
-        problems += [problem for outcome in outcomes for problem in outcome.problems]
-        if problems:
-            raise InputError(problems)
-        values = {outcome.name: outcome.values for outcome in outcomes}
-        evaluation = evaluate_scores(references, values, predictions=predictions.resolve().name)
-        if folder:
-            write_tables(evaluation, folder)
-            _write_contact_sheet(outcomes, folder, f"{references.name} {references.split}".strip())
-    return evaluation
+    tolerances = tuple(float(tolerance) for tolerance in tolerances_mm)
+    draft = Draft(output.absolute()) if output is not None else None
+    jobs = _jobs(predictions, references, draft if overlays else None, tolerances)
+    with _opened(draft, jobs):
+        scored = _score_all(jobs, workers, draft, problems)
+        evaluation = evaluate_scores(
+            references,
+            {name: part.score.values for name, part in scored.items()},
+            {name: part.score.distances for name, part in scored.items()},
+            predictions=predictions.resolve().name,
+            tolerances_mm=tolerances,
+        )
+        if draft is not None:
+            write_tables(evaluation, draft.result)
+            _write_contact_sheet(jobs, evaluation, draft, f"{references.name} {references.split}")
+            draft.publish()
+    return replace(evaluation, kept=sum(part.was_kept for part in scored.values()))
+
+
+def scored_before(output: Path) -> int:
+    """Count the cases that an interrupted evaluation has scored for this output folder."""
+    return Draft(output.absolute()).scored()
 
 
 def _name_problems(predictions: Path, references: References) -> list[str]:
@@ -145,108 +149,90 @@ def _name_problems(predictions: Path, references: References) -> list[str]:
     return missing + extra
 
 
-def _jobs(predictions: Path, references: References, drawn: Path | None) -> list[_Job]:
+def _jobs(
+    predictions: Path, references: References, drawn: Draft | None, tolerances: tuple[float, ...]
+) -> list[ScoringJob]:
+    """List what there is to score, in the order of the references."""
     jobs = []
     for case in references.cases:
         prediction = predictions / f"{case.name}{references.file_ending}"
         if prediction.is_file():
-            overlay = drawn / f"{case.name}.png" if drawn and case.image else None
-            jobs.append(_Job(case, prediction, references.window, overlay))
-    if any(job.overlay for job in jobs) and drawn:
-        drawn.mkdir()
+            overlay = drawn.overlays / f"{case.name}.png" if drawn and case.image else None
+            jobs.append(ScoringJob(case, prediction, references.window, tolerances, overlay))
     return jobs
 
 
-def _run(jobs: Sequence[_Job], workers: int) -> list[_Outcome]:
-    """Score all jobs in order, in this process or in several."""
-    progress: dict[str, Any] = {"total": len(jobs), "desc": "evaluate", "disable": None}
-    if workers <= 1 or len(jobs) <= 1:
-        return list(tqdm(map(_score, jobs), **progress))
-    # Spawned, because forking a process that has threads (SimpleITK's, torch's) may deadlock.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(workers, len(jobs)), mp_context=context) as pool:
-        return list(tqdm(pool.map(_score, jobs), **progress))
+@contextmanager
+def _opened(draft: Draft | None, jobs: Sequence[ScoringJob]) -> Iterator[None]:
+    """Keep a draft's folders while an evaluation is under way."""
+    if draft is None:
+        yield
+        return
+    with refusals_in_one_line(draft.output):
+        draft.open({job.case.name for job in jobs}, {job.case.name for job in jobs if job.overlay})
+        try:
+            yield
+        finally:
+            draft.close()
 
 
-def _score(job: _Job) -> _Outcome:
-    """Check, measure and draw one case."""
-    name = job.case.name
-    try:
-        reference = read_voxels(job.case.label)
-        prediction = read_voxels(job.prediction)
-        image = read_image(job.case.image) if job.overlay and job.case.image else None
-    except PSTError as error:
-        return _Outcome(name, problems=[f"{name}: {problem}" for problem in error.problems])
-    problems = _content_problems(reference, prediction, image)
-    if problems:
-        return _Outcome(name, problems=[f"{name}: {problem}" for problem in problems])
-    grid = reference.grid
-    values = measure_case(
-        reference.array,
-        prediction.array,
-        voxel_volume_ml=grid.voxel_volume_ml,
-        half_width=job.window,
-    )
-    if job.overlay is None or image is None:
-        return _Outcome(name, values=values)
-    view = CaseView(
-        name=name,
-        dice=values["dice"],
-        image=for_display(image.array, grid),
-        reference=for_display(reference.array, grid),
-        prediction=for_display(prediction.array, grid),
-        spacing_zyx_mm=grid.spacing_zyx_mm,
-        half_width=job.window,
-    )
-    draw_case(view, job.overlay)
-    return _Outcome(name, values=values, tile=draw_thumbnail(view))
+def _score_all(
+    jobs: Sequence[ScoringJob], workers: int, draft: Draft | None, problems: list[str]
+) -> dict[str, _Scored]:
+    """Score all cases, in the order of the jobs; refuse if there is any problem, after all.
+
+    Raises
+    ------
+    InputError
+        With ``problems`` and those of the cases.
+    """
+    outcomes: dict[str, _Scored | Failure] = {}
+    with Runner(workers if len(jobs) > 1 else 1).running() as runner:
+        for job, outcome in runner.run(partial(_score, draft=draft), jobs, "evaluate"):
+            outcomes[job.case.name] = outcome
+    found = list(problems)
+    scored = {}
+    for job in jobs:
+        outcome = outcomes[job.case.name]
+        if isinstance(outcome, _Scored):
+            scored[job.case.name] = outcome
+        else:
+            found += [f"{job.case.name}: {problem}" for problem in _lines(outcome)]
+    if found:
+        raise InputError(found)
+    return scored
 
 
-def _content_problems(reference: Volume, prediction: Volume, image: Volume | None) -> list[str]:
-    """Say what is wrong with the voxels of one case."""
-    problems = []
-    for what, volume, remedy in (
-        ("prediction", prediction, "predict from the image that belongs to this label"),
-        ("image", image, "give the image that the label was drawn on"),
-    ):
-        if volume is not None and not same_grid(reference.grid, volume.grid):
-            problems.append(
-                f"{what} and reference lie on different grids ({_difference(reference, volume)}); "
-                f"{remedy}"
-            )
-    allowed = {"reference": (BACKGROUND, TUMOR, IGNORE), "prediction": (BACKGROUND, TUMOR)}
-    for what, volume in (("reference", reference), ("prediction", prediction)):
-        strange = _strange_values(volume.array, allowed[what])
-        if strange:
-            values = ", ".join(map(str, allowed[what]))
-            problems.append(f"{what} holds the values {strange}; expected {values}")
-    return problems
+def _score(job: ScoringJob, draft: Draft | None) -> _Scored:
+    """Score a case and keep what it scored, unless what it scored before still holds."""
+    if draft is None:
+        return _Scored(score_case(job), was_kept=False)
+    key = case_key(job)
+    kept = draft.kept(job, key)
+    if kept is not None:
+        return _Scored(kept, was_kept=True)
+    score = score_case(job)
+    draft.keep(job.case.name, key, score)
+    # The tile is read back for the contact sheet; those of all cases would fill the memory.
+    return _Scored(replace(score, tile=None), was_kept=False)
 
 
-def _difference(reference: Volume, other: Volume) -> str:
-    """Describe how two grids differ."""
-    ours, theirs = reference.grid, other.grid
-    if ours.size_xyz != theirs.size_xyz:
-        sizes = (" x ".join(map(str, grid.size_xyz)) for grid in (theirs, ours))
-        return "sizes {} and {}".format(*sizes)
-    return f"up to {corner_distance_voxels(ours, theirs):.3g} voxels apart"
+def _lines(failure: Failure) -> list[str]:
+    """Say in lines why a case was not scored."""
+    if isinstance(failure, PSTError):
+        return failure.problems
+    return [f"{failure.strerror or failure}; make room or make the file readable"]
 
 
-def _strange_values(array: npt.NDArray[Any], allowed: Sequence[int]) -> str:
-    """First few values that are no label; empty if there are none."""
-    strange = np.unique(array[~np.isin(array, allowed)])
-    return ", ".join(f"{value:g}" for value in strange[:5]) + (", ..." if strange.size > 5 else "")
-
-
-def _write_contact_sheet(outcomes: Sequence[_Outcome], folder: Path, source: str) -> None:
-    tiles = [
-        (outcome.name, outcome.values["dice"], outcome.tile)
-        for outcome in outcomes
-        if outcome.tile is not None
-    ]
+def _write_contact_sheet(
+    jobs: Sequence[ScoringJob], evaluation: Evaluation, draft: Draft, source: str
+) -> None:
+    dice = {str(row["case"]): float(row["dice"]) for row in evaluation.cases}
+    names = [job.case.name for job in jobs if job.overlay]
+    tiles = [(name, dice[name], np.load(draft.cases / f"{name}.npy")) for name in names]
     if tiles:
-        title = f"{source}: cases by Dice, lowest first"
-        draw_contact_sheet(tiles, folder / "contact_sheet.png", title=title)
+        title = f"{source.strip()}: cases by Dice, lowest first"
+        draw_contact_sheet(tiles, draft.result / "contact_sheet.png", title=title)
 
 
 def _check_output(output: Path, overwrite: bool) -> None:
@@ -263,26 +249,3 @@ def _check_output(output: Path, overwrite: bool) -> None:
             f"{output}: holds {foreign[0]}, which no evaluation writes, and is not replaced; "
             "choose another output folder"
         )
-
-
-@contextmanager
-def _new_folder(output: Path | None) -> Iterator[Path | None]:
-    """Give a folder to write into, which becomes ``output`` if nothing goes wrong."""
-    if output is None:
-        yield None
-        return
-    final = output.absolute()
-    draft = final.with_name(f".{final.name}.{os.getpid()}.part")
-    shutil.rmtree(draft, ignore_errors=True)  # left by a killed process of the same number
-    draft.mkdir(parents=True)
-    try:
-        yield draft
-        if final.exists():
-            old = final.with_name(f".{final.name}.{os.getpid()}.old")
-            final.rename(old)
-            draft.rename(final)
-            shutil.rmtree(old)
-        else:
-            draft.rename(final)
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)

@@ -12,25 +12,32 @@ import json
 import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from importlib import metadata
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from nnunet_pst import __version__
-from nnunet_pst.metrics.overlap import MEASURES
-from nnunet_pst.references import References
+from nnunet_pst.metrics.measures import DEFAULT_TOLERANCES_MM, MEASURES, Measure, measures
+from nnunet_pst.metrics.window_distance import BINS, AtDistance, pooled
+from nnunet_pst.references import ReferenceCase, References
 
 Value: TypeAlias = str | int | float
 Row: TypeAlias = dict[str, Value]
-_NAMES = tuple(measure.name for measure in MEASURES)
+#: Columns of tables by case or patient that are no measure.
+_KEYS = frozenset(("case", "patient", "sequence", "cases"))
+#: ``window_distance.csv``: no case may have a row, so they can't be read off one.
+_DISTANCE_COLUMNS = (
+    *("case", "patient", "sequence", "distance_slices", "slices"),
+    *("tp", "fp", "fn", "dice", "recall"),
+)
 #: The row of ``sequences.csv`` that averages over all sequences.
 ALL = "all"
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Rows of the three tables, and the summary.
+    """Rows of the tables, and the summary.
 
     Parameters
     ----------
@@ -42,16 +49,40 @@ class Evaluation:
         A row per sequence and one for ``all``: mean, median and number over patients.
     summary
         What goes into ``summary.json``.
+    distances
+        A row per case and distance from the annotated window: voxels, Dice, recall.
+    measures
+        What the columns mean, in their order.
+    kept
+        Cases that an earlier, interrupted evaluation had scored.
     """
 
     cases: list[Row]
     patients: list[Row]
     sequences: list[Row]
     summary: dict[str, Any]
+    distances: list[Row] = field(default_factory=list)
+    measures: tuple[Measure, ...] = MEASURES
+    kept: int = 0
+
+    @property
+    def long(self) -> list[Row]:
+        """A row per case and measure: case, patient, sequence, measure, unit, value."""
+        return [
+            {key: row[key] for key in ("case", "patient", "sequence")}
+            | {"measure": measure.name, "unit": measure.unit, "value": row[measure.name]}
+            for row in self.cases
+            for measure in self.measures
+        ]
 
 
 def evaluate_scores(
-    references: References, values: Mapping[str, Mapping[str, float]], *, predictions: str = ""
+    references: References,
+    values: Mapping[str, Mapping[str, float]],
+    distances: Mapping[str, Sequence[AtDistance]],
+    *,
+    predictions: str = "",
+    tolerances_mm: Sequence[float] = DEFAULT_TOLERANCES_MM,
 ) -> Evaluation:
     """Average the measures of all cases.
 
@@ -60,16 +91,17 @@ def evaluate_scores(
     references
         What was scored against.
     values
-        `metrics.overlap.measure_case` of every case, by case name.
+        `metrics.case.measure_case` of every case, by case name.
+    distances
+        `metrics.window_distance.by_distance` of every case, by case name.
     predictions
         What reports call the predictions: their folder's name.
+    tolerances_mm
+        Tolerances of the normalised surface distance.
     """
-    cases: list[Row] = []
-    for case in references.cases:
-        row: Row = {"case": case.name, "patient": case.patient, "sequence": case.sequence}
-        cases.append({**row, **values[case.name]})
+    cases: list[Row] = [{**_keys(case), **values[case.name]} for case in references.cases]
     patients = patient_rows(cases)
-    sequences = sequence_rows(cases)
+    declared = measures(tolerances_mm)
     summary = {
         "dataset": references.name,
         "split": references.split,
@@ -77,10 +109,11 @@ def evaluate_scores(
         "cases": len(cases),
         "patients": len(patients),
         "window_slices": references.window,
+        "tolerances_mm": list(tolerances_mm),
         "label_rules": dict(references.label_rules),
         "cases_with_unknown_voxels": sum(float(row["known_share"]) < 1 for row in cases),
         "empty_masks": _empty_masks(cases),
-        "measures": {measure.name: asdict(measure) for measure in MEASURES},
+        "measures": {measure.name: asdict(measure) for measure in declared},
         "averaging": "mean of each patient's cases, then over patients; undefined values left out",
         "overall": _statistics(patients),
         "sequences": {
@@ -88,9 +121,50 @@ def evaluate_scores(
             for name, rows in _groups(cases, "sequence")
             if name
         },
+        "window_distance": {
+            name: _statistics(patient_rows(_at_distances(references, distances, first, last)))
+            for name, first, last in BINS
+        },
         "versions": _versions(),
     }
-    return Evaluation(cases, patients, sequences, summary)
+    return Evaluation(
+        cases,
+        patients,
+        sequence_rows(cases),
+        summary,
+        distances=distance_rows(references, distances),
+        measures=declared,
+    )
+
+
+def distance_rows(
+    references: References, distances: Mapping[str, Sequence[AtDistance]]
+) -> list[Row]:
+    """Lay out the agreement of every case at every distance from the annotated window."""
+    table: list[Row] = []
+    for case in references.cases:
+        for row in distances[case.name]:
+            scores: Row = {"dice": row.dice, "recall": row.recall}
+            table.append(_keys(case) | asdict(row) | scores)
+    return table
+
+
+def _at_distances(
+    references: References,
+    distances: Mapping[str, Sequence[AtDistance]],
+    first: int,
+    last: int | None,
+) -> list[Row]:
+    """Dice and recall of every case over the slices of a range of distances."""
+    table: list[Row] = []
+    for case in references.cases:
+        part = pooled(distances[case.name], first, last)
+        table.append(_keys(case) | {"dice": part.dice, "recall": part.recall})
+    return table
+
+
+def _keys(case: ReferenceCase) -> Row:
+    return {"case": case.name, "patient": case.patient, "sequence": case.sequence}
 
 
 def patient_rows(cases: Sequence[Row]) -> list[Row]:
@@ -98,7 +172,7 @@ def patient_rows(cases: Sequence[Row]) -> list[Row]:
     table: list[Row] = []
     for name, rows in _groups(cases, "patient"):
         row: Row = {"patient": name, "cases": len(rows)}
-        table.append(row | {key: mean(_column(rows, key)) for key in _NAMES})
+        table.append(row | {key: mean(_column(rows, key)) for key in _measured(rows)})
     return table
 
 
@@ -125,19 +199,26 @@ def mean(values: Iterable[float]) -> float:
 
 
 def write_tables(evaluation: Evaluation, folder: Path) -> None:
-    """Write ``cases.csv``, ``patients.csv``, ``sequences.csv`` and ``summary.json``."""
-    for name in ("cases", "patients", "sequences"):
-        _write_csv(getattr(evaluation, name), folder / f"{name}.csv")
+    """Write all tables as CSV, and ``summary.json``.
+
+    ``cases.csv``, ``patients.csv`` and ``sequences.csv`` have a column per measure; ``long.csv``
+    has a row per case and measure, ``window_distance.csv`` one per case and distance.
+    """
+    tables = {"cases": evaluation.cases, "patients": evaluation.patients}
+    tables |= {"sequences": evaluation.sequences, "long": evaluation.long}
+    for name, rows in tables.items():
+        _write_csv(rows, list(rows[0]), folder / f"{name}.csv")
+    _write_csv(evaluation.distances, _DISTANCE_COLUMNS, folder / "window_distance.csv")
     text = json.dumps(evaluation.summary, indent=2, allow_nan=False)
     (folder / "summary.json").write_text(text + "\n", encoding="utf-8")
 
 
-def _write_csv(rows: Sequence[Row], path: Path) -> None:
+def _write_csv(rows: Sequence[Row], columns: Sequence[str], path: Path) -> None:
     """Write rows with equal keys; an undefined value is an empty cell."""
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(rows[0])
-        writer.writerows([_cell(value) for value in row.values()] for row in rows)
+        writer.writerow(columns)
+        writer.writerows([_cell(row[column]) for column in columns] for row in rows)
 
 
 def _cell(value: Value) -> str:
@@ -152,6 +233,11 @@ def _groups(rows: Sequence[Row], key: str) -> list[tuple[str, list[Row]]]:
     return [(name, [row for row in rows if row[key] == name]) for name in names]
 
 
+def _measured(rows: Sequence[Row]) -> list[str]:
+    """Columns that hold measures."""
+    return [key for key in rows[0] if key not in _KEYS]
+
+
 def _column(rows: Sequence[Row], key: str) -> list[float]:
     return [float(row[key]) for row in rows]
 
@@ -159,7 +245,7 @@ def _column(rows: Sequence[Row], key: str) -> list[float]:
 def _statistics(rows: Sequence[Row]) -> dict[str, dict[str, float | int | None]]:
     """Mean, median, extremes and number of defined values of every measure."""
     table: dict[str, dict[str, float | int | None]] = {}
-    for key in _NAMES:
+    for key in _measured(rows):
         defined = [value for value in _column(rows, key) if not math.isnan(value)]
         table[key] = {"mean": None, "median": None, "min": None, "max": None, "n": len(defined)}
         if defined:
@@ -180,5 +266,5 @@ def _empty_masks(cases: Sequence[Row]) -> dict[str, int]:
 
 
 def _versions() -> dict[str, str]:
-    names = ("nnunetv2", "numpy", "SimpleITK")
+    names = ("nnunetv2", "numpy", "scipy", "SimpleITK")
     return {"nnunet_pst": __version__} | {name: metadata.version(name) for name in names}

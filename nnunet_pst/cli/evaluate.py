@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +23,8 @@ _COLUMNS = (
     ("dice_in_window", "in window"),
     ("dice_beyond_window", "beyond"),
     ("recall_beyond_window", "recall beyond"),
+    ("hd95_mm", "HD95 mm"),
+    ("volume_error_percent", "volume error %"),
     ("false_positive_ml_on_free_slices", "FP ml free slices"),
 )
 
@@ -46,6 +50,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "(default: the dataset's, else 5)",
     )
     parser.add_argument(
+        "--tolerances",
+        type=_millimetres,
+        nargs="+",
+        metavar="MM",
+        help="tolerances of the normalised surface distance (default: 2 3)",
+    )
+    parser.add_argument(
         "-o", "--output", type=Path, help="output folder (default: PREDICTIONS/evaluation)"
     )
     parser.add_argument("--overwrite", action="store_true", help="replace an earlier evaluation")
@@ -56,11 +67,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Score, write, and print a short table or the summary."""
-    from nnunet_pst.evaluation import evaluate_predictions
+    from nnunet_pst.evaluation import evaluate_predictions, scored_before
+    from nnunet_pst.metrics.measures import DEFAULT_TOLERANCES_MM
     from nnunet_pst.nnunet.environment import usable_cores
 
     references = _references(arguments)
     output = arguments.output or arguments.predictions / "evaluation"
+    before = scored_before(output)
+    if before:
+        print(
+            f"going on with an evaluation that was interrupted: {before} of "
+            f"{len(references.cases)} cases are scored; those that changed are scored again",
+            file=sys.stderr,
+        )
     evaluation = evaluate_predictions(
         arguments.predictions,
         references,
@@ -68,6 +87,7 @@ def run(arguments: argparse.Namespace) -> int:
         overlays=not arguments.no_overlays,
         workers=arguments.workers or min(8, usable_cores()),
         overwrite=arguments.overwrite,
+        tolerances_mm=sorted(set(arguments.tolerances or DEFAULT_TOLERANCES_MM)),
     )
     if arguments.json:
         print(json.dumps(evaluation.summary, indent=2))
@@ -80,6 +100,13 @@ def _slices(text: str) -> int:
     number = int(text)
     if number < 0:
         raise argparse.ArgumentTypeError(f"{text} is negative")
+    return number
+
+
+def _millimetres(text: str) -> float:
+    number = float(text)
+    if not 0 <= number < math.inf:
+        raise argparse.ArgumentTypeError(f"{text} is no distance in mm")
     return number
 
 
@@ -150,10 +177,13 @@ def _remarks(evaluation: Evaluation) -> list[str]:
         )
     if summary["label_rules"].get("unknown") == "background" and summary["split"] != "test":
         lines.append("these labels take everything that was not drawn as background")
+    if evaluation.kept:
+        lines.append(f"{evaluation.kept} cases were scored before the interruption and kept")
     empty = summary["empty_masks"]
     if any(empty.values()):
         lines.append(
             f"empty masks: prediction only {empty['prediction_only']}, reference only "
-            f"{empty['reference_only']} (Dice 0), both {empty['reference_and_prediction']} (Dice 1)"
+            f"{empty['reference_only']} (Dice 0, HD95 the image's diagonal), both "
+            f"{empty['reference_and_prediction']} (Dice 1, HD95 0)"
         )
     return lines

@@ -29,49 +29,6 @@ DEFAULT_WINDOW = 5
 
 
 @dataclass(frozen=True)
-class Measure:
-    """What a column of the result tables means.
-
-    Parameters
-    ----------
-    name
-        Column name.
-    unit
-        Unit; "1" for a ratio.
-    best
-        Value of a perfect prediction; None if there is none (a property of the case).
-    empty
-        Value, or what happens, when the reference or the prediction is empty.
-    """
-
-    name: str
-    unit: str
-    best: float | None
-    empty: str
-
-
-_OVERLAP_RULE = "1 if reference and prediction are empty, 0 if only one of them is"
-_REGION_RULE = "not defined if the reference has no tumour there"
-
-#: The measures of `measure_case`, in the order of the tables.
-MEASURES: tuple[Measure, ...] = (
-    Measure("dice", "1", 1.0, _OVERLAP_RULE),
-    Measure("iou", "1", 1.0, _OVERLAP_RULE),
-    Measure("recall", "1", 1.0, "not defined if the reference is empty"),
-    Measure("precision", "1", 1.0, "not defined if the prediction is empty"),
-    Measure("dice_in_window", "1", 1.0, _REGION_RULE),
-    Measure("recall_in_window", "1", 1.0, _REGION_RULE),
-    Measure("dice_beyond_window", "1", 1.0, _REGION_RULE),
-    Measure("recall_beyond_window", "1", 1.0, _REGION_RULE),
-    Measure("false_positive_ml_on_free_slices", "ml", 0.0, "not defined without such a slice"),
-    Measure("free_slices", "slices", None, "every known slice if the reference is empty"),
-    Measure("reference_ml", "ml", None, "0"),
-    Measure("predicted_ml", "ml", None, "0"),
-    Measure("known_share", "1", None, "share of voxels that are not unknown; no special case"),
-)
-
-
-@dataclass(frozen=True)
 class Confusion:
     """Numbers of voxels: true and false positives, false and true negatives."""
 
@@ -168,14 +125,14 @@ def free_slices(reference: npt.NDArray[np.integer]) -> npt.NDArray[np.bool_]:
     return free
 
 
-def measure_case(
+def measure_overlap(
     reference: npt.NDArray[np.integer],
     prediction: npt.NDArray[np.integer],
     *,
     voxel_volume_ml: float,
     half_width: int = DEFAULT_WINDOW,
 ) -> dict[str, float]:
-    """Compute every measure of `MEASURES` for one case.
+    """Measure the overlap of one case.
 
     Parameters
     ----------
@@ -198,19 +155,18 @@ def measure_case(
     whole = confusion(reference, prediction)
     inside, beyond = (confusion(reference, prediction, part) for part in (drawn, ~drawn))
     invented = confusion(reference, prediction, free).fp * voxel_volume_ml
-    values = (
-        dice(whole),
-        iou(whole),
-        recall(whole),
-        precision(whole),
-        dice(inside) if inside.reference else math.nan,
-        recall(inside),
-        dice(beyond) if beyond.reference else math.nan,
-        recall(beyond),
-        invented if free.any() else math.nan,
-        float(np.count_nonzero(free)),
-        whole.reference * voxel_volume_ml,
-        whole.predicted * voxel_volume_ml,
-        float(np.mean(reference != IGNORE)),
-    )
-    return {measure.name: value for measure, value in zip(MEASURES, values, strict=True)}
+    return {
+        "dice": dice(whole),
+        "iou": iou(whole),
+        "recall": recall(whole),
+        "precision": precision(whole),
+        "dice_in_window": dice(inside) if inside.reference else math.nan,
+        "recall_in_window": recall(inside),
+        "dice_beyond_window": dice(beyond) if beyond.reference else math.nan,
+        "recall_beyond_window": recall(beyond),
+        "false_positive_ml_on_free_slices": invented if free.any() else math.nan,
+        "free_slices": float(np.count_nonzero(free)),
+        "reference_ml": whole.reference * voxel_volume_ml,
+        "predicted_ml": whole.predicted * voxel_volume_ml,
+        "known_share": float(np.mean(reference != IGNORE)),
+    }

@@ -84,12 +84,17 @@ def score(predictions: Path, dataset: Path, output: Path | None = None, **rest) 
     return evaluate_predictions(predictions, references, output=output, **rest)
 
 
+def seen(folder: Path) -> list[Path]:
+    """Everything in a folder but the draft that the next evaluation goes on from."""
+    return sorted(path for path in folder.rglob("*") if ".partial-" not in str(path))
+
+
 def problems_of(predictions: Path, dataset: Path, output: Path, **rest) -> list[str]:
-    """Problems of an evaluation that must fail, and must leave nothing behind."""
-    before = sorted(output.parent.rglob("*"))
+    """Problems of an evaluation that must fail, and must leave nothing that is seen."""
+    before = seen(output.parent)
     with pytest.raises(InputError) as error:
         score(predictions, dataset, output, **rest)
-    assert sorted(output.parent.rglob("*")) == before
+    assert seen(output.parent) == before
     return error.value.problems
 
 
@@ -140,11 +145,13 @@ def test_files(predictions: Path, dataset: Path, tmp_path: Path):
     assert names == [
         "cases.csv",
         "contact_sheet.png",
+        "long.csv",
         "overlays",
         *(f"overlays/{name}.png" for name in CASES),
         "patients.csv",
         "sequences.csv",
         "summary.json",
+        "window_distance.csv",
     ]
     assert [path.name for path in output.parent.iterdir()] == ["scores"]
     assert json.loads((output / "summary.json").read_text()) == result.summary
@@ -218,7 +225,14 @@ def test_an_earlier_evaluation_is_replaced_only_on_request(
     save(predictions / "PST_0001_T2.nii.gz", TUMOR)
     score(predictions, dataset, output, overwrite=True, overlays=False)
     names = sorted(path.name for path in output.iterdir())
-    assert names == ["cases.csv", "patients.csv", "sequences.csv", "summary.json"]
+    assert names == [
+        "cases.csv",
+        "long.csv",
+        "patients.csv",
+        "sequences.csv",
+        "summary.json",
+        "window_distance.csv",
+    ]
     assert "PST_0001_T2,PST_0001,T2,1,1" in (output / "cases.csv").read_text()
 
 
