@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from nnunet_pst.report.comparison import Comparison, Difference, Measure
-from nnunet_pst.report.words import count, measure_words, p_value, signed, signed_interval
+from nnunet_pst.report.words import count, measure_name, p_value, signed, signed_interval
 
 _ALPHA = 0.05
 
@@ -143,7 +143,7 @@ def _other_measures(comparison: Comparison, rows: Sequence[Difference]) -> list[
         else:
             groups, verdict = inside, verdict_of(row, measure)
         groups.setdefault(verdict or "not shown", []).append(
-            measure_words(row.measure, measure.unit)
+            measure_name(row.measure, measure.unit)
         )
     return [
         *_gathered("Other measures of the family", inside),

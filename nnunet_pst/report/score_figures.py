@@ -74,6 +74,9 @@ def draw_other_measures(comparison: Comparison) -> Picture | None:
             name = measure_name(measure.name, measure.unit)
             axes.set_title("\n".join(textwrap.wrap(name, 30)))
             axes.set_ylabel("higher is better" if measure.best else "lower is better", fontsize=7.5)
+            if not measure.best:
+                top = axes.get_ylim()[1]
+                axes.set_ylim(-0.03 * top, top if _any_error(comparison, measure.name) else 1)
 
     return picture(
         "other_measures",
@@ -84,6 +87,11 @@ def draw_other_measures(comparison: Comparison) -> Picture | None:
         "so a panel may have fewer patients.",
         height_inches=2.7 * -(-len(shown) // 3) + 0.1,
     )
+
+
+def _any_error(comparison: Comparison, name: str) -> bool:
+    """Whether any patient has more than the best value, 0; else a panel would magnify nothing."""
+    return any(any(comparison.patient_means(name, m).values()) for m in comparison.methods)
 
 
 def _chosen_measures(comparison: Comparison) -> list[Measure]:

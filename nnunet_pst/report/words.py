@@ -9,6 +9,15 @@ import re
 UNDEFINED = "\N{EN DASH}"
 MINUS = "\N{MINUS SIGN}"
 _WORDS = {"dice": "Dice", "iou": "IoU", "hd95": "HD95", "nsd": "NSD", "assd": "ASSD"}
+#: Names that their parts alone would not make.
+_NAMES = {
+    "false_positive_ml_on_free_slices": "false positives on tumour-free slices",
+    "free_slices": "tumour-free slices",
+    "known_share": "share of voxels that are known",
+    "lesion_f1": "lesion F1",
+    "predicted_ml": "predicted volume",
+    "reference_ml": "reference volume",
+}
 #: How a unit stands in a column's name.
 _UNIT_WORDS = {"mm": "mm", "ml": "ml", "%": "percent", "slices": "slices"}
 _DIGITS = {"1": 3, "mm": 1, "ml": 1, "slices": 1, "%": 1, "lesions": 2}
@@ -22,6 +31,8 @@ def measure_name(name: str, unit: str = "1") -> str:
 
 def measure_words(name: str, unit: str = "1") -> str:
     """Write a measure as words, without its unit; a tolerance such as ``2mm`` stays."""
+    if name in _NAMES:
+        return _NAMES[name]
     parts = [part for part in name.split("_") if part]
     said = _UNIT_WORDS.get(unit)
     # "slices" is also what false positives lie on: only at the end is it a unit.

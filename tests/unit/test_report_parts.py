@@ -112,7 +112,7 @@ def test_no_text_breaks_the_reader_of_logs(lines: list[str]):
         (measure_name("extent_error_slices", "slices"), "extent error (slices)"),
         (
             measure_name("false_positive_ml_on_free_slices", "ml"),
-            "false positive on free slices (ml)",
+            "false positives on tumour-free slices (ml)",
         ),
     ],
 )
