@@ -31,6 +31,7 @@ from nnunet_pst.report.tables import (
     agreement_table,
     differences_tables,
     flags_table,
+    in_parts,
     properties_table,
     results_table,
     strata_differences_table,
@@ -281,14 +282,18 @@ def _result_tables(comparison: Comparison) -> list[Table]:
     kind = interval_kind(comparison)
     volumes = agreement_rows(comparison)
     tables = [
-        results_table(comparison, kind),
+        *in_parts(results_table(comparison, kind)),
         *differences_tables(comparison),
-        strata_table(comparison, kind),
+        *_parts_of(strata_table(comparison, kind)),
         strata_differences_table(comparison),
         agreement_table(volumes) if volumes else None,
-        properties_table(comparison, kind),
+        *_parts_of(properties_table(comparison, kind)),
     ]
     return [table for table in tables if table is not None]
+
+
+def _parts_of(table: Table | None) -> list[Table]:
+    return [] if table is None else in_parts(table)
 
 
 def _registration(dataset: DatasetFacts | None) -> str:

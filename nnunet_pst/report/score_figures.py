@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 import textwrap
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
@@ -29,6 +31,8 @@ from nnunet_pst.report.words import MINUS, count, measure_name
 #: Fewer patients than these make no mean that is worth a line.
 _FEWEST_PATIENTS = 3
 _MOST_MEASURES = 9
+#: More lines and dots than these become pixels inside an SVG, which else has megabytes.
+_MOST_OUTLINES = 80
 _FIRST_MEASURES = (
     *("hd95_mm", "nsd_2mm", "recall", "precision", "recall_beyond_window"),
     *("volume_error_ml", "false_positive_ml_on_free_slices", "extent_error_slices"),
@@ -143,9 +147,13 @@ def _draw_paired(
     values = [comparison.patient_means(measure, name, sequence) for name in methods]
     look = looks(methods)
     patients = sorted(set().union(*values))
-    for patient in patients:
-        line = [column.get(patient, math.nan) for column in values]
-        axes.plot(range(len(methods)), line, color=GREY, linewidth=0.6, alpha=_alpha(len(patients)))
+    lines = [
+        [(x, column[name]) for x, column in enumerate(values) if name in column]
+        for name in patients
+    ]
+    style: dict[str, Any] = {"colors": GREY, "linewidths": 0.6, "alpha": _alpha(len(patients))}
+    dense = len(patients) > _MOST_OUTLINES
+    axes.add_collection(LineCollection(lines, rasterized=dense, **style))
     for place, (name, column) in enumerate(zip(methods, values, strict=True)):
         _draw_column(axes, place, list(column.values()), look[name])
     for place, name in enumerate(methods):
@@ -181,6 +189,7 @@ def _draw_column(axes: Axes, place: int, values: Sequence[float], look: Look) ->
     axes.scatter(
         [place] * len(values),
         values,
+        rasterized=len(values) > _MOST_OUTLINES,
         s=13,
         color=look.colour,
         marker=look.marker,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 
 from nnunet_pst.report.comparison import Comparison, Difference, MeanInterval, Measure
 from nnunet_pst.report.conclusions import verdict_of
@@ -45,13 +45,35 @@ class Table:
         Cells; the first is the row's heading.
     caption
         Below it: what numbers and intervals are, of how many.
+    texts
+        Whether the cells are words rather than numbers.
     """
 
     title: str
     head: Sequence[str]
     rows: Sequence[Sequence[Cell]]
     caption: str = ""
-    texts: bool = field(default=False)
+    texts: bool = False
+
+
+def in_parts(table: Table, most: int = 5) -> list[Table]:
+    """Split a table with many columns so that its parts fit on paper; the first column stays."""
+    columns = len(table.head) - 1
+    if columns <= most:
+        return [table]
+    number = -(-columns // most)
+    parts = []
+    for part in range(number):
+        kept = [0, *range(1 + part * most, min(1 + (part + 1) * most, columns + 1))]
+        parts.append(
+            replace(
+                table,
+                title=f"{table.title} (part {part + 1} of {number})",
+                head=[table.head[place] for place in kept],
+                rows=[[row[place] for place in kept] for row in table.rows],
+            )
+        )
+    return parts
 
 
 def results_table(comparison: Comparison, interval_kind: str) -> Table:

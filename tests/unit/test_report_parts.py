@@ -20,6 +20,7 @@ from nnunet_pst.report.conclusions import conclusions, verdict_of
 from nnunet_pst.report.galleries import chosen, shrunken
 from nnunet_pst.report.reading import is_plain_name, read_object, read_rows
 from nnunet_pst.report.score_figures import patients_by_distance
+from nnunet_pst.report.tables import Cell, Table, in_parts
 from nnunet_pst.report.training_logs import Epoch, parse_log, read_curves
 from nnunet_pst.report.volume_agreement import limits_of_agreement
 from nnunet_pst.report.words import (
@@ -334,6 +335,17 @@ def test_what_is_no_json_object(tmp_path: Path, content: str):
 def test_plain_names():
     assert all(map(is_plain_name, ("2d", "a b", "<b>", "nnU-Net 3D")))
     assert not any(map(is_plain_name, ("", ".", "..", "a/b", "a\\b", "/", "a\0")))
+
+
+def test_wide_tables_come_in_parts_that_fit_on_paper():
+    head = ["measure", *"abcdefghijk"]
+    table = Table("Means", head, [[Cell(name) for name in head]], "caption")
+    parts = in_parts(table)
+    assert [part.title for part in parts] == [f"Means (part {i} of 3)" for i in (1, 2, 3)]
+    assert [name for part in parts for name in part.head[1:]] == head[1:]
+    assert all(part.head[0] == "measure" and part.caption == "caption" for part in parts)
+    assert [[cell.text for cell in part.rows[0]] for part in parts] == [p.head for p in parts]
+    assert in_parts(parts[0]) == [parts[0]]
 
 
 def test_every_method_looks_different():
