@@ -54,7 +54,9 @@ class Difference:
     p, p_holm
         Of the paired test, before and after Holm's correction; NaN outside the declared family.
     effect
-        Effect size in [-1, 1]; positive where the method's numbers are higher.
+        Rank-biserial correlation in [-1, 1]; positive where the method is better.
+    wins, ties, losses
+        Patients for whom the method is better, equal, worse.
     noninferior
         ``yes``, ``no``, or empty where no margin was declared.
     """
@@ -127,6 +129,20 @@ class Comparison:
     def sequences(self) -> list[str]:
         """Names of all sequences; empty for bare folders."""
         return sorted({case.sequence for case in self.cases if case.sequence})
+
+    @property
+    def interval_kind(self) -> str:
+        """Kind of the intervals, such as ``95 % BCa bootstrap interval``."""
+        described = self.facts.get("interval")
+        return described if isinstance(described, str) else "bootstrap interval"
+
+    @property
+    def family(self) -> frozenset[str]:
+        """Names of the measures whose tests are corrected for each other."""
+        declared = self.facts.get("family")
+        if isinstance(declared, list):
+            return frozenset(map(str, declared))
+        return frozenset(row.measure for row in self.differences if not math.isnan(row.p_holm))
 
     def patient_means(
         self, measure: str, method: str, sequence: str | None = None

@@ -57,7 +57,7 @@ def _conclusion(
     if main is None:
         return Conclusion(method, baseline, "not shown", ["Dice was not compared."])
     verdict = verdict_of(main, Measure("dice", "1", 1.0))
-    sentences = [_main_sentence(main, verdict), *_limits(main, rows)]
+    sentences = [_main_sentence(comparison, main, verdict), *_limits(main, rows)]
     if main.noninferior:
         margin = _margin(comparison)
         within = "not worse" if main.noninferior == "yes" else "not shown to be not worse"
@@ -82,43 +82,50 @@ def leaning(row: Difference, measure: Measure) -> str:
     return "better" if (row.difference > 0) == (measure.best > 0) else "worse"
 
 
-def _main_sentence(row: Difference, verdict: str) -> str:
-    size = f"{signed(row.difference)} ({signed_interval(row.low, row.high)})"
+def _main_sentence(comparison: Comparison, row: Difference, verdict: str) -> str:
+    reach = signed_interval(row.low, row.high)
+    size = f"{signed(row.difference)} ({reach or 'no interval'})"
     where = f"mean paired difference in Dice {size} over {count(row.patients, 'patient')}"
     tally = f"it wins in {row.wins}, ties in {row.ties} and loses in {row.losses}"
     p = f"p = {p_value(row.p)}".replace("= <", "<")
     if not math.isnan(row.p_holm):
         p += f", corrected {p_value(row.p_holm)}"
-    heads = {
-        "better": "Higher Dice than the baseline",
-        "worse": "Lower Dice than the baseline",
-        "not shown": "No difference in Dice was shown, which doesn't show that there is none",
-    }
-    head = heads[verdict]
-    if math.isnan(row.p_holm):
+    if math.isnan(row.p):
+        head, p = "Too few patients for a test, so nothing is concluded", "no p"
+    elif row.measure not in comparison.family:
         head = "Dice is not in the declared family, so nothing is concluded from it"
+    else:
+        head = _HEADS[verdict]
     return f"{head}: {where}; {tally}; {p}."
+
+
+_HEADS = {
+    "better": "Higher Dice than the baseline",
+    "worse": "Lower Dice than the baseline",
+    "not shown": "No difference in Dice was shown, which doesn't show that there is none",
+}
 
 
 def _limits(row: Difference, rows: Sequence[Difference]) -> list[str]:
     """Say where the number of patients alone decides, and where interval and test disagree."""
+    if math.isnan(row.p_holm):
+        return []
     lines = []
-    leaves_zero_out = row.low > 0 or row.high < 0
-    corrected = row.p if math.isnan(row.p_holm) else row.p_holm
-    if leaves_zero_out and not math.isnan(corrected) and corrected >= _ALPHA:
+    if (row.low > 0 or row.high < 0) and row.p_holm >= _ALPHA:
         lines.append("The interval leaves zero out, but the corrected test does not confirm it.")
-    family = sum(not math.isnan(other.p_holm) for other in rows) or 1
+    family = sum(not math.isnan(other.p_holm) for other in rows)
     differing = row.wins + row.losses
     # The smallest two-sided p of the signed-rank test: all differences on one side, 2 of 2^n signs.
-    if differing and 2 / 2**differing >= _ALPHA:
+    smallest = 2 / 2**differing if differing else 1.0
+    if differing and smallest >= _ALPHA:
         lines.append(
             f"With {count(differing, 'patient')} who differ the signed-rank test can't fall below "
-            f"p = {2 / 2**differing:.2g}, whatever the data."
+            f"p = {smallest:.2g}, whatever the data."
         )
-    elif differing and family * 2 / 2**differing >= _ALPHA:
+    elif differing and family * smallest >= _ALPHA:
         lines.append(
-            f"With {count(differing, 'patient')} who differ and {family} tests of this method the "
-            "corrected p can't fall below 0.05, whatever the data."
+            f"With {count(differing, 'patient')} who differ and {family} tests or more in the "
+            f"family the corrected p can't fall below {family * smallest:.2g}, whatever the data."
         )
     return lines
 
@@ -138,10 +145,10 @@ def _other_measures(comparison: Comparison, rows: Sequence[Difference]) -> list[
         measure = comparison.measures.get(row.measure)
         if row.measure == "dice" or measure is None or measure.best is None:
             continue
-        if math.isnan(row.p_holm):
-            groups, verdict = outside, leaning(row, measure)
-        else:
+        if row.measure in comparison.family:
             groups, verdict = inside, verdict_of(row, measure)
+        else:
+            groups, verdict = outside, leaning(row, measure)
         groups.setdefault(verdict or "not shown", []).append(
             measure_name(row.measure, measure.unit)
         )

@@ -16,7 +16,7 @@ from nnunet_pst.report.words import signed, signed_interval
 _MOST_GROUPS = 24
 
 
-def draw_differences(comparison: Comparison, *, interval_kind: str) -> Picture | None:
+def draw_differences(comparison: Comparison) -> Picture | None:
     """Draw a panel for each method against the baseline; None without differences in Dice."""
     pairs: dict[tuple[str, str], list[Difference]] = {}
     for row in comparison.differences:
@@ -40,9 +40,9 @@ def draw_differences(comparison: Comparison, *, interval_kind: str) -> Picture |
         "dice_differences",
         draw,
         title="Paired differences in Dice",
-        caption=f"Mean over patients of the difference between methods, with its {interval_kind}; "
-        "n: patients. Groups are not corrected for each other and small ones have wide "
-        "intervals: look, don't conclude.",
+        caption="Mean over patients of the difference between methods, with its "
+        f"{comparison.interval_kind}; n: patients. Groups are not corrected for each other and "
+        "small ones have wide intervals: look, don't conclude.",
         height_inches=sum(0.27 * len(rows) + 0.55 for rows in shown.values()) + 0.3,
     )
 

@@ -76,19 +76,19 @@ def in_parts(table: Table, most: int = 5) -> list[Table]:
     return parts
 
 
-def results_table(comparison: Comparison, interval_kind: str) -> Table:
+def results_table(comparison: Comparison) -> Table:
     """Means of every measure that has a best value, over all cases, a column a method."""
     measures = [one for one in comparison.measures.values() if one.best is not None]
     return Table(
         "Means of all measures",
         ["measure", *comparison.methods],
         _mean_rows(comparison, measures),
-        f"Mean over patients with its {interval_kind} below, and the number of patients for whom "
-        "the measure is defined (n).",
+        f"Mean over patients with its {comparison.interval_kind} below, and the number of "
+        "patients for whom the measure is defined (n).",
     )
 
 
-def properties_table(comparison: Comparison, interval_kind: str) -> Table | None:
+def properties_table(comparison: Comparison) -> Table | None:
     """Means of what is neither right nor wrong: sizes, numbers of slices; None without any."""
     rows = _mean_rows(comparison, [m for m in comparison.measures.values() if m.best is None])
     if not rows:
@@ -97,7 +97,7 @@ def properties_table(comparison: Comparison, interval_kind: str) -> Table | None
         "Properties of the cases and of the predictions",
         ["property", *comparison.methods],
         rows,
-        f"Mean over patients with its {interval_kind}; no value is better than another.",
+        f"Mean over patients with its {comparison.interval_kind}; no value is better than another.",
     )
 
 
@@ -115,7 +115,7 @@ def _mean_rows(comparison: Comparison, measures: Iterable[Measure]) -> list[list
     return rows
 
 
-def strata_table(comparison: Comparison, interval_kind: str) -> Table | None:
+def strata_table(comparison: Comparison) -> Table | None:
     """Mean Dice in every stratum, a column a method; None without strata."""
     keys = dict.fromkeys(
         (row.stratum, row.level)
@@ -137,8 +137,8 @@ def strata_table(comparison: Comparison, interval_kind: str) -> Table | None:
         "Dice in groups of patients",
         ["group", *comparison.methods],
         rows,
-        f"Mean over the patients of the group with its {interval_kind}. Groups are looked at "
-        "side by side; a difference between groups is not tested.",
+        f"Mean over the patients of the group with its {comparison.interval_kind}. Groups are "
+        "looked at side by side; a difference between groups is not tested.",
     )
 
 
@@ -202,9 +202,9 @@ def _differences(title: str, first: str, rows: Sequence[Sequence[Cell]]) -> Tabl
         rows,
         "Differences are paired by patient; below each its interval and the number of patients. "
         "p: Wilcoxon's signed-rank test; p, Holm: corrected over the declared family, empty "
-        f"outside it. Effect: from {MINUS}1 (always lower) to 1 (always higher). Green and red "
-        "mark what is shown to be better or worse: the interval leaves zero out and Holm's p is "
-        "below 0.05.",
+        f"outside it. Effect: rank-biserial correlation, from {MINUS}1 (always worse) to 1 (always "
+        "better). Green and red mark what is shown to be better or worse: the interval leaves "
+        "zero out and Holm's p is below 0.05.",
     )
 
 

@@ -190,11 +190,25 @@ def test_a_margin_is_spoken_of_only_where_one_was_declared():
     assert "not shown to be not worse" in text
 
 
+def test_without_a_test_nothing_is_concluded():
+    nothing = {"low": math.nan, "high": math.nan, "p": math.nan, "p_holm": math.nan}
+    (one,) = conclusions(comparison([difference(patients=4, **nothing)], family=["dice"]))
+    assert one.verdict == "not shown"
+    assert "Too few patients for a test" in one.sentences[0]
+    assert "(no interval) over 4 patients" in one.sentences[0]
+    (one,) = conclusions(comparison([difference(p_holm=math.nan)], family=["iou"]))
+    assert "Dice is not in the declared family" in one.sentences[0]
+
+
 def test_few_patients_are_said_to_be_too_few():
     text = sentences(difference(wins=5, losses=0, patients=5, p=0.0625, p_holm=0.0625))
     assert "can't fall below p = 0.062, whatever the data" in text
     assert "The interval leaves zero out, but the corrected test does not confirm it" in text
     assert "whatever the data" not in sentences(difference())
+    few = {"wins": 6, "losses": 0, "patients": 6, "p": 0.03, "p_holm": 0.06}
+    text = sentences(difference(**few), difference(measure="iou", **few))
+    assert "6 patients who differ and 2 tests or more in the family" in text
+    assert "can't fall below 0.062" in text
 
 
 def test_measures_outside_the_family_are_only_described():
