@@ -6,6 +6,7 @@ Agg and SVG canvases of their own, without pyplot, as in `nnunet_pst.overlays`.
 from __future__ import annotations
 
 import io
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,7 +81,9 @@ def picture(
     width_inches: float = WIDTH_INCHES,
 ) -> Picture:
     """Draw a figure and return it as SVG and as PNG; the same input gives the same bytes."""
-    with matplotlib.style.context(_STYLE, after_reset=True):
+    with matplotlib.style.context(_STYLE, after_reset=True), warnings.catch_warnings():
+        # A name in a script that the font lacks is boxes in the figure, and whole in the page.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from")
         figure = Figure(figsize=(width_inches, height_inches), layout="constrained")
         FigureCanvasAgg(figure)
         draw(figure)

@@ -91,16 +91,19 @@ def number(text: str, column: str, path: Path, problems: list[str]) -> float:
     if not text.strip():
         return math.nan
     try:
-        return float(text)
+        value = float(text)
     except ValueError:
+        value = math.inf
+    if math.isinf(value):
         problems.append(f"{shown(path)}: column {column} holds {text[:40]!r}, which is no number")
         return math.nan
+    return value
 
 
 def _count(value: float, column: str, path: Path, problems: list[str]) -> int:
     if math.isnan(value):
         return 0
-    if not math.isfinite(value) or value != int(value):
+    if value != int(value):
         problems.append(f"{shown(path)}: column {column} holds {value:g}, which is no whole number")
         return 0
     return int(value)

@@ -402,7 +402,7 @@ PLANTED = "<script>alert(1)</script><img src=x onerror=alert(2)>"
 
 
 def test_strange_names_are_escaped(example: Example):
-    strange = "<b onclick=a()>$frac{"
+    strange = "<b onclick=a()>$frac{ \N{CJK UNIFIED IDEOGRAPH-65B9}"
     for name in ("cases.csv", "intervals.csv", "differences.csv"):
         path = example.comparison / name
         path.write_text(path.read_text().replace("3d_fullres", strange))
