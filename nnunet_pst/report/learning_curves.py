@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 
 from nnunet_pst.report.canvas import Picture, picture
 from nnunet_pst.report.training_logs import Curve
@@ -34,6 +35,11 @@ def draw_learning_curves(curves: Sequence[Curve]) -> Picture | None:
             loss.set_ylabel("loss")
             dice.set_ylabel("pseudo Dice")
             dice.set_ylim(-0.03, 1.03)
+        longest = {m: max(max(c.epochs) for c in curves if c.model == m) for m in shown}
+        for row, model in zip(grid, shown, strict=True):
+            for axes in row:
+                axes.set_xlim(-0.5, longest[model] + 0.5)
+                axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         for axes in grid[-1]:
             axes.set_xlabel("epoch")
         lines = [("training loss", _TRAIN), ("validation loss", _VALIDATION), ("Dice", _DICE)]

@@ -46,7 +46,7 @@ def draw_dice_by_sequence(comparison: Comparison) -> Picture:
             _draw_paired(axes, comparison, "dice", sequence, stratum)
             axes.set_title(f"{sequence or 'all sequences'} ({_patients(comparison, sequence)})")
             floors.append(axes.get_ylim()[0])
-        every[0].set_ylim(min(floors), 1.03)
+        every[0].set_ylim(min(floors), max(axes.get_ylim()[1] for axes in every))
         figure.supylabel("Dice", fontsize=9)
 
     return picture(
@@ -71,8 +71,10 @@ def draw_other_measures(comparison: Comparison) -> Picture | None:
             axes.set_title("\n".join(textwrap.wrap(name, 30)))
             axes.set_ylabel("higher is better" if measure.best else "lower is better", fontsize=7.5)
             if not measure.best:
-                top = axes.get_ylim()[1]
-                axes.set_ylim(-0.03 * top, top if _any_error(comparison, measure.name) else 1)
+                bottom, top = axes.get_ylim()
+                axes.set_ylim(
+                    min(bottom, -0.03 * top), top if _any_error(comparison, measure.name) else 1
+                )
 
     return picture(
         "other_measures",
@@ -155,7 +157,7 @@ def _draw_paired(
     axes.set_xlim(-0.5, len(methods) - 0.5 + 0.1)
     unit = comparison.measures[measure].unit if measure in comparison.measures else "1"
     if unit == "1":
-        axes.set_ylim(_floor(values), 1.03)
+        axes.set_ylim(min(_floor(values), axes.get_ylim()[0]), max(1.03, axes.get_ylim()[1]))
 
 
 def _floor(values: Sequence[Mapping[str, float]]) -> float:

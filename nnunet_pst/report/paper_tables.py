@@ -43,7 +43,7 @@ def read_paper_tables(folder: Path | None) -> list[PaperTable]:
             missing = "Not shown: no sweep was given (--sweep FOLDER)."
             tables.append(PaperTable(title, None, missing))
         elif not path.is_file():
-            missing = "Not shown: the sweep has not made this table (`nnunet_pst sweep`)."
+            missing = "Not shown: the sweep has not made this table (nnunet_pst sweep)."
             tables.append(PaperTable(title, None, missing))
         else:
             tables.append(PaperTable(title, _read(path, title, problems)))
@@ -55,7 +55,7 @@ def read_paper_tables(folder: Path | None) -> list[PaperTable]:
 def _read(path: Path, title: str, problems: list[str]) -> Table:
     rows = read_table(path, _COLUMNS, problems)
     scores = [name for name in (rows[0] if rows else ()) if _SCORE.fullmatch(name)]
-    if "3" in path.stem:  # as in the paper, which shows Dice there
+    if "4" not in path.stem:  # as in the paper, which shows IoU in table 4 alone
         scores = [name for name in scores if name.endswith("_dice")]
     lines = []
     for row in rows:
@@ -63,8 +63,9 @@ def _read(path: Path, title: str, problems: list[str]) -> Table:
         runs = Cell(f"{row['runs_done']} of {row['runs']}")
         lines.append([Cell(row["trained_on"]), Cell(row["configuration"]), runs, *cells])
     caption = (
-        "Mean over test patients, over the trainings that are done (runs). No intervals: a sweep "
-        "compares by these means alone; `nnunet_pst compare` gives paired differences."
+        "Mean over test patients (n), over the trainings that are done (runs); a dash where "
+        "nothing was tested yet, or the sequence was not trained on. No intervals: a sweep "
+        "compares by these means alone; nnunet_pst compare gives paired differences."
     )
     return Table(
         title, ["trained on", "configuration", "runs", *map(_heading, scores)], lines, caption
@@ -74,7 +75,7 @@ def _read(path: Path, title: str, problems: list[str]) -> Table:
 def _cell(row: dict[str, str], name: str, path: Path, problems: list[str]) -> Cell:
     mean = number(row[name], name, path, problems)
     patients = row.get(f"{name}_patients", "")
-    return Cell(value(mean), f"n = {patients}") if patients else Cell(UNDEFINED, "not trained")
+    return Cell(value(mean), f"n = {patients}") if patients else Cell(UNDEFINED)
 
 
 def _heading(name: str) -> str:

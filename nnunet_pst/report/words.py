@@ -26,7 +26,7 @@ _DIGITS = {"1": 3, "mm": 1, "ml": 1, "slices": 1, "%": 1, "lesions": 2}
 def measure_name(name: str, unit: str = "1") -> str:
     """Write a measure as words with its unit: ``hd95_mm`` becomes ``HD95 (mm)``."""
     words = measure_words(name, unit)
-    return words if unit in {"", "1"} else f"{words} ({unit})"
+    return words if unit in {"", "1", "lesions"} else f"{words} ({unit})"
 
 
 def measure_words(name: str, unit: str = "1") -> str:

@@ -517,8 +517,9 @@ def test_tables_of_a_sweep(example: Example):
     empty = dict.fromkeys(scores, "")
     write_rows(sweep / "table3.csv", [{**row, **scores}, {**row, "runs_done": 0, **empty}])
     text = Seen(example.full("--sweep", str(sweep))).text
-    assert "T1+T2 2d_5 1 of 3 0.500 n = 6" in text
-    assert "0 of 3 \N{EN DASH} not trained" in text
+    assert "IoU" not in text[text.index("Table 3") : text.index("Table 4")]
+    assert "T1+T2 2d_5 1 of 3 0.500 n = 6 T1+T2" in text
+    assert "0 of 3 \N{EN DASH}" in text
     assert "Table 2: architectures, all sequences Not shown: the sweep has not made" in text
 
 
