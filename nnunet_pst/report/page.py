@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib import resources
 from typing import Any
+
+from tqdm import tqdm
 
 from nnunet_pst.report.answers import claim_answers
 from nnunet_pst.report.canvas import Picture
@@ -20,7 +23,7 @@ from nnunet_pst.report.paired_figures import (
     draw_dice_by_sequence,
     draw_other_measures,
 )
-from nnunet_pst.report.score_figures import draw_dice_by_size, draw_window_distance
+from nnunet_pst.report.score_figures import FEWEST_PATIENTS, draw_dice_by_size, draw_window_distance
 from nnunet_pst.report.sources import Sources
 from nnunet_pst.report.summary import (
     data_facts,
@@ -70,27 +73,41 @@ class Figures:
 
 def draw_figures(sources: Sources) -> Figures:
     """Draw every figure for which there are data."""
-    comparison = sources.comparison
+    pictures, missing = [], []
+    for why_not, draw in tqdm(_drawers(sources), desc="figures", disable=None):
+        drawn = draw()
+        if drawn is None:
+            missing.append(f"Not drawn: {why_not}.")
+        else:
+            pictures.append(drawn)
+    return Figures(pictures, missing)
+
+
+def _drawers(sources: Sources) -> list[tuple[str, Callable[[], Picture | None]]]:
+    """List the figures in the order of the page, with what is missing where one is not drawn."""
+    one = sources.comparison
     sizes, what = tumour_sizes(sources)
-    drawn = {
-        "Dice of every patient": draw_dice_by_sequence(comparison),
-        "paired differences: the comparison has none": (draw_differences(comparison)),
-        "volume (Bland and Altman): the comparison has no volumes": draw_bland_altman(comparison),
-        "Dice against the tumour's size: fewer than three patients have a known one": (
-            draw_dice_by_size(comparison, sizes, what=what)
+    return [
+        ("Dice of every patient", partial(draw_dice_by_sequence, one)),
+        ("paired differences: the comparison has none", partial(draw_differences, one)),
+        (
+            "volume (Bland and Altman): the comparison has no volumes",
+            partial(draw_bland_altman, one),
         ),
-        "distance from the annotated window: the evaluations hold no window_distance.csv": (
-            draw_window_distance(comparison)
+        (
+            "Dice against the tumour's size: fewer than three patients have a known one",
+            partial(draw_dice_by_size, one, sizes, what=what),
         ),
-        "other measures: the comparison has none": draw_other_measures(comparison),
-        "learning curves: no training logs were found; give --results": (
-            draw_learning_curves(sources.curves or ())
+        (
+            "distance from the annotated window: the evaluations hold no window_distance.csv",
+            partial(draw_window_distance, one),
         ),
-    }
-    return Figures(
-        [picture for picture in drawn.values() if picture is not None],
-        [f"Not drawn: {line}." for line, picture in drawn.items() if picture is None],
-    )
+        ("other measures: the comparison has none", partial(draw_other_measures, one)),
+        (
+            "learning curves: no training logs were found; give --results",
+            partial(draw_learning_curves, sources.curves or ()),
+        ),
+    ]
 
 
 def tumour_sizes(sources: Sources) -> tuple[dict[str, float], str]:
@@ -98,7 +115,7 @@ def tumour_sizes(sources: Sources) -> tuple[dict[str, float], str]:
     if sources.dataset is not None:
         sizes = sources.dataset.sizes_cm()
         known = {name: sizes[name] for name in sources.comparison.patients if name in sizes}
-        if known:
+        if len(known) >= FEWEST_PATIENTS:
             return known, "tumour size (cm, from the cohort table)"
     method = sources.comparison.methods[0]
     volumes = sources.comparison.patient_means("reference_ml", method)

@@ -1,4 +1,4 @@
-"""Tables 2 to 4 of the paper, from the folder of a sweep, as far as it has got."""
+"""The tables of the paper: 2 to 4 from the folder of a sweep, as far as it has got."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from nnunet_pst.report.sources import PaperTable
 from nnunet_pst.report.tables import Cell, Table
 from nnunet_pst.report.words import UNDEFINED, measure_name, value
 
+_FIRST = "Table 1: characteristics of the patients"
 _TITLES = {
     2: "Table 2: architectures, all sequences",
     3: "Table 3: input strategies, by tested sequence",
@@ -36,7 +37,7 @@ def read_paper_tables(folder: Path | None) -> list[PaperTable]:
     if folder is not None and not folder.is_dir():
         raise InputError(f"{folder}: is no folder; give one that `nnunet_pst sweep` made")
     problems: list[str] = []
-    tables = []
+    tables = [PaperTable(_FIRST, None, "Not shown: nnunet_pst cohort makes it.")]
     for place, title in _TITLES.items():
         path = None if folder is None else folder / f"table{place}.csv"
         if path is None:

@@ -25,7 +25,7 @@ from nnunet_pst.report.comparison import Comparison, DistanceScore, mean
 from nnunet_pst.report.words import MINUS
 
 #: Fewer patients than these make no mean that is worth a line.
-_FEWEST_PATIENTS = 3
+FEWEST_PATIENTS = 3
 _RHO = "\N{GREEK SMALL LETTER RHO}"
 
 
@@ -44,7 +44,7 @@ def draw_dice_by_size(
         The size with its unit, for the axis.
     """
     known = {name: size for name, size in sizes.items() if size > 0 and math.isfinite(size)}
-    if len(set(known) & set(comparison.patients)) < _FEWEST_PATIENTS:
+    if len(set(known) & set(comparison.patients)) < FEWEST_PATIENTS:
         return None
     logarithmic = max(known.values()) / min(known.values()) > 8
     look = looks(comparison.methods)
@@ -79,7 +79,7 @@ def draw_dice_by_size(
 
 def _draw_thirds(axes: Axes, x: np.ndarray, y: np.ndarray) -> None:
     """Draw the median of y in each third of x; nothing for fewer than nine values."""
-    if len(x) < 3 * _FEWEST_PATIENTS:
+    if len(x) < 3 * FEWEST_PATIENTS:
         return
     order = np.argsort(x, kind="stable")
     for third in np.array_split(order, 3):
@@ -88,7 +88,7 @@ def _draw_thirds(axes: Axes, x: np.ndarray, y: np.ndarray) -> None:
 
 
 def _rank_correlation(x: np.ndarray, y: np.ndarray) -> str:
-    if len(x) < _FEWEST_PATIENTS or np.ptp(x) == 0 or np.ptp(y) == 0:
+    if len(x) < FEWEST_PATIENTS or np.ptp(x) == 0 or np.ptp(y) == 0:
         return ""
     rho = f"{float(stats.spearmanr(x, y).statistic):+.2f}".replace("-", MINUS)
     return f", {_RHO} = {rho}"
@@ -123,7 +123,7 @@ def draw_window_distance(comparison: Comparison) -> Picture | None:
         title="Away from the annotated window",
         caption="What coarse labels may cost: agreement on slices by their distance from the "
         "window that a coarse annotator would have drawn (0: inside, grey). Means over patients "
-        f"with tumour there, all repeats together; distances with fewer than {_FEWEST_PATIENTS} "
+        f"with tumour there, all repeats together; distances with fewer than {FEWEST_PATIENTS} "
         "patients are hollow. No intervals are drawn: the patients behind each point (right) "
         "become few and are the ones with long tumours.",
         height_inches=3.1,
@@ -151,7 +151,7 @@ def _draw_distance_line(axes: Axes, scores: Sequence[DistanceScore], name: str, 
     means = [mean([mean(v) for v in values[d].values()]) for d in distances]
     axes.plot(distances, means, color=look.colour, linewidth=1.4)
     for distance, y in zip(distances, means, strict=True):
-        enough = len(values[distance]) >= _FEWEST_PATIENTS
+        enough = len(values[distance]) >= FEWEST_PATIENTS
         face = look.colour if enough else "white"
         axes.plot(distance, y, look.marker, color=look.colour, markerfacecolor=face, markersize=5)
 
