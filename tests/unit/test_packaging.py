@@ -14,6 +14,8 @@ else:
 CHECKOUT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((CHECKOUT / "pyproject.toml").read_text(encoding="utf-8"))
 SETUPTOOLS = PROJECT["tool"]["setuptools"]
+#: Modules that aren't called as their package is.
+IMPORTED_AS = {"pillow": "PIL"}
 
 
 def packages_on_disk() -> dict[str, Path]:
@@ -70,10 +72,11 @@ def test_every_dependency_is_imported_somewhere():
         for path in (CHECKOUT / folder).rglob("*.py")
     )
     names = [re.split(r"[<>=!; ]", entry)[0] for entry in PROJECT["project"]["dependencies"]]
+    modules = {name: IMPORTED_AS.get(name, name.replace("-", "_")) for name in names}
     unused = [
         name
-        for name in names
-        if not re.search(rf"^\s*(import|from) {name.replace('-', '_')}\b", sources, re.MULTILINE)
+        for name, module in modules.items()
+        if not re.search(rf"^\s*(import|from) {module}\b", sources, re.MULTILINE)
     ]
     assert unused == ["torchvision"]
 

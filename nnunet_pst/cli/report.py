@@ -1,0 +1,92 @@
+"""``nnunet_pst report``: one page about a comparison, with figures, tables and a checklist."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nnunet_pst.errors import InputError
+
+if TYPE_CHECKING:
+    from nnunet_pst.report.comparison import Comparison
+    from nnunet_pst.report.dataset_facts import DatasetFacts
+    from nnunet_pst.report.training_logs import Curve
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the verb's arguments."""
+    parser.add_argument("comparison", type=Path, help="folder that `nnunet_pst compare` wrote")
+    parser.add_argument(
+        "--dataset",
+        help="raw dataset: a name, or its folder (default: the comparison's, if nnUNet_raw has it)",
+    )
+    parser.add_argument(
+        "--results",
+        help="dataset whose training logs are drawn: a name in nnUNet_results, or a folder there "
+        "(default: the comparison's, if it is there)",
+    )
+    parser.add_argument("--sweep", type=Path, help="folder of `nnunet_pst sweep`, for tables 2-4")
+    parser.add_argument(
+        "-o", "--output", type=Path, help="the page (default: COMPARISON/report.html)"
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace an earlier report")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Read, draw, write, and say where."""
+    from nnunet_pst.report.comparison_folder import read_comparison
+    from nnunet_pst.report.paper_tables import read_paper_tables
+    from nnunet_pst.report.sources import Sources
+    from nnunet_pst.report.writing import check_output, figure_folder, write_report
+
+    page = arguments.output or arguments.comparison / "report.html"
+    comparison = read_comparison(arguments.comparison)
+    check_output(page, overwrite=arguments.overwrite)
+    sources = Sources(
+        comparison=comparison,
+        dataset=_dataset(arguments.dataset, comparison),
+        curves=_curves(arguments.results, comparison),
+        paper_tables=read_paper_tables(arguments.sweep),
+    )
+    write_report(sources, page, overwrite=arguments.overwrite)
+    print(f"written to {page}; figures as SVG and PNG in {figure_folder(page).name}/")
+    return 0
+
+
+def _dataset(name: str | None, comparison: Comparison) -> DatasetFacts | None:
+    """Read the dataset that was named, else the comparison's where it can be found."""
+    from nnunet_pst.report.dataset_facts import read_dataset
+
+    folder = _folder(name, comparison, "nnUNet_raw", holds="dataset.json")
+    return None if folder is None else read_dataset(folder)
+
+
+def _curves(name: str | None, comparison: Comparison) -> list[Curve] | None:
+    from nnunet_pst.report.training_logs import read_curves
+
+    folder = _folder(name, comparison, "nnUNet_results", holds="")
+    return None if folder is None else read_curves(folder)
+
+
+def _folder(name: str | None, comparison: Comparison, variable: str, *, holds: str) -> Path | None:
+    """Find a folder that is given by name or by path; what was named must be there."""
+    root = os.environ.get(variable)
+    if name is None:
+        known = str(comparison.facts.get("dataset") or "")
+        if not root or not known or Path(known).name != known:
+            return None
+        found = Path(root) / known
+        return found if (found / holds).exists() else None
+    if Path(name).name != name or (Path(name) / holds).exists():
+        found = Path(name)
+    elif root:
+        found = Path(root) / name
+    else:
+        raise InputError(
+            f'{name}: {variable} is not set; run eval "$(nnunet_pst env ROOT)" or give the folder'
+        )
+    if not found.is_dir():
+        raise InputError(f"{found}: is no folder; give a name in {variable}, or a folder")
+    return found

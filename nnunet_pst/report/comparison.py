@@ -1,0 +1,166 @@
+"""A comparison: scores of cases, intervals of means, paired differences, and how it was made."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Measure:
+    """What a measure's numbers are; ``best`` is None where no value is better than another."""
+
+    name: str
+    unit: str
+    best: float | None
+
+
+@dataclass(frozen=True)
+class CaseScore:
+    """The measures of one case by one method (and one repeat of its training)."""
+
+    method: str
+    repeat: str
+    case: str
+    patient: str
+    sequence: str
+    values: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class MeanInterval:
+    """A row of ``intervals.csv``; ``stratum`` and ``level`` are ``all`` for everything together."""
+
+    measure: str
+    stratum: str
+    level: str
+    method: str
+    patients: int
+    mean: float
+    low: float
+    high: float
+    median: float
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A row of ``differences.csv``: ``method`` less ``baseline``, paired by patient.
+
+    Parameters
+    ----------
+    p, p_holm
+        Of the paired test, before and after Holm's correction; NaN outside the declared family.
+    effect
+        Rank-biserial correlation in [-1, 1]; positive where the method is better.
+    wins, ties, losses
+        Patients for whom the method is better, equal, worse.
+    noninferior
+        ``yes``, ``no``, or empty where no margin was declared.
+    """
+
+    measure: str
+    stratum: str
+    level: str
+    method: str
+    baseline: str
+    patients: int
+    difference: float
+    low: float
+    high: float
+    p: float
+    p_holm: float
+    effect: float
+    wins: int
+    ties: int
+    losses: int
+    noninferior: str
+
+
+@dataclass(frozen=True)
+class DistanceScore:
+    """Agreement on the slices of a case that lie so far from the annotated window."""
+
+    patient: str
+    distance_slices: int
+    dice: float
+    recall: float
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Everything that a comparison folder holds, but its pictures.
+
+    Parameters
+    ----------
+    folder
+        Where it lies; never printed.
+    facts
+        ``comparison.json``.
+    methods
+        In the order of the comparison.
+    measures
+        By name.
+    distances
+        By method; of all its repeats.
+    digest
+        First digits of the SHA-256 of scores and description: which comparison this is.
+    """
+
+    folder: Path
+    facts: Mapping[str, Any]
+    methods: tuple[str, ...]
+    baseline: str
+    measures: Mapping[str, Measure]
+    cases: Sequence[CaseScore]
+    intervals: Sequence[MeanInterval]
+    differences: Sequence[Difference]
+    distances: Mapping[str, Sequence[DistanceScore]]
+    digest: str
+
+    @property
+    def patients(self) -> list[str]:
+        """Pseudonyms of all patients."""
+        return sorted({case.patient for case in self.cases})
+
+    @property
+    def sequences(self) -> list[str]:
+        """Names of all sequences; empty for bare folders."""
+        return sorted({case.sequence for case in self.cases if case.sequence})
+
+    @property
+    def interval_kind(self) -> str:
+        """Kind of the intervals, such as ``95 % BCa bootstrap interval``."""
+        described = self.facts.get("interval")
+        return described if isinstance(described, str) else "bootstrap interval"
+
+    @property
+    def family(self) -> frozenset[str]:
+        """Names of the measures whose tests are corrected for each other."""
+        declared = self.facts.get("family")
+        if isinstance(declared, list):
+            return frozenset(map(str, declared))
+        return frozenset(row.measure for row in self.differences if not math.isnan(row.p_holm))
+
+    def patient_means(
+        self, measure: str, method: str, sequence: str | None = None
+    ) -> dict[str, float]:
+        """Average a measure case by case, then patient by patient; undefined values left out."""
+        by_case: dict[tuple[str, str], list[float]] = {}
+        for score in self.cases:
+            value = score.values.get(measure, math.nan)
+            if score.method == method and sequence in {None, score.sequence}:
+                by_case.setdefault((score.patient, score.case), []).append(value)
+        by_patient: dict[str, list[float]] = {}
+        for (patient, _), values in by_case.items():
+            by_patient.setdefault(patient, []).append(mean(values))
+        means = {patient: mean(values) for patient, values in sorted(by_patient.items())}
+        return {patient: value for patient, value in means.items() if not math.isnan(value)}
+
+
+def mean(values: Sequence[float]) -> float:
+    """Mean of the defined values; NaN if there is none."""
+    defined = [value for value in values if not math.isnan(value)]
+    return math.fsum(defined) / len(defined) if defined else math.nan

@@ -1,0 +1,209 @@
+"""The page: what is said where, and one HTML file that asks no network for anything."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from importlib import resources
+from typing import Any
+
+from tqdm import tqdm
+
+from nnunet_pst.report.answers import claim_answers
+from nnunet_pst.report.canvas import Picture
+from nnunet_pst.report.checklist import filled_checklist
+from nnunet_pst.report.comparison import Comparison
+from nnunet_pst.report.conclusions import conclusions
+from nnunet_pst.report.difference_figure import draw_differences
+from nnunet_pst.report.galleries import Gallery
+from nnunet_pst.report.learning_curves import draw_learning_curves
+from nnunet_pst.report.paired_figures import (
+    draw_dice_by_sequence,
+    draw_other_measures,
+)
+from nnunet_pst.report.score_figures import FEWEST_PATIENTS, draw_dice_by_size, draw_window_distance
+from nnunet_pst.report.sources import Sources
+from nnunet_pst.report.summary import (
+    data_facts,
+    method_facts,
+    missing_data,
+    numbers_table,
+    reading_of_intervals,
+    registration_in_words,
+    subtitle,
+    version_facts,
+    warnings_on_top,
+)
+from nnunet_pst.report.tables import (
+    Table,
+    agreement_table,
+    differences_tables,
+    flags_table,
+    in_parts,
+    properties_table,
+    results_table,
+    strata_differences_table,
+    strata_table,
+)
+from nnunet_pst.report.volume_agreement import agreement_rows, draw_bland_altman
+from nnunet_pst.report.words import value
+
+_CONTENTS = (
+    ("conclusions", "What was found"),
+    ("data", "Methods and data"),
+    ("tables", "Tables 1 to 4"),
+    ("results", "Results"),
+    ("figures", "Figures"),
+    ("cases", "Best, median and worst cases"),
+    ("registration", "Registration"),
+    ("reproduction", "Versions and seeds"),
+    ("checklist", "Checklist"),
+)
+
+
+@dataclass(frozen=True)
+class Figures:
+    """Drawn figures, and a line for each that could not be drawn."""
+
+    pictures: Sequence[Picture]
+    missing: Sequence[str]
+
+
+def draw_figures(sources: Sources) -> Figures:
+    """Draw every figure for which there are data."""
+    pictures, missing = [], []
+    for why_not, draw in tqdm(_drawers(sources), desc="figures", disable=None):
+        drawn = draw()
+        if drawn is None:
+            missing.append(f"Not drawn: {why_not}.")
+        else:
+            pictures.append(drawn)
+    return Figures(pictures, missing)
+
+
+def _drawers(sources: Sources) -> list[tuple[str, Callable[[], Picture | None]]]:
+    """List the figures in the order of the page, with what is missing where one is not drawn."""
+    one = sources.comparison
+    sizes, what = tumour_sizes(sources)
+    return [
+        ("Dice of every patient", partial(draw_dice_by_sequence, one)),
+        ("paired differences: the comparison has none", partial(draw_differences, one)),
+        (
+            "volume (Bland and Altman): the comparison has no volumes",
+            partial(draw_bland_altman, one),
+        ),
+        (
+            "Dice against the tumour's size: fewer than three patients have a known one",
+            partial(draw_dice_by_size, one, sizes, what=what),
+        ),
+        (
+            "distance from the annotated window: the evaluations hold no window_distance.csv",
+            partial(draw_window_distance, one),
+        ),
+        ("other measures: the comparison has none", partial(draw_other_measures, one)),
+        (
+            "learning curves: no training logs were found; give --results",
+            partial(draw_learning_curves, sources.curves or ()),
+        ),
+    ]
+
+
+def tumour_sizes(sources: Sources) -> tuple[dict[str, float], str]:
+    """Size of every patient's tumour: ``size_cm`` if the cohort has it, else the drawn volume."""
+    if sources.dataset is not None:
+        sizes = sources.dataset.sizes_cm()
+        known = {name: sizes[name] for name in sources.comparison.patients if name in sizes}
+        if len(known) >= FEWEST_PATIENTS:
+            return known, "tumour size (cm, from the cohort table)"
+    method = sources.comparison.methods[0]
+    volumes = sources.comparison.patient_means("reference_ml", method)
+    return volumes, "tumour volume of the reference (ml)"
+
+
+def render_page(sources: Sources, figures: Figures, galleries: Sequence[Gallery]) -> str:
+    """Return the page as HTML; every text is escaped."""
+    import jinja2
+
+    source = resources.files("nnunet_pst").joinpath("templates/report.html").read_text("utf-8")
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, keep_trailing_newline=True
+    )
+    return environment.from_string(source).render(page=_page(sources, figures, galleries))
+
+
+def _page(sources: Sources, figures: Figures, galleries: Sequence[Gallery]) -> dict[str, Any]:
+    comparison, dataset = sources.comparison, sources.dataset
+    checklist = filled_checklist(claim_answers(sources))
+    repeats = {score.repeat for score in comparison.cases}
+    first = "; of several trainings the first" if len(repeats) > 1 else ""
+    return {
+        "title": f"Comparison on {comparison.facts.get('dataset') or 'a folder of labels'}",
+        "subtitle": subtitle(comparison),
+        "warnings": warnings_on_top(sources),
+        "contents": _CONTENTS,
+        "conclusions": conclusions(comparison),
+        "reading": reading_of_intervals(comparison),
+        "method_facts": method_facts(comparison),
+        "data_facts": data_facts(dataset),
+        "data_tables": [numbers_table(dataset)] if dataset and dataset.cases else [],
+        "missing_data": missing_data(dataset),
+        "paper_tables": sources.paper_tables,
+        "result_tables": _result_tables(comparison),
+        "pictures": [_inlined(picture) for picture in figures.pictures],
+        "missing_figures": figures.missing,
+        "galleries": [_gallery(gallery) for gallery in galleries],
+        "gallery_note": first,
+        "registration": registration_in_words(dataset),
+        "flags": flags_table(dataset.flagged) if dataset and dataset.flagged else None,
+        "versions": version_facts(comparison, dataset),
+        "checklist": checklist,
+        "answered": sum(bool(item.answer) for item in checklist),
+    }
+
+
+def _inlined(picture: Picture) -> dict[str, str]:
+    return {
+        "name": picture.name,
+        "title": picture.title,
+        "caption": picture.caption,
+        "base64": _base64(picture.svg),
+    }
+
+
+def _gallery(gallery: Gallery) -> dict[str, Any]:
+    return {
+        "method": gallery.method,
+        "missing": gallery.missing,
+        "pictures": [
+            {
+                "role": one.role,
+                "case": one.case,
+                "dice": value(one.dice),
+                "base64": _base64(one.jpeg),
+            }
+            for one in gallery.pictures
+        ],
+    }
+
+
+def _base64(content: bytes) -> str:
+    return base64.b64encode(content).decode("ascii")
+
+
+def _result_tables(comparison: Comparison) -> list[Table]:
+    volumes = agreement_rows(comparison)
+    tables = [
+        *in_parts(results_table(comparison)),
+        *differences_tables(comparison),
+        *_parts_of(strata_table(comparison)),
+        strata_differences_table(comparison),
+        agreement_table(volumes) if volumes else None,
+        *_parts_of(properties_table(comparison)),
+    ]
+    return [table for table in tables if table is not None]
+
+
+def _parts_of(table: Table | None) -> list[Table]:
+    return [] if table is None else in_parts(table)

@@ -1,0 +1,85 @@
+"""The tables of the paper: 2 to 4 from the folder of a sweep, as far as it has got."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from nnunet_pst.errors import InputError
+from nnunet_pst.report.reading import number, read_table
+from nnunet_pst.report.sources import PaperTable
+from nnunet_pst.report.tables import Cell, Table
+from nnunet_pst.report.words import UNDEFINED, measure_name, value
+
+_FIRST = "Table 1: characteristics of the patients"
+_TITLES = {
+    2: "Table 2: architectures, all sequences",
+    3: "Table 3: input strategies, by tested sequence",
+    4: "Table 4: all-sequence against T2-fusion, on T2",
+}
+_COLUMNS = ("trained_on", "configuration", "runs_done", "runs")
+_SCORE = re.compile(r"(?P<tested>.+)_(?P<measure>dice|iou)")
+
+
+def read_paper_tables(folder: Path | None) -> list[PaperTable]:
+    """Read ``table2.csv`` to ``table4.csv`` of a sweep; what is not there is said to be missing.
+
+    Parameters
+    ----------
+    folder
+        Of ``nnunet_pst sweep``; None where none was given.
+
+    Raises
+    ------
+    InputError
+        The folder is none, or a table in it can't be used.
+    """
+    if folder is not None and not folder.is_dir():
+        raise InputError(f"{folder}: is no folder; give one that `nnunet_pst sweep` made")
+    problems: list[str] = []
+    tables = [PaperTable(_FIRST, None, "Not shown: nnunet_pst cohort makes it.")]
+    for place, title in _TITLES.items():
+        path = None if folder is None else folder / f"table{place}.csv"
+        if path is None:
+            missing = "Not shown: no sweep was given (--sweep FOLDER)."
+            tables.append(PaperTable(title, None, missing))
+        elif not path.is_file():
+            missing = "Not shown: the sweep has not made this table (nnunet_pst sweep)."
+            tables.append(PaperTable(title, None, missing))
+        else:
+            tables.append(PaperTable(title, _read(path, title, problems)))
+    if problems:
+        raise InputError(problems)
+    return tables
+
+
+def _read(path: Path, title: str, problems: list[str]) -> Table:
+    rows = read_table(path, _COLUMNS, problems)
+    scores = [name for name in (rows[0] if rows else ()) if _SCORE.fullmatch(name)]
+    if "4" not in path.stem:  # as in the paper, which shows IoU in table 4 alone
+        scores = [name for name in scores if name.endswith("_dice")]
+    lines = []
+    for row in rows:
+        cells = [_cell(row, name, path, problems) for name in scores]
+        runs = Cell(f"{row['runs_done']} of {row['runs']}")
+        lines.append([Cell(row["trained_on"]), Cell(row["configuration"]), runs, *cells])
+    caption = (
+        "Mean over test patients (n), over the trainings that are done (runs); a dash where "
+        "nothing was tested yet, or the sequence was not trained on. No intervals: a sweep "
+        "compares by these means alone; nnunet_pst compare gives paired differences."
+    )
+    return Table(
+        title, ["trained on", "configuration", "runs", *map(_heading, scores)], lines, caption
+    )
+
+
+def _cell(row: dict[str, str], name: str, path: Path, problems: list[str]) -> Cell:
+    mean = number(row[name], name, path, problems)
+    patients = row.get(f"{name}_patients", "")
+    return Cell(value(mean), f"n = {patients}") if patients else Cell(UNDEFINED)
+
+
+def _heading(name: str) -> str:
+    match = _SCORE.fullmatch(name)
+    assert match is not None  # only such names are asked for
+    return f"{match['tested']}, {measure_name(match['measure'])}"

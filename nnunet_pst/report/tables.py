@@ -1,0 +1,266 @@
+"""Tables of the page as texts: means with intervals, differences, numbers of patients."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from nnunet_pst.report.comparison import Comparison, Difference, MeanInterval, Measure
+from nnunet_pst.report.conclusions import verdict_of
+from nnunet_pst.report.dataset_facts import RegisteredPair
+from nnunet_pst.report.volume_agreement import Agreement
+from nnunet_pst.report.words import (
+    MINUS,
+    UNDEFINED,
+    interval,
+    measure_name,
+    p_value,
+    signed,
+    signed_interval,
+    value,
+)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A text, with a smaller one below it and a kind that gives it a colour."""
+
+    text: str
+    small: str = ""
+    kind: str = ""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of the page.
+
+    Parameters
+    ----------
+    title
+        Above it.
+    head
+        Headings.
+    rows
+        Cells; the first is the row's heading.
+    caption
+        Below it: what numbers and intervals are, of how many.
+    texts
+        Whether the cells are words rather than numbers.
+    """
+
+    title: str
+    head: Sequence[str]
+    rows: Sequence[Sequence[Cell]]
+    caption: str = ""
+    texts: bool = False
+
+
+def in_parts(table: Table, most: int = 5) -> list[Table]:
+    """Split a table with many columns so that its parts fit on paper; the first column stays."""
+    columns = len(table.head) - 1
+    if columns <= most:
+        return [table]
+    number = -(-columns // most)
+    parts = []
+    for part in range(number):
+        kept = [0, *range(1 + part * most, min(1 + (part + 1) * most, columns + 1))]
+        parts.append(
+            replace(
+                table,
+                title=f"{table.title} (part {part + 1} of {number})",
+                head=[table.head[place] for place in kept],
+                rows=[[row[place] for place in kept] for row in table.rows],
+            )
+        )
+    return parts
+
+
+def results_table(comparison: Comparison) -> Table:
+    """Means of every measure that has a best value, over all cases, a column a method."""
+    measures = [one for one in comparison.measures.values() if one.best is not None]
+    return Table(
+        "Means of all measures",
+        ["measure", *comparison.methods],
+        _mean_rows(comparison, measures),
+        f"Mean over patients with its {comparison.interval_kind} below, and the number of "
+        "patients for whom the measure is defined (n).",
+    )
+
+
+def properties_table(comparison: Comparison) -> Table | None:
+    """Means of what is neither right nor wrong: sizes, numbers of slices; None without any."""
+    rows = _mean_rows(comparison, [m for m in comparison.measures.values() if m.best is None])
+    if not rows:
+        return None
+    return Table(
+        "Properties of the cases and of the predictions",
+        ["property", *comparison.methods],
+        rows,
+        f"Mean over patients with its {comparison.interval_kind}; no value is better than another.",
+    )
+
+
+def _mean_rows(comparison: Comparison, measures: Iterable[Measure]) -> list[list[Cell]]:
+    rows = []
+    for measure in measures:
+        found = {
+            row.method: row
+            for row in comparison.intervals
+            if (row.measure, row.stratum) == (measure.name, "all")
+        }
+        if found:
+            name = Cell(measure_name(measure.name, measure.unit), _direction(measure))
+            rows.append([name, *_mean_cells(found, comparison.methods, measure.unit)])
+    return rows
+
+
+def strata_table(comparison: Comparison) -> Table | None:
+    """Mean Dice in every stratum, a column a method; None without strata."""
+    keys = dict.fromkeys(
+        (row.stratum, row.level)
+        for row in comparison.intervals
+        if row.measure == "dice" and row.stratum != "all"
+    )
+    rows = []
+    for stratum, level in keys:
+        found = {
+            row.method: row
+            for row in comparison.intervals
+            if (row.measure, row.stratum, row.level) == ("dice", stratum, level)
+        }
+        label = Cell(f"{stratum.replace('_', ' ')}: {level}")
+        rows.append([label, *_mean_cells(found, comparison.methods, "1")])
+    if not rows:
+        return None
+    return Table(
+        "Dice in groups of patients",
+        ["group", *comparison.methods],
+        rows,
+        f"Mean over the patients of the group with its {comparison.interval_kind}. Groups are "
+        "looked at side by side; a difference between groups is not tested.",
+    )
+
+
+def _mean_cells(
+    found: dict[str, MeanInterval], methods: Sequence[str], unit: str
+) -> Iterable[Cell]:
+    for method in methods:
+        row = found.get(method)
+        if row is None or math.isnan(row.mean):
+            yield Cell(UNDEFINED, "n = 0" if row else "")
+            continue
+        reach = interval(row.low, row.high, unit)
+        yield Cell(value(row.mean, unit), f"{reach}; n = {row.patients}".removeprefix("; "))
+
+
+def _direction(measure: Measure) -> str:
+    if measure.best is None:
+        return ""
+    return f"best {measure.best:g}"
+
+
+def differences_tables(comparison: Comparison) -> list[Table]:
+    """Give paired differences of all measures over all cases, a table a method."""
+    tables = []
+    pairs = dict.fromkeys(
+        (row.method, row.baseline) for row in comparison.differences if row.stratum == "all"
+    )
+    for method, baseline in pairs:
+        rows = [
+            _difference_cells(comparison, row)
+            for row in comparison.differences
+            if (row.method, row.baseline, row.stratum) == (method, baseline, "all")
+            and _has_best(comparison, row.measure)
+        ]
+        tables.append(_differences(f"{method} less {baseline}", "measure", rows))
+    return tables
+
+
+def _has_best(comparison: Comparison, name: str) -> bool:
+    measure = comparison.measures.get(name)
+    return measure is not None and measure.best is not None
+
+
+def strata_differences_table(comparison: Comparison) -> Table | None:
+    """Give paired differences in Dice in every stratum; None without strata."""
+    rows = []
+    for row in comparison.differences:
+        if row.measure == "dice" and row.stratum != "all":
+            cells = _difference_cells(comparison, row)
+            name = f"{row.stratum.replace('_', ' ')}: {row.level}"
+            rows.append([Cell(name, f"{row.method} less {row.baseline}"), *cells[1:]])
+    return (
+        _differences("Differences in Dice in groups of patients", "group", rows) if rows else None
+    )
+
+
+def _differences(title: str, first: str, rows: Sequence[Sequence[Cell]]) -> Table:
+    return Table(
+        title,
+        [first, "mean difference", "p", "p, Holm", "effect", "wins / ties / losses"],
+        rows,
+        "Differences are paired by patient; below each its interval and the number of patients. "
+        "p: Wilcoxon's signed-rank test; p, Holm: corrected over the declared family, empty "
+        f"outside it. Effect: rank-biserial correlation, from {MINUS}1 (always worse) to 1 (always "
+        "better). Green and red mark what is shown to be better or worse: the interval leaves "
+        "zero out and Holm's p is below 0.05.",
+    )
+
+
+def _difference_cells(comparison: Comparison, row: Difference) -> list[Cell]:
+    measure = comparison.measures.get(row.measure, Measure(row.measure, "1", None))
+    verdict = verdict_of(row, measure)
+    kind = verdict if verdict in {"better", "worse"} else ""
+    reach = signed_interval(row.low, row.high, measure.unit)
+    noninferior = f"; non-inferior: {row.noninferior}" if row.noninferior else ""
+    small = f"{reach}; n = {row.patients}{noninferior}".removeprefix("; ")
+    return [
+        Cell(measure_name(row.measure, measure.unit)),
+        Cell(signed(row.difference, measure.unit), small, kind),
+        Cell(p_value(row.p)),
+        Cell("" if math.isnan(row.p_holm) else p_value(row.p_holm)),
+        Cell(UNDEFINED if math.isnan(row.effect) else signed(row.effect)[:-1]),
+        Cell(f"{row.wins} / {row.ties} / {row.losses}"),
+    ]
+
+
+def agreement_table(rows: dict[str, Agreement]) -> Table:
+    """Bias and limits of agreement of the volume, a row a method."""
+    return Table(
+        "Volume: bias and limits of agreement",
+        ["method", "bias (ml)", "95 % limits of agreement (ml)", "cases", "patients"],
+        [
+            [
+                Cell(name),
+                Cell(signed(found.bias, "ml")),
+                Cell(signed_interval(found.low, found.high, "ml") or UNDEFINED),
+                Cell(str(found.cases)),
+                Cell(str(found.patients)),
+            ]
+            for name, found in rows.items()
+        ],
+    )
+
+
+def flags_table(pairs: Sequence[RegisteredPair]) -> Table:
+    """Give pairs of sequences to look at, a row a pair."""
+    return Table(
+        "Pairs that were not registered",
+        ["patient", "sequences", "engine and model", "used instead", "why"],
+        [
+            [
+                Cell(pair.patient),
+                Cell(f"{pair.moving} onto {pair.reference}"),
+                Cell(f"{pair.engine}, {pair.model}"),
+                Cell(
+                    {"scanner": "scanner's coordinates", "missing": "zeros (no image)"}.get(
+                        pair.used, pair.used
+                    )
+                ),
+                Cell(pair.reason or UNDEFINED),
+            ]
+            for pair in pairs
+        ],
+        texts=True,
+    )

@@ -1,0 +1,99 @@
+"""How numbers and names of measures are written: few digits, units, intervals as `0.70 to 0.78`."""
+
+from __future__ import annotations
+
+import math
+import re
+
+#: Stands for a value that is not defined.
+UNDEFINED = "\N{EN DASH}"
+MINUS = "\N{MINUS SIGN}"
+_WORDS = {"dice": "Dice", "iou": "IoU", "hd95": "HD95", "nsd": "NSD", "assd": "ASSD"}
+#: Names that their parts alone would not make.
+_NAMES = {
+    "false_positive_ml_on_free_slices": "false positives on tumour-free slices",
+    "free_slices": "tumour-free slices",
+    "known_share": "share of voxels that are known",
+    "lesion_f1": "lesion F1",
+    "predicted_ml": "predicted volume",
+    "reference_ml": "reference volume",
+}
+#: How a unit stands in a column's name.
+_UNIT_WORDS = {"mm": "mm", "ml": "ml", "%": "percent", "slices": "slices"}
+_DIGITS = {"1": 3, "mm": 1, "ml": 1, "slices": 1, "%": 1, "lesions": 2}
+
+
+def measure_name(name: str, unit: str = "1") -> str:
+    """Write a measure as words with its unit: ``hd95_mm`` becomes ``HD95 (mm)``."""
+    words = measure_words(name, unit)
+    return words if unit in {"", "1", "lesions"} else f"{words} ({unit})"
+
+
+def measure_words(name: str, unit: str = "1") -> str:
+    """Write a measure as words, without its unit; a tolerance such as ``2mm`` stays."""
+    if name in _NAMES:
+        return _NAMES[name]
+    parts = [part for part in name.split("_") if part]
+    said = _UNIT_WORDS.get(unit)
+    # "slices" is also what false positives lie on: only at the end is it a unit.
+    if said in parts[1:] and (unit != "slices" or parts[-1] == said):
+        del parts[len(parts) - 1 - parts[::-1].index(said)]
+    text = " ".join(_WORDS.get(part, part) for part in parts) or name
+    return re.sub(r"(\d)mm", r"\1 mm", text)
+
+
+def digits(unit: str) -> int:
+    """Return how many decimals a value of this unit is worth."""
+    return _DIGITS.get(unit, 2)
+
+
+def value(x: float, unit: str = "1") -> str:
+    """Write a value; an en dash where it is not defined."""
+    if math.isnan(x):
+        return UNDEFINED
+    if math.isinf(x):
+        return "∞" if x > 0 else f"{MINUS}∞"
+    return _minus(f"{x:.{digits(unit)}f}")
+
+
+def signed(x: float, unit: str = "1") -> str:
+    """Write a difference with its sign."""
+    if not math.isfinite(x):
+        return value(x, unit)
+    text = f"{x:+.{digits(unit)}f}"
+    return _minus(text if float(text) else text[1:])
+
+
+def interval(low: float, high: float, unit: str = "1") -> str:
+    """Write an interval; empty where there is none."""
+    if math.isnan(low) or math.isnan(high):
+        return ""
+    return f"{value(low, unit)} to {value(high, unit)}"
+
+
+def signed_interval(low: float, high: float, unit: str = "1") -> str:
+    """Write an interval of a difference; empty where there is none."""
+    if math.isnan(low) or math.isnan(high):
+        return ""
+    return f"{signed(low, unit)} to {signed(high, unit)}"
+
+
+def p_value(p: float) -> str:
+    """Write a p-value with two or three digits, as journals ask."""
+    if math.isnan(p):
+        return UNDEFINED
+    if p < 0.001:
+        return "< 0.001"
+    return f"{p:.3f}" if p < 0.1 else f"{p:.2f}"
+
+
+def count(number: int, one: str, many: str | None = None) -> str:
+    """Write a number with its noun."""
+    return f"{number} {one if number == 1 else many or one + 's'}"
+
+
+def _minus(text: str) -> str:
+    """Replace the hyphen by a minus sign, and never write a negative zero."""
+    if text.startswith("-"):
+        return text[1:] if not float(text) else MINUS + text[1:]
+    return text

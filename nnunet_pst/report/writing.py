@@ -1,0 +1,105 @@
+"""From folders to the page and its figures: read everything, draw everything, then write."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from nnunet_pst.errors import InputError
+from nnunet_pst.report.canvas import Picture
+from nnunet_pst.report.galleries import make_galleries
+from nnunet_pst.report.page import draw_figures, render_page
+from nnunet_pst.report.sources import Sources
+from nnunet_pst.whole_files import refusals_in_one_line, write_atomically
+
+_ENDINGS = {".svg", ".png"}
+
+
+def figure_folder(page: Path) -> Path:
+    """Return the folder of a page's figures: ``report_figures`` beside ``report.html``."""
+    return page.with_name(f"{page.stem}_figures")
+
+
+def check_output(page: Path, *, overwrite: bool) -> None:
+    """Refuse to replace what is there, or a folder that holds more than figures.
+
+    Raises
+    ------
+    InputError
+        The page or its figures are there and may not be replaced.
+    """
+    figures = figure_folder(page)
+    problems = []
+    if page.suffix.casefold() not in {".html", ".htm"}:
+        problems.append(f"{page}: a report is an HTML file; give a name that ends in .html")
+    if page.is_dir():
+        problems.append(f"{page}: is a folder; give the name of a file")
+    if not page.parent.is_dir():
+        problems.append(f"{page.parent}: is no folder; make it, or choose another place")
+    found = [path for path in (page, figures) if path.exists()]
+    if found and not overwrite:
+        problems += [f"{path}: exists; choose another name or add --overwrite" for path in found]
+    if figures.is_dir():
+        foreign = sorted(p.name for p in figures.iterdir() if p.suffix not in _ENDINGS)
+        problems += [
+            f"{figures}: holds {name}, which no report writes, and is not replaced; choose "
+            "another name"
+            for name in foreign[:1]
+        ]
+    elif figures.exists():
+        problems.append(f"{figures}: is a file; choose another name for the report")
+    if problems:
+        raise InputError(problems)
+
+
+def write_report(sources: Sources, page: Path, *, overwrite: bool = False) -> list[Path]:
+    """Draw and write a report; the page appears when everything else is there.
+
+    Parameters
+    ----------
+    sources
+        What it is made from.
+    page
+        The HTML file. Its figures go into `figure_folder` beside it, as SVG and as PNG.
+    overwrite
+        Replace an earlier report of this name.
+
+    Returns
+    -------
+    list of Path
+        The page, then the files of its figures.
+
+    Raises
+    ------
+    InputError
+        Something is in the way, or the file system refuses.
+    """
+    check_output(page, overwrite=overwrite)
+    figures = draw_figures(sources)
+    html = render_page(sources, figures, make_galleries(sources.comparison))
+    with refusals_in_one_line(page.parent):
+        written = _write_figures(figures.pictures, figure_folder(page.absolute()))
+        write_atomically(page, html)
+    return [page, *written]
+
+
+def _write_figures(pictures: Sequence[Picture], folder: Path) -> list[Path]:
+    """Write all figures into a new folder, then put it in the place of the old one."""
+    draft = folder.with_name(f".{folder.name}.{os.getpid()}.part")
+    old = folder.with_name(f".{folder.name}.{os.getpid()}.old")
+    for left in (draft, old):  # by a killed process of the same number
+        shutil.rmtree(left, ignore_errors=True)
+    draft.mkdir()
+    try:
+        for picture in pictures:
+            (draft / f"{picture.name}.svg").write_bytes(picture.svg)
+            (draft / f"{picture.name}.png").write_bytes(picture.png)
+        if folder.exists():
+            folder.rename(old)
+        draft.rename(folder)
+    finally:
+        for left in (draft, old):
+            shutil.rmtree(left, ignore_errors=True)
+    return sorted(folder.iterdir())
