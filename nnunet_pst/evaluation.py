@@ -7,6 +7,8 @@ work can't be compared with anything.
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -121,6 +123,23 @@ def evaluate_predictions(
 def scored_before(output: Path) -> int:
     """Count the cases that an interrupted evaluation has scored for this output folder."""
     return Draft(output.absolute()).scored()
+
+
+def evaluation_key(predictions: Path, references: References, *, overlays: bool = True) -> str:
+    """Digest of all that an evaluation at the default tolerances depends on.
+
+    Parameters
+    ----------
+    predictions, references, overlays
+        As for `evaluate_predictions`.
+    """
+    drawn = Draft(predictions / "unused") if overlays else None
+    jobs = _jobs(predictions, references, drawn, tuple(map(float, DEFAULT_TOLERANCES_MM)))
+    said = [references.name, references.split, predictions.resolve().name]
+    keys = [case_key(job) for job in jobs]
+    patients = [[case.name, case.patient, case.sequence] for case in references.cases]
+    rules = dict(references.label_rules)
+    return hashlib.sha256(json.dumps([said, keys, patients, rules]).encode()).hexdigest()
 
 
 def _name_problems(predictions: Path, references: References) -> list[str]:

@@ -24,7 +24,7 @@ import numpy as np
 from nnunet_pst import __version__
 from nnunet_pst.case_scoring import CaseScore, ScoringJob
 from nnunet_pst.metrics.window_distance import AtDistance
-from nnunet_pst.whole_files import PARTIAL, write_atomically, written_whole
+from nnunet_pst.whole_files import PARTIAL, replace_folder, write_atomically, written_whole
 
 #: Raised when the same files and settings would give other scores or pictures than before.
 _FORMAT = 1
@@ -94,12 +94,7 @@ class Draft:
 
     def publish(self) -> None:
         """Put the result in its place, instead of an earlier one, and remove the rest."""
-        old = self.output.with_name(f"{PARTIAL}old-{self.output.name}")
-        shutil.rmtree(old, ignore_errors=True)  # left by a process that was killed here
-        if self.output.exists():
-            self.output.rename(old)
-        self.result.rename(self.output)
-        shutil.rmtree(old, ignore_errors=True)
+        replace_folder(self.result, self.output)
         shutil.rmtree(self.folder)
 
     def keep(self, name: str, key: str, score: CaseScore) -> None:

@@ -13,6 +13,8 @@ from nnunet_pst.errors import InputError
 from nnunet_pst.metrics.overlap import DEFAULT_WINDOW
 
 SPLITS = ("test", "train", "val")
+#: All of ``labelsTr``: what the folds of a cross-validation are drawn from.
+TRAINING = "training"
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,7 @@ def references_of_dataset(
         Folder with ``dataset.json`` and, if ``nnunet_pst convert`` made it, ``cases.csv``. Without
         the latter every case counts as a patient of its own, and all of ``labelsTr`` as ``train``.
     split
-        ``test`` (``labelsTs``), ``train`` or ``val`` (``labelsTr``).
+        ``test`` (``labelsTs``), ``train`` or ``val`` (``labelsTr``), or `TRAINING`, which is both.
     window
         Slices on each side of the largest one that count as annotated; by default those that the
         dataset was converted with, else 5.
@@ -100,7 +102,8 @@ def references_of_dataset(
         )
     table = dataset / CASE_TABLE
     if table.is_file():
-        rows = [row for row in read_case_table(table) if row["split"] == split]
+        wanted = ("train", "val") if split == TRAINING else (split,)
+        rows = [row for row in read_case_table(table) if row["split"] in wanted]
     elif split == "val":
         raise InputError(f"{dataset.name}: has no cases.csv, so its val cases are unknown")
     else:

@@ -56,6 +56,16 @@ def copy_atomically(source: Path, target: Path) -> None:
         shutil.copyfile(source, partial)
 
 
+def replace_folder(new: Path, place: Path) -> None:
+    """Move a finished folder to its place, instead of an earlier one, which then disappears."""
+    old = place.with_name(f"{PARTIAL}old-{place.name}")
+    shutil.rmtree(old, ignore_errors=True)  # left by a process that was killed here
+    if place.exists():
+        place.rename(old)
+    new.rename(place)
+    shutil.rmtree(old, ignore_errors=True)
+
+
 @contextmanager
 def refusals_in_one_line(folder: Path) -> Iterator[None]:
     """Turn what the file system refuses into one line; what is finished stays for the next run.

@@ -1,0 +1,88 @@
+"""Groups of cases that a comparison looks at one by one: sequences, and covariates of the cohort.
+
+Words are taken as they are. Numbers are cut into thirds of the patients, as the paper stratifies
+by tumour size; equal numbers stay together, so thirds may differ in size.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from nnunet_pst.case_table import CASE_COLUMNS, rows_by_patient
+
+#: More groups than this are too small to look at, or no groups at all.
+MOST_LEVELS = 8
+SEQUENCE = "sequence"
+
+
+@dataclass(frozen=True)
+class Stratum:
+    """A way to group cases.
+
+    Parameters
+    ----------
+    name
+        Column of the case table.
+    levels
+        Level of each case, by case name; cases without a value are in none.
+    order
+        The levels, in the order of tables.
+    cuts
+        Where numbers were cut; empty for words.
+    """
+
+    name: str
+    levels: Mapping[str, str]
+    order: tuple[str, ...]
+    cuts: tuple[float, ...] = ()
+
+
+def strata(rows: Sequence[Mapping[str, str]]) -> list[Stratum]:
+    """Find the groups that the rows of a case table (`case_table`) allow: two levels or more.
+
+    Parameters
+    ----------
+    rows
+        Of the cases that are compared, and no others: thirds are theirs.
+    """
+    names = [SEQUENCE, *(name for name in (rows[0] if rows else ()) if name not in CASE_COLUMNS)]
+    found = [_stratum(name, rows) for name in names]
+    return [one for one in found if 2 <= len(one.order) <= MOST_LEVELS]
+
+
+def _stratum(name: str, rows: Sequence[Mapping[str, str]]) -> Stratum:
+    values = {row["case"]: row.get(name, "").strip() for row in rows}
+    given = {case: value for case, value in values.items() if value}
+    numbers = {case: _number(value) for case, value in given.items()}
+    if given and not any(math.isnan(number) for number in numbers.values()):
+        by_patient = {
+            patient: numbers[own[0]["case"]]
+            for patient, own in rows_by_patient(rows).items()
+            if own[0]["case"] in numbers
+        }
+        if len(set(by_patient.values())) > MOST_LEVELS or name.endswith(("_cm", "_mm", "_ml")):
+            return _thirds(name, numbers, list(by_patient.values()))
+    return Stratum(name, given, tuple(sorted(set(given.values()))))
+
+
+def _thirds(name: str, numbers: Mapping[str, float], patients: Sequence[float]) -> Stratum:
+    """Cut at the patients' terciles; a value on a cut belongs below it."""
+    low, high = (float(cut) for cut in np.quantile(patients, [1 / 3, 2 / 3]))
+    order = (f"to {low:g}", f"{low:g} to {high:g}", f"above {high:g}")
+    levels = {
+        case: order[0 if number <= low else 1 if number <= high else 2]
+        for case, number in numbers.items()
+    }
+    return Stratum(name, levels, tuple(o for o in order if o in levels.values()), (low, high))
+
+
+def _number(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        return math.nan
+    return value if math.isfinite(value) else math.nan
