@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -166,11 +167,11 @@ def _design(arguments: argparse.Namespace, methods: list[Method], baseline: str)
 def _lines(comparison: Comparison) -> list[str]:
     """Means with intervals, then a sentence for each method, then warnings."""
     from nnunet_pst.report.conclusions import conclusions
-    from nnunet_pst.report.words import count, interval, measure_words, value
+    from nnunet_pst.report.words import count, interval, measure_name, value
 
     family = [name for name in comparison.measures if name in comparison.family]
     units = {name: comparison.measures[name].unit for name in family}
-    rows = [["", *(measure_words(name, units[name]) for name in family)]]
+    rows = [["", *(measure_name(name, units[name]) for name in family)]]
     for method in comparison.methods:
         cells = []
         for name in family:
@@ -187,9 +188,13 @@ def _lines(comparison: Comparison) -> list[str]:
     lines.append(
         f"means over {count(len(comparison.patients), 'patient')} with {comparison.interval_kind}"
     )
+    # What lies outside the family stands in the report: too much for a terminal, and untested.
+    declared = replace(
+        comparison, differences=[d for d in comparison.differences if d.measure in family]
+    )
     lines += [
         f"{one.method} against {one.baseline}: {' '.join(one.sentences)}"
-        for one in conclusions(comparison)
+        for one in conclusions(declared)
     ]
     warnings = comparison.facts.get("warnings")
     return lines + [f"note: {line}" for line in (warnings if isinstance(warnings, list) else ())]
