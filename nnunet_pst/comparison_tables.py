@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from nnunet_pst.cohort_statistics import (
     RESAMPLES,
@@ -86,7 +86,7 @@ def interval_rows(rows: Sequence[Row], design: Design, groups: Sequence[Stratum]
         for measure in measures:
             for method in design.methods:
                 values = list(patient_means(own, measure.name, method).values())
-                found = design.interval(values)
+                found = _bounded(design.interval(values), measure, values)
                 table.append(
                     {
                         **_head(measure, stratum, level),
@@ -118,6 +118,19 @@ def difference_rows(rows: Sequence[Row], design: Design, groups: Sequence[Stratu
     for row, p in zip(family, holm([float(row["p"]) for row in family]), strict=True):
         row["p_holm"] = p
     return table
+
+
+def _bounded(found: Interval, measure: Measure, values: Sequence[float]) -> Interval:
+    """End an interval at the best value where no value passes it: no mean can either."""
+    defined = [value for value in values if not math.isnan(value)]
+    if measure.best is None or not defined:
+        return found
+    low, high = found.low, found.high
+    if max(defined) <= measure.best < high:
+        high = measure.best
+    if min(defined) >= measure.best > low:
+        low = measure.best
+    return replace(found, low=low, high=high)
 
 
 def _difference(

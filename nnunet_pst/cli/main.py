@@ -21,6 +21,7 @@ VERBS: dict[str, str] = {
     "convert": "turn a cohort table into an nnU-Net raw dataset",
     "plan": "plan and preprocess a dataset for the stock and the 2.5D configurations",
     "evaluate": "score predictions against fine labels, with tables and overlays",
+    "cohort": "describe a cohort split by split (the paper's Table 1)",
     "compare": "compare methods on the same patients, with intervals and paired tests",
     "report": "write one page about a comparison: tables, figures, checklist",
 }

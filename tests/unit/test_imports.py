@@ -71,6 +71,7 @@ HOUSE: dict[str, list[str]] = {
         "nnunet_pst.evaluation_draft",
         "nnunet_pst.evaluation",
         "nnunet_pst.cohort_statistics",
+        "nnunet_pst.cohort_table",
         "nnunet_pst.compared_methods",
         "nnunet_pst.strata",
         "nnunet_pst.comparison_tables",
