@@ -21,7 +21,7 @@ import numpy as np
 from scipy import stats
 
 from nnunet_pst.case_table import CASE_COLUMNS, rows_by_patient
-from nnunet_pst.comparison_strata import is_numeric
+from nnunet_pst.strata import is_numeric
 
 SPLITS = ("train", "val", "test")
 HEADINGS = ("characteristic", "level", *SPLITS, "p", "test", "smd")
@@ -142,7 +142,8 @@ def smd_of_categories(first: Sequence[int], second: Sequence[int]) -> float:
     if counts.shape[1] < 2 or not counts.sum(1).all():
         return math.nan
     shares = (counts / counts.sum(1, keepdims=True))[:, 1:]
-    spread = sum(np.diag(share) - np.outer(share, share) for share in shares) / 2
+    first_spread, second_spread = (np.diag(share) - np.outer(share, share) for share in shares)
+    spread = (first_spread + second_spread) / 2
     if np.linalg.matrix_rank(spread) < len(spread):
         return math.nan
     apart = shares[0] - shares[1]

@@ -16,6 +16,8 @@ from nnunet_pst.case_table import CASE_COLUMNS, rows_by_patient
 
 #: More groups than this are too small to look at, or no groups at all.
 MOST_LEVELS = 8
+#: Numbers with so few different values are codes, and words as they stand.
+MOST_CODES = 5
 SEQUENCE = "sequence"
 
 
@@ -57,15 +59,10 @@ def strata(rows: Sequence[Mapping[str, str]]) -> list[Stratum]:
 def _stratum(name: str, rows: Sequence[Mapping[str, str]]) -> Stratum:
     values = {row["case"]: row.get(name, "").strip() for row in rows}
     given = {case: value for case, value in values.items() if value}
-    numbers = {case: _number(value) for case, value in given.items()}
-    if given and not any(math.isnan(number) for number in numbers.values()):
-        by_patient = {
-            patient: numbers[own[0]["case"]]
-            for patient, own in rows_by_patient(rows).items()
-            if own[0]["case"] in numbers
-        }
-        if len(set(by_patient.values())) > MOST_LEVELS or name.endswith(("_cm", "_mm", "_ml")):
-            return _thirds(name, numbers, list(by_patient.values()))
+    if is_numeric(list(given.values())):
+        numbers = {case: as_number(value) for case, value in given.items()}
+        firsts = [own[0]["case"] for own in rows_by_patient(rows).values()]
+        return _thirds(name, numbers, [numbers[case] for case in firsts if case in numbers])
     return Stratum(name, given, tuple(sorted(set(given.values()))))
 
 
@@ -80,9 +77,16 @@ def _thirds(name: str, numbers: Mapping[str, float], patients: Sequence[float]) 
     return Stratum(name, levels, tuple(o for o in order if o in levels.values()), (low, high))
 
 
-def _number(text: str) -> float:
+def as_number(text: str) -> float:
+    """Read a finite number; NaN for anything else."""
     try:
         value = float(text)
     except ValueError:
         return math.nan
     return value if math.isfinite(value) else math.nan
+
+
+def is_numeric(values: Sequence[str]) -> bool:
+    """Whether values are measurements: numbers, and more different ones than codes have."""
+    numbers = [as_number(value) for value in values]
+    return not any(map(math.isnan, numbers)) and len(set(numbers)) > MOST_CODES
