@@ -116,7 +116,7 @@ def _limits(row: Difference, rows: Sequence[Difference]) -> list[str]:
     family = sum(not math.isnan(other.p_holm) for other in rows)
     differing = row.wins + row.losses
     # The smallest two-sided p of the signed-rank test: all differences on one side, 2 of 2^n signs.
-    smallest = 2 / 2**differing if differing else 1.0
+    smallest = 0.5 ** (differing - 1) if differing else 1.0
     if differing and smallest >= _ALPHA:
         lines.append(
             f"With {count(differing, 'patient')} who differ the signed-rank test can't fall below "

@@ -327,12 +327,15 @@ def test_patient_means_average_repeats_and_cases_first():
 
 def test_rows_that_hold_no_numbers(tmp_path: Path):
     path = tmp_path / "w.csv"
-    path.write_text("patient,distance_slices,dice,recall\na,1.5,x,0.5\nb,,,\nc,inf,nan,0\n")
+    path.write_text(
+        "patient,distance_slices,dice,recall\na,1.5,x,0.5\nb,,,\nc,inf,nan,0\nd,-1,0,0\n"
+    )
     problems: list[str] = []
     rows = read_rows(DistanceScore, path, problems)
-    assert len(problems) == 3
+    assert len(problems) == 4
+    assert "holds -1, which is no count" in problems[3]
     assert "'inf', which is no number" in problems[2]
-    assert "holds 1.5, which is no whole number" in problems[0]
+    assert "holds 1.5, which is no count" in problems[0]
     assert "'x', which is no number" in problems[1]
     assert rows[1].distance_slices == 0
     assert math.isnan(rows[1].dice)
