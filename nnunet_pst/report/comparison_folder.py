@@ -69,9 +69,11 @@ def read_comparison(folder: Path) -> Comparison:
 
 
 def evaluation_files(folder: Path, method: str, name: str) -> list[Path]:
-    """Find a file or folder of a method's evaluation, or of each of its repeats."""
+    """Find a file of a method's evaluation, or of each of its repeats."""
     home = folder / "methods" / method
-    return [path for path in (home / name, *sorted(home.glob(f"*/{name}"))) if path.exists()]
+    # Folds and repeats are numbered 1, 2, ..., 10: the first that has a case is its first repeat.
+    inner = sorted(home.iterdir(), key=lambda p: (len(p.name), p.name)) if home.is_dir() else []
+    return [path for path in (home / name, *(p / name for p in inner)) if path.is_file()]
 
 
 def _methods(facts: Mapping[str, Any], problems: list[str]) -> tuple[str, ...]:

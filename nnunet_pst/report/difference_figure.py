@@ -66,7 +66,7 @@ def _draw_panel(axes: Axes, rows: Sequence[Difference], look: Look) -> None:
             annotation_clip=False,
         )
     names = [
-        "all" if row.stratum == "all" else shortened(f"{row.stratum}: {row.level}", 34)
+        "all" if row.stratum == "all" else shortened(f"{row.stratum}, {row.level}", 34)
         for row in rows
     ]
     axes.set_yticks(range(len(rows)), names, fontsize=8)

@@ -49,14 +49,10 @@ def warnings_on_top(sources: Sources) -> list[str]:
 def reading_of_intervals(comparison: Comparison) -> str:
     """Say what the intervals hold for, and what they leave out."""
     return (
-        f"Intervals are {_plural(comparison.interval_kind)} with patients as the unit. They hold "
-        "for patients like these, drawn in the same way, and for these trainings: another seed, "
+        f"In brackets: {comparison.interval_kind}, with patients as the unit. Intervals hold for "
+        "patients like these, drawn in the same way, and for these trainings: another seed, "
         "hospital or scanner may give other numbers."
     )
-
-
-def _plural(words: str) -> str:
-    return f"{words}s" if words.endswith("interval") else words
 
 
 def method_facts(comparison: Comparison) -> list[tuple[str, str]]:

@@ -16,6 +16,7 @@ from nnunet_pst.report import galleries
 from nnunet_pst.report.canvas import looks, shortened
 from nnunet_pst.report.checklist import filled_checklist
 from nnunet_pst.report.comparison import CaseScore, Comparison, Difference, DistanceScore, Measure
+from nnunet_pst.report.comparison_folder import evaluation_files
 from nnunet_pst.report.conclusions import conclusions, verdict_of
 from nnunet_pst.report.galleries import chosen, shrunken
 from nnunet_pst.report.reading import is_plain_name, read_object, read_rows
@@ -315,14 +316,39 @@ def test_patients_by_distance_counts_those_with_tumour():
     assert patients_by_distance(rows) == {0: 1, 1: 1}
 
 
-def test_patient_means_average_repeats_and_cases_first():
-    rows = scores(0.5, 0.7)
-    rows = [rows[0], replace(rows[0], repeat="2", values={"dice": 0.7}), rows[1]]
-    rows.append(replace(rows[0], case="c9", sequence="T1", values={"dice": 0.0}))
+def test_patient_means_average_cases_then_repeats():
+    first = scores(0.5, 0.7)
+    again = [replace(one, repeat="2", values={"dice": math.nan}) for one in scores(0.5, 0.7)]
+    other = replace(first[0], case="c9", sequence="T1", values={"dice": 0.0})
+    rows = [*first, other, *again, replace(other, repeat="2", values={"dice": 0.9})]
     one = replace(comparison([]), cases=rows)
-    assert one.patient_means("dice", "new") == pytest.approx({"p0": 0.3, "p1": 0.7})
-    assert one.patient_means("dice", "new", "T1") == {"p0": 0.0}
+    assert one.patient_means("dice", "new") == pytest.approx({"p0": (0.25 + 0.9) / 2, "p1": 0.7})
+    assert one.patient_means("dice", "new", "T1") == {"p0": 0.45}
     assert one.patient_means("iou", "new") == {}
+
+
+@pytest.mark.parametrize(
+    ("facts", "expected"),
+    [
+        ({"interval": "95 % BCa interval"}, "95 % BCa interval"),
+        ({"interval_kind": "bootstrap over patients"}, "95 % interval (bootstrap over patients)"),
+        ({"interval": {"kind": "bootstrap", "level": 0.95}}, "95 % interval (bootstrap)"),
+        ({"interval": None}, "interval"),
+        ({}, "interval"),
+    ],
+)
+def test_kinds_of_intervals(facts: dict[str, object], expected: str):
+    assert comparison([], **facts).interval_kind == expected
+
+
+def test_files_of_folds_come_in_order(tmp_path: Path):
+    for number in range(1, 12):
+        path = tmp_path / "methods" / "new" / str(number) / "cases.csv"
+        path.parent.mkdir(parents=True)
+        path.touch()
+    found = evaluation_files(tmp_path, "new", "cases.csv")
+    assert [path.parent.name for path in found] == [str(n) for n in range(1, 12)]
+    assert evaluation_files(tmp_path, "old", "cases.csv") == []
 
 
 def test_rows_that_hold_no_numbers(tmp_path: Path):
