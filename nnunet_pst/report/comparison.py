@@ -102,7 +102,7 @@ class Comparison:
     methods
         In the order of the comparison.
     measures
-        By name.
+        By name: those that were compared, then the others that evaluations declare.
     distances
         By method; of all its repeats.
     digest
@@ -133,19 +133,21 @@ class Comparison:
     @property
     def interval_kind(self) -> str:
         """Kind of the intervals, such as ``95 % interval (bootstrap over patients)``."""
-        described = self.facts.get("interval", self.facts.get("interval_kind"))
-        if isinstance(described, dict):
-            described = described.get("kind")
-        if not isinstance(described, str):
-            return "interval"
-        return described if "interval" in described else f"95 % interval ({described})"
+        described, level = self.facts.get("interval"), self.facts.get("level")
+        share = f"{100 * level:g} % " if isinstance(level, int | float) else ""
+        return (
+            f"{share}interval ({described})" if isinstance(described, str) else f"{share}interval"
+        )
+
+    @property
+    def margin(self) -> float | None:
+        """By how much a ratio may be worse and still count as not inferior; None: not declared."""
+        margin = self.facts.get("margin")
+        return float(margin) if isinstance(margin, int | float) else None
 
     @property
     def family(self) -> frozenset[str]:
         """Names of the measures whose tests are corrected for each other."""
-        declared = self.facts.get("family")
-        if isinstance(declared, list):
-            return frozenset(map(str, declared))
         rows = [row for row in self.differences if row.stratum == "all"]
         tested = frozenset(row.measure for row in rows if not math.isnan(row.p_holm))
         return tested or frozenset(row.measure for row in rows)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from nnunet_pst.errors import InputError
+from nnunet_pst.metrics.measures import MEASURES
 from nnunet_pst.report.comparison import (
     CaseScore,
     Comparison,
@@ -90,6 +91,7 @@ def _methods(facts: Mapping[str, Any], problems: list[str]) -> tuple[str, ...]:
 
 
 def _measures(facts: Mapping[str, Any]) -> dict[str, Measure]:
+    """Measures that were compared, then all others that an evaluation declares."""
     described = facts.get("measures")
     measures = {}
     for name, entry in described.items() if isinstance(described, dict) else ():
@@ -97,7 +99,8 @@ def _measures(facts: Mapping[str, Any]) -> dict[str, Measure]:
         best = fields.get("best")
         value = float(best) if isinstance(best, int | float) else None
         measures[str(name)] = Measure(str(name), str(fields.get("unit", "1")), value)
-    return measures
+    others = {one.name: Measure(one.name, one.unit, one.best) for one in MEASURES}
+    return measures | {name: one for name, one in others.items() if name not in measures}
 
 
 def _cases(path: Path, measures: Mapping[str, Measure], problems: list[str]) -> list[CaseScore]:
@@ -110,9 +113,7 @@ def _cases(path: Path, measures: Mapping[str, Measure], problems: list[str]) -> 
             patient=row["patient"],
             sequence=row["sequence"],
             values={
-                name: number(row[name], name, path, problems)
-                for name in ("dice", *measures)
-                if name in row
+                name: number(row[name], name, path, problems) for name in measures if name in row
             },
         )
         for row in rows

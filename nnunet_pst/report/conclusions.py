@@ -59,8 +59,8 @@ def _conclusion(
     verdict = verdict_of(main, Measure("dice", "1", 1.0))
     sentences = [_main_sentence(comparison, main, verdict), *_limits(main, rows)]
     if main.noninferior:
-        margin = _margin(comparison)
         within = "not worse" if main.noninferior == "yes" else "not shown to be not worse"
+        margin = "" if comparison.margin is None else f" of {comparison.margin:g}"
         sentences.append(f"With the declared margin{margin}, it is {within} (non-inferiority).")
     return Conclusion(method, baseline, verdict, [*sentences, *_other_measures(comparison, rows)])
 
@@ -128,13 +128,6 @@ def _limits(row: Difference, rows: Sequence[Difference]) -> list[str]:
             f"family the corrected p can't fall below {family * smallest:.2g}, whatever the data."
         )
     return lines
-
-
-def _margin(comparison: Comparison) -> str:
-    margin = comparison.facts.get("margin")
-    if isinstance(margin, dict):
-        margin = margin.get("dice")
-    return f" of {margin:g}" if isinstance(margin, int | float) else ""
 
 
 def _other_measures(comparison: Comparison, rows: Sequence[Difference]) -> list[str]:

@@ -185,7 +185,7 @@ def test_no_shown_difference_is_not_called_equal():
 
 
 def test_a_margin_is_spoken_of_only_where_one_was_declared():
-    text = sentences(difference(noninferior="yes"), margin={"dice": 0.02})
+    text = sentences(difference(noninferior="yes"), margin=0.02)
     assert "With the declared margin of 0.02, it is not worse (non-inferiority)" in text
     text = sentences(difference(noninferior="no"), margin=0.02)
     assert "not shown to be not worse" in text
@@ -193,11 +193,12 @@ def test_a_margin_is_spoken_of_only_where_one_was_declared():
 
 def test_without_a_test_nothing_is_concluded():
     nothing = {"low": math.nan, "high": math.nan, "p": math.nan, "p_holm": math.nan}
-    (one,) = conclusions(comparison([difference(patients=4, **nothing)], family=["dice"]))
+    (one,) = conclusions(comparison([difference(patients=4, **nothing)]))
     assert one.verdict == "not shown"
     assert "Too few patients for a test" in one.sentences[0]
     assert "(no interval) over 4 patients" in one.sentences[0]
-    (one,) = conclusions(comparison([difference(p_holm=math.nan)], family=["iou"]))
+    rows = [difference(p_holm=math.nan), difference(measure="iou")]
+    (one,) = conclusions(comparison(rows))
     assert "Dice is not in the declared family" in one.sentences[0]
 
 
@@ -330,10 +331,9 @@ def test_patient_means_average_cases_then_repeats():
 @pytest.mark.parametrize(
     ("facts", "expected"),
     [
-        ({"interval": "95 % BCa interval"}, "95 % BCa interval"),
-        ({"interval_kind": "bootstrap over patients"}, "95 % interval (bootstrap over patients)"),
-        ({"interval": {"kind": "bootstrap", "level": 0.95}}, "95 % interval (bootstrap)"),
-        ({"interval": None}, "interval"),
+        ({"interval": "bootstrap", "level": 0.95}, "95 % interval (bootstrap)"),
+        ({"interval": "bootstrap"}, "interval (bootstrap)"),
+        ({"level": 0.9}, "90 % interval"),
         ({}, "interval"),
     ],
 )
