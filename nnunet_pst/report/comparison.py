@@ -102,7 +102,7 @@ class Comparison:
     methods
         In the order of the comparison.
     measures
-        By name.
+        By name: those that were compared, then the others that evaluations declare.
     distances
         By method; of all its repeats.
     digest
@@ -132,30 +132,43 @@ class Comparison:
 
     @property
     def interval_kind(self) -> str:
-        """Kind of the intervals, such as ``95 % BCa bootstrap interval``."""
-        described = self.facts.get("interval")
-        return described if isinstance(described, str) else "bootstrap interval"
+        """Kind of the intervals, such as ``95 % interval (bootstrap over patients)``."""
+        described, level = self.facts.get("interval"), self.facts.get("level")
+        share = f"{100 * level:g} % " if isinstance(level, int | float) else ""
+        return (
+            f"{share}interval ({described})" if isinstance(described, str) else f"{share}interval"
+        )
+
+    @property
+    def margin(self) -> float | None:
+        """By how much a ratio may be worse and still count as not inferior; None: not declared."""
+        margin = self.facts.get("margin")
+        return float(margin) if isinstance(margin, int | float) else None
 
     @property
     def family(self) -> frozenset[str]:
         """Names of the measures whose tests are corrected for each other."""
-        declared = self.facts.get("family")
-        if isinstance(declared, list):
-            return frozenset(map(str, declared))
-        return frozenset(row.measure for row in self.differences if not math.isnan(row.p_holm))
+        rows = [row for row in self.differences if row.stratum == "all"]
+        tested = frozenset(row.measure for row in rows if not math.isnan(row.p_holm))
+        return tested or frozenset(row.measure for row in rows)
 
     def patient_means(
         self, measure: str, method: str, sequence: str | None = None
     ) -> dict[str, float]:
-        """Average a measure case by case, then patient by patient; undefined values left out."""
-        by_case: dict[tuple[str, str], list[float]] = {}
+        """Average a measure over a patient's cases, then over repeats, as the intervals do.
+
+        Undefined values are left out, and patients without any.
+        """
+        repeats: dict[str, dict[str, list[float]]] = {}
         for score in self.cases:
-            value = score.values.get(measure, math.nan)
             if score.method == method and sequence in {None, score.sequence}:
-                by_case.setdefault((score.patient, score.case), []).append(value)
-        by_patient: dict[str, list[float]] = {}
-        for (patient, _), values in by_case.items():
-            by_patient.setdefault(patient, []).append(mean(values))
+                of_patient = repeats.setdefault(score.patient, {})
+                value = score.values.get(measure, math.nan)
+                of_patient.setdefault(score.repeat, []).append(value)
+        by_patient = {
+            patient: [mean(values) for values in of_patient.values()]
+            for patient, of_patient in repeats.items()
+        }
         means = {patient: mean(values) for patient, values in sorted(by_patient.items())}
         return {patient: value for patient, value in means.items() if not math.isnan(value)}
 

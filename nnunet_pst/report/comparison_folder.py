@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from nnunet_pst.errors import InputError
+from nnunet_pst.metrics.measures import MEASURES
 from nnunet_pst.report.comparison import (
     CaseScore,
     Comparison,
@@ -69,9 +70,11 @@ def read_comparison(folder: Path) -> Comparison:
 
 
 def evaluation_files(folder: Path, method: str, name: str) -> list[Path]:
-    """Find a file or folder of a method's evaluation, or of each of its repeats."""
+    """Find a file of a method's evaluation, or of each of its repeats."""
     home = folder / "methods" / method
-    return [path for path in (home / name, *sorted(home.glob(f"*/{name}"))) if path.exists()]
+    # Folds and repeats are numbered 1, 2, ..., 10: the first that has a case is its first repeat.
+    inner = sorted(home.iterdir(), key=lambda p: (len(p.name), p.name)) if home.is_dir() else []
+    return [path for path in (home / name, *(p / name for p in inner)) if path.is_file()]
 
 
 def _methods(facts: Mapping[str, Any], problems: list[str]) -> tuple[str, ...]:
@@ -88,6 +91,7 @@ def _methods(facts: Mapping[str, Any], problems: list[str]) -> tuple[str, ...]:
 
 
 def _measures(facts: Mapping[str, Any]) -> dict[str, Measure]:
+    """Measures that were compared, then all others that an evaluation declares."""
     described = facts.get("measures")
     measures = {}
     for name, entry in described.items() if isinstance(described, dict) else ():
@@ -95,7 +99,8 @@ def _measures(facts: Mapping[str, Any]) -> dict[str, Measure]:
         best = fields.get("best")
         value = float(best) if isinstance(best, int | float) else None
         measures[str(name)] = Measure(str(name), str(fields.get("unit", "1")), value)
-    return measures
+    others = {one.name: Measure(one.name, one.unit, one.best) for one in MEASURES}
+    return measures | {name: one for name, one in others.items() if name not in measures}
 
 
 def _cases(path: Path, measures: Mapping[str, Measure], problems: list[str]) -> list[CaseScore]:
@@ -108,9 +113,7 @@ def _cases(path: Path, measures: Mapping[str, Measure], problems: list[str]) -> 
             patient=row["patient"],
             sequence=row["sequence"],
             values={
-                name: number(row[name], name, path, problems)
-                for name in ("dice", *measures)
-                if name in row
+                name: number(row[name], name, path, problems) for name in measures if name in row
             },
         )
         for row in rows

@@ -59,8 +59,8 @@ def _conclusion(
     verdict = verdict_of(main, Measure("dice", "1", 1.0))
     sentences = [_main_sentence(comparison, main, verdict), *_limits(main, rows)]
     if main.noninferior:
-        margin = _margin(comparison)
         within = "not worse" if main.noninferior == "yes" else "not shown to be not worse"
+        margin = "" if comparison.margin is None else f" of {comparison.margin:g}"
         sentences.append(f"With the declared margin{margin}, it is {within} (non-inferiority).")
     return Conclusion(method, baseline, verdict, [*sentences, *_other_measures(comparison, rows)])
 
@@ -116,7 +116,7 @@ def _limits(row: Difference, rows: Sequence[Difference]) -> list[str]:
     family = sum(not math.isnan(other.p_holm) for other in rows)
     differing = row.wins + row.losses
     # The smallest two-sided p of the signed-rank test: all differences on one side, 2 of 2^n signs.
-    smallest = 2 / 2**differing if differing else 1.0
+    smallest = 0.5 ** (differing - 1) if differing else 1.0
     if differing and smallest >= _ALPHA:
         lines.append(
             f"With {count(differing, 'patient')} who differ the signed-rank test can't fall below "
@@ -128,13 +128,6 @@ def _limits(row: Difference, rows: Sequence[Difference]) -> list[str]:
             f"family the corrected p can't fall below {family * smallest:.2g}, whatever the data."
         )
     return lines
-
-
-def _margin(comparison: Comparison) -> str:
-    margin = comparison.facts.get("margin")
-    if isinstance(margin, dict):
-        margin = margin.get("dice")
-    return f" of {margin:g}" if isinstance(margin, int | float) else ""
 
 
 def _other_measures(comparison: Comparison, rows: Sequence[Difference]) -> list[str]:

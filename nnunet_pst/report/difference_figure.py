@@ -26,12 +26,15 @@ def draw_differences(comparison: Comparison) -> Picture | None:
         return None
     shown = {key: rows[:_MOST_GROUPS] for key, rows in pairs.items()}
     look = looks(comparison.methods)
+    margin = comparison.margin
 
     def draw(figure: Figure) -> None:
         heights = [len(rows) + 1.2 for rows in shown.values()]
         grid = figure.subplots(len(shown), 1, squeeze=False, sharex=True, height_ratios=heights)
         for axes, ((method, baseline), rows) in zip(grid[:, 0], shown.items(), strict=True):
             _draw_panel(axes, rows, look.get(method, Look(GREY, "o")))
+            if margin is not None:
+                axes.axvline(-margin, color="black", linewidth=0.9, linestyle="--")
             title = f"{shortened(method, 40)} less {shortened(baseline, 40)}"
             axes.set_title(title, loc="left")
         grid[-1, 0].set_xlabel("difference in Dice (right: higher than the baseline)")
@@ -42,7 +45,8 @@ def draw_differences(comparison: Comparison) -> Picture | None:
         title="Paired differences in Dice",
         caption="Mean over patients of the difference between methods, with its "
         f"{comparison.interval_kind}; n: patients. Groups are not corrected for each other and "
-        "small ones have wide intervals: look, don't conclude.",
+        "small ones have wide intervals: look, don't conclude."
+        + (f" Dashed: the declared margin of {margin:g}." if margin is not None else ""),
         height_inches=sum(0.27 * len(rows) + 0.55 for rows in shown.values()) + 0.3,
     )
 
@@ -66,7 +70,7 @@ def _draw_panel(axes: Axes, rows: Sequence[Difference], look: Look) -> None:
             annotation_clip=False,
         )
     names = [
-        "all" if row.stratum == "all" else shortened(f"{row.stratum}: {row.level}", 34)
+        "all" if row.stratum == "all" else shortened(f"{row.stratum}, {row.level}", 34)
         for row in rows
     ]
     axes.set_yticks(range(len(rows)), names, fontsize=8)

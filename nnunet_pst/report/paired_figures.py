@@ -110,7 +110,7 @@ def _paired_caption(comparison: Comparison, what: str, patients: int) -> str:
         f"{what} of {count(patients, 'patient')}, each a dot (the mean of the patient's cases); "
         "grey lines join the same patient. Boxes: quartiles and median; whiskers: up to 1.5 "
         "interquartile ranges. Beside them the mean with its "
-        f"{comparison.interval_kind}, patients resampled."
+        f"{comparison.interval_kind}."
     )
 
 

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 #: 500 cases x 5 methods x 5 repeats are some 5 MB; a table of 200 MB is no table of ours.
 _MOST_BYTES = 200 * 2**20
+_MOST_COUNTED = 10**9
+#: No measure of anybody's tumour is larger, and nothing larger can be drawn.
+_LARGEST = 1e12
 
 
 def read_table(path: Path, columns: Sequence[str], problems: list[str]) -> list[dict[str, str]]:
@@ -94,7 +97,7 @@ def number(text: str, column: str, path: Path, problems: list[str]) -> float:
         value = float(text)
     except ValueError:
         value = math.inf
-    if math.isinf(value):
+    if abs(value) > _LARGEST:
         problems.append(f"{shown(path)}: column {column} holds {text[:40]!r}, which is no number")
         return math.nan
     return value
@@ -103,8 +106,8 @@ def number(text: str, column: str, path: Path, problems: list[str]) -> float:
 def _count(value: float, column: str, path: Path, problems: list[str]) -> int:
     if math.isnan(value):
         return 0
-    if value != int(value):
-        problems.append(f"{shown(path)}: column {column} holds {value:g}, which is no whole number")
+    if value != int(value) or not 0 <= value < _MOST_COUNTED:
+        problems.append(f"{shown(path)}: column {column} holds {value:g}, which is no count")
         return 0
     return int(value)
 

@@ -26,7 +26,7 @@ def subtitle(comparison: Comparison) -> str:
 
 
 def warnings_on_top(sources: Sources) -> list[str]:
-    """Return what nobody may miss: synthetic images, the ablation, broken splits, compare's own."""
+    """Return what nobody may miss: synthetic images, the ablation, broken splits."""
     lines = []
     dataset = sources.dataset
     if dataset is not None and dataset.is_synthetic:
@@ -42,21 +42,22 @@ def warnings_on_top(sources: Sources) -> list[str]:
     if dataset is not None and dataset.patients_in_several_splits:
         number = count(len(dataset.patients_in_several_splits), "patient")
         lines.append(f"Splits are broken: {number} in more than one of them.")
-    warnings = sources.comparison.facts.get("warnings")
-    return lines + [str(line) for line in (warnings if isinstance(warnings, list) else [])]
+    return lines
+
+
+def notes_of_comparison(comparison: Comparison) -> list[str]:
+    """Return what ``compare`` warned of or left out, in its own words."""
+    warnings = comparison.facts.get("warnings")
+    return [str(line) for line in (warnings if isinstance(warnings, list) else [])]
 
 
 def reading_of_intervals(comparison: Comparison) -> str:
     """Say what the intervals hold for, and what they leave out."""
     return (
-        f"Intervals are {_plural(comparison.interval_kind)} with patients as the unit. They hold "
-        "for patients like these, drawn in the same way, and for these trainings: another seed, "
+        f"In brackets: {comparison.interval_kind}, with patients as the unit. Intervals hold for "
+        "patients like these, drawn in the same way, and for these trainings: another seed, "
         "hospital or scanner may give other numbers."
     )
-
-
-def _plural(words: str) -> str:
-    return f"{words}s" if words.endswith("interval") else words
 
 
 def method_facts(comparison: Comparison) -> list[tuple[str, str]]:
@@ -75,9 +76,26 @@ def method_facts(comparison: Comparison) -> list[tuple[str, str]]:
         ("resamples", facts.get("resamples")),
         ("declared family (Holm)", _written(facts.get("family"))),
         ("non-inferiority margin", _written(facts.get("margin")) or "none declared"),
-        ("groups", _written(facts.get("strata"))),
+        ("test", _written(facts.get("test"))),
+        ("effect", _written(facts.get("effect"))),
+        *_strata(facts.get("strata")),
     ]
     return [(name, str(text)) for name, text in pairs if text not in {None, ""}]
+
+
+def _strata(strata: object) -> list[tuple[str, str]]:
+    """Write the groups of patients of each stratum, and who has no value."""
+    pairs = []
+    for name, entry in strata.items() if isinstance(strata, Mapping) else ():
+        fields = entry if isinstance(entry, Mapping) else {}
+        levels = fields.get("patients")
+        if name == "all" or not isinstance(levels, Mapping):
+            continue
+        text = "; ".join(f"{level} (n = {number})" for level, number in levels.items())
+        missing = fields.get("missing")
+        text += f"; without a value: {missing}" if missing else ""
+        pairs.append((f"groups by {str(name).replace('_', ' ')}", text))
+    return pairs
 
 
 def _written(fact: object) -> str:

@@ -129,7 +129,7 @@ def strata_table(comparison: Comparison) -> Table | None:
             for row in comparison.intervals
             if (row.measure, row.stratum, row.level) == ("dice", stratum, level)
         }
-        label = Cell(f"{stratum.replace('_', ' ')}: {level}")
+        label = Cell(f"{stratum.replace('_', ' ')}, {level}")
         rows.append([label, *_mean_cells(found, comparison.methods, "1")])
     if not rows:
         return None
@@ -188,7 +188,7 @@ def strata_differences_table(comparison: Comparison) -> Table | None:
     for row in comparison.differences:
         if row.measure == "dice" and row.stratum != "all":
             cells = _difference_cells(comparison, row)
-            name = f"{row.stratum.replace('_', ' ')}: {row.level}"
+            name = f"{row.stratum.replace('_', ' ')}, {row.level}"
             rows.append([Cell(name, f"{row.method} less {row.baseline}"), *cells[1:]])
     return (
         _differences("Differences in Dice in groups of patients", "group", rows) if rows else None

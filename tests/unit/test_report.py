@@ -148,20 +148,25 @@ def make_comparison(
     intervals, differences = made_up_statistics(cases, measures)
     write_rows(folder / "intervals.csv", intervals)
     write_rows(folder / "differences.csv", differences)
+    compared = ("dice", "iou", "hd95_mm", "volume_error_ml")
     facts = {
         "dataset": DATASET,
         "split": "test",
-        "methods": list(METHODS),
+        "methods": {name: {"folders": [name], "repeats": 1} for name in METHODS},
         "baseline": BASELINE,
-        "measures": measures,
+        "measures": {name: measures[name] for name in compared},
         "seed": seed,
         "resamples": 10000,
-        "interval": "95 % BCa bootstrap interval",
-        "family": ["dice"],
-        "margin": None,
+        "interval": "normal, in place of a bootstrap",
+        "level": 0.95,
+        "family": "every method against the baseline in Dice",
+        "margin": 0.05,
         "versions": {"nnunet_pst": "0.1.0", "scipy": "1.15.3"},
-        "strata": {"sequence": list(SEQUENCES)},
-        "warnings": [],
+        "strata": {
+            "all": {"patients": {"all": 6}, "cut_points": [], "missing": 0},
+            "sequence": {"patients": dict.fromkeys(SEQUENCES, 6), "cut_points": [], "missing": 0},
+        },
+        "warnings": ["no strata by scanner: it has more than 10 categories"],
     }
     (folder / "comparison.json").write_text(json.dumps(facts, indent=2))
     return folder
@@ -363,6 +368,11 @@ def test_a_report_has_all_its_parts(whole: Example):
         "2d_5 against 2d",
         "mean paired difference in Dice",
         "slices nobody drew on",
+        "Notes of the comparison no strata by scanner",
+        "groups by sequence T1 (n = 6); T2 (n = 6)",
+        "95 % interval (normal, in place of a bootstrap)",
+        "Dashed: the declared margin of 0.05",
+        "Other measures of every patient",
         "Means of all measures",
         "Dice in groups of patients",
         "Paired differences in Dice",
@@ -555,7 +565,7 @@ def test_a_method_is_no_way_out_of_the_folder(
     example: Example, capsys: pytest.CaptureFixture[str], name: str
 ):
     facts = json.loads((example.comparison / "comparison.json").read_text())
-    facts["methods"].append(name)
+    facts["methods"][name] = {}
     (example.comparison / "comparison.json").write_text(json.dumps(facts))
     (line,) = problems(example, capsys)
     assert "no plain folder name" in line

@@ -16,6 +16,7 @@ from nnunet_pst.report import galleries
 from nnunet_pst.report.canvas import looks, shortened
 from nnunet_pst.report.checklist import filled_checklist
 from nnunet_pst.report.comparison import CaseScore, Comparison, Difference, DistanceScore, Measure
+from nnunet_pst.report.comparison_folder import evaluation_files
 from nnunet_pst.report.conclusions import conclusions, verdict_of
 from nnunet_pst.report.galleries import chosen, shrunken
 from nnunet_pst.report.reading import is_plain_name, read_object, read_rows
@@ -184,7 +185,7 @@ def test_no_shown_difference_is_not_called_equal():
 
 
 def test_a_margin_is_spoken_of_only_where_one_was_declared():
-    text = sentences(difference(noninferior="yes"), margin={"dice": 0.02})
+    text = sentences(difference(noninferior="yes"), margin=0.02)
     assert "With the declared margin of 0.02, it is not worse (non-inferiority)" in text
     text = sentences(difference(noninferior="no"), margin=0.02)
     assert "not shown to be not worse" in text
@@ -192,11 +193,12 @@ def test_a_margin_is_spoken_of_only_where_one_was_declared():
 
 def test_without_a_test_nothing_is_concluded():
     nothing = {"low": math.nan, "high": math.nan, "p": math.nan, "p_holm": math.nan}
-    (one,) = conclusions(comparison([difference(patients=4, **nothing)], family=["dice"]))
+    (one,) = conclusions(comparison([difference(patients=4, **nothing)]))
     assert one.verdict == "not shown"
     assert "Too few patients for a test" in one.sentences[0]
     assert "(no interval) over 4 patients" in one.sentences[0]
-    (one,) = conclusions(comparison([difference(p_holm=math.nan)], family=["iou"]))
+    rows = [difference(p_holm=math.nan), difference(measure="iou")]
+    (one,) = conclusions(comparison(rows))
     assert "Dice is not in the declared family" in one.sentences[0]
 
 
@@ -315,24 +317,51 @@ def test_patients_by_distance_counts_those_with_tumour():
     assert patients_by_distance(rows) == {0: 1, 1: 1}
 
 
-def test_patient_means_average_repeats_and_cases_first():
-    rows = scores(0.5, 0.7)
-    rows = [rows[0], replace(rows[0], repeat="2", values={"dice": 0.7}), rows[1]]
-    rows.append(replace(rows[0], case="c9", sequence="T1", values={"dice": 0.0}))
+def test_patient_means_average_cases_then_repeats():
+    first = scores(0.5, 0.7)
+    again = [replace(one, repeat="2", values={"dice": math.nan}) for one in scores(0.5, 0.7)]
+    other = replace(first[0], case="c9", sequence="T1", values={"dice": 0.0})
+    rows = [*first, other, *again, replace(other, repeat="2", values={"dice": 0.9})]
     one = replace(comparison([]), cases=rows)
-    assert one.patient_means("dice", "new") == pytest.approx({"p0": 0.3, "p1": 0.7})
-    assert one.patient_means("dice", "new", "T1") == {"p0": 0.0}
+    assert one.patient_means("dice", "new") == pytest.approx({"p0": (0.25 + 0.9) / 2, "p1": 0.7})
+    assert one.patient_means("dice", "new", "T1") == {"p0": 0.45}
     assert one.patient_means("iou", "new") == {}
+
+
+@pytest.mark.parametrize(
+    ("facts", "expected"),
+    [
+        ({"interval": "bootstrap", "level": 0.95}, "95 % interval (bootstrap)"),
+        ({"interval": "bootstrap"}, "interval (bootstrap)"),
+        ({"level": 0.9}, "90 % interval"),
+        ({}, "interval"),
+    ],
+)
+def test_kinds_of_intervals(facts: dict[str, object], expected: str):
+    assert comparison([], **facts).interval_kind == expected
+
+
+def test_files_of_folds_come_in_order(tmp_path: Path):
+    for number in range(1, 12):
+        path = tmp_path / "methods" / "new" / str(number) / "cases.csv"
+        path.parent.mkdir(parents=True)
+        path.touch()
+    found = evaluation_files(tmp_path, "new", "cases.csv")
+    assert [path.parent.name for path in found] == [str(n) for n in range(1, 12)]
+    assert evaluation_files(tmp_path, "old", "cases.csv") == []
 
 
 def test_rows_that_hold_no_numbers(tmp_path: Path):
     path = tmp_path / "w.csv"
-    path.write_text("patient,distance_slices,dice,recall\na,1.5,x,0.5\nb,,,\nc,inf,nan,0\n")
+    path.write_text(
+        "patient,distance_slices,dice,recall\na,1.5,x,0.5\nb,,,\nc,inf,nan,0\nd,-1,0,0\n"
+    )
     problems: list[str] = []
     rows = read_rows(DistanceScore, path, problems)
-    assert len(problems) == 3
+    assert len(problems) == 4
+    assert "holds -1, which is no count" in problems[3]
     assert "'inf', which is no number" in problems[2]
-    assert "holds 1.5, which is no whole number" in problems[0]
+    assert "holds 1.5, which is no count" in problems[0]
     assert "'x', which is no number" in problems[1]
     assert rows[1].distance_slices == 0
     assert math.isnan(rows[1].dice)
