@@ -214,9 +214,12 @@ def _assign(studies: Sequence[Study], key: Path) -> dict[str, str]:
     if key.exists():
         try:
             text = key.read_text(encoding="utf-8")
-            rows = list(csv.DictReader(io.StringIO(text, newline="")))
-            numbered = {row["source"]: row["study"] for row in rows}
-            if not all(_PSEUDONYM.fullmatch(name) for name in numbered.values()):
+            reader = csv.DictReader(io.StringIO(text, newline=""))
+            numbered = {row["source"]: row["study"] for row in reader}
+            names = list(numbered.values())
+            if tuple(reader.fieldnames or ()) != _KEY_COLUMNS or len(set(names)) < len(names):
+                raise ValueError(key.name)
+            if not all(_PSEUDONYM.fullmatch(name) for name in names):
                 raise ValueError(key.name)
         except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
             raise InputError(

@@ -105,7 +105,7 @@ def test_an_old_format_is_refused(tmp_path: Path):
 
 @pytest.mark.parametrize("length", [0, 10, 300, -100])
 def test_a_truncated_checkpoint(length: int):
-    with pytest.raises(InputError, match="damaged|not in the format"):
+    with pytest.raises(InputError, match=r"damaged|not in the format"):
         read_checkpoint(checkpoint()[:length], "model")
 
 
