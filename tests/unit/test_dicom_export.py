@@ -6,6 +6,14 @@ test of matplotlib's for the contours, nibabel for the NIfTI.
 
 from __future__ import annotations
 
+import json
+import shutil
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 
 import nibabel
@@ -223,3 +231,114 @@ def test_what_is_said_on_the_way_names_nobody(recwarn: pytest.WarningsRecorder):
     headers = make_headers(make_grid("axial"), name="Mustermann")  # highdicom warns of such names
     make_segmentation(DicomSource(tuple(headers)), make_mask(), name="T2", model_id="abc")
     assert [str(one.message) for one in recwarn if "Mustermann" in str(one.message)] == []
+
+
+def make_multiframe(headers: list[Dataset], order: list[int]) -> Dataset:
+    """The same series as one enhanced MR instance, its frames in another order."""
+    from pydicom.uid import EnhancedMRImageStorage
+
+    made = Dataset()
+    made.update(headers[0])
+    made.file_meta = headers[0].file_meta
+    made.SOPClassUID, made.SOPInstanceUID = EnhancedMRImageStorage, generate_uid()
+    made.NumberOfFrames = len(order)
+    shared, measures, orientation = Dataset(), Dataset(), Dataset()
+    measures.PixelSpacing = headers[0].PixelSpacing
+    measures.SliceThickness = headers[0].SliceThickness
+    orientation.ImageOrientationPatient = headers[0].ImageOrientationPatient
+    shared.PixelMeasuresSequence, shared.PlaneOrientationSequence = [measures], [orientation]
+    made.SharedFunctionalGroupsSequence = [shared]
+    made.PerFrameFunctionalGroupsSequence = []
+    for index in order:
+        groups, position = Dataset(), Dataset()
+        position.ImagePositionPatient = headers[index].ImagePositionPatient
+        groups.PlanePositionSequence = [position]
+        made.PerFrameFunctionalGroupsSequence.append(groups)
+    for name in ("ImageOrientationPatient", "ImagePositionPatient", "PixelSpacing"):
+        delattr(made, name)
+    return made
+
+
+def test_a_multiframe_source(tmp_path: Path):
+    grid, mask = make_grid("all at once"), make_mask()
+    order = [3, 0, 5, 1, 4, 2]
+    image = make_multiframe(make_headers(grid), order)
+    source = DicomSource((image,), frames=tuple(order.index(index) + 1 for index in range(6)))
+    write_volume(tmp_path / "mask.nii.gz", Volume(mask.astype(np.uint8), grid))
+    seg = make_segmentation(source, mask, name="T2", model_id="abc")
+    seg.save_as(tmp_path / "seg.dcm", enforce_file_format=True)
+    structures = make_structure_set(source, mask, grid, name="T2", model_id="abc")
+    structures.save_as(tmp_path / "rtstruct.dcm", enforce_file_format=True)
+    wanted = places(tmp_path / "mask.nii.gz")
+    assert np.abs(places_in_seg(tmp_path / "seg.dcm") - wanted).max() < 2e-3
+    contours = places_in_contours(tmp_path / "rtstruct.dcm", tmp_path / "mask.nii.gz")
+    assert np.abs(contours - wanted).max() < 2e-3
+    for contour in structures.ROIContourSequence[0].ContourSequence:
+        (reference,) = contour.ContourImageSequence
+        groups = image.PerFrameFunctionalGroupsSequence[reference.ReferencedFrameNumber - 1]
+        position = np.array(groups.PlanePositionSequence[0].ImagePositionPatient, float)
+        normal = np.reshape(grid.direction, (3, 3))[:, 2]
+        assert abs(normal @ (np.array(contour.ContourData[:3], float) - position)) < 1e-3
+
+
+ORTHANC = shutil.which("Orthanc") or shutil.which("Orthanc", path="/usr/sbin:/usr/local/sbin")
+
+
+@pytest.fixture(scope="module")
+def archive_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of an empty Orthanc that lives as long as this file's tests."""
+    if ORTHANC is None:
+        pytest.skip("Orthanc is not installed (apt-get install orthanc)")
+    folder = tmp_path_factory.mktemp("orthanc")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    settings = {
+        "StorageDirectory": str(folder / "storage"),
+        "IndexDirectory": str(folder / "storage"),
+        "HttpPort": port,
+        "RemoteAccessAllowed": False,
+        "AuthenticationEnabled": False,
+        "DicomServerEnabled": False,
+        "Plugins": [],
+    }
+    (folder / "orthanc.json").write_text(json.dumps(settings))
+    address = f"http://127.0.0.1:{port}"
+    with (folder / "log.txt").open("w") as log:
+        server = subprocess.Popen([ORTHANC, folder / "orthanc.json"], stdout=log, stderr=log)
+        try:
+            _wait_for(address, server, folder / "log.txt")
+            yield address
+        finally:
+            server.terminate()
+            server.wait(timeout=30)
+
+
+def _wait_for(address: str, server: subprocess.Popen, log: Path) -> None:
+    for _ in range(300):
+        assert server.poll() is None, log.read_text()
+        try:
+            with urllib.request.urlopen(f"{address}/system", timeout=5):
+                return
+        except (urllib.error.URLError, ConnectionError):
+            time.sleep(0.1)
+    raise AssertionError(log.read_text())
+
+
+def _ask(address: str, content: bytes | None = None) -> bytes:
+    with urllib.request.urlopen(address, data=content, timeout=30) as answer:
+        return answer.read()
+
+
+@pytest.mark.parametrize("name", ["seg.dcm", "rtstruct.dcm"])
+def test_orthanc_takes_them_and_gives_them_back(
+    name: str, written: tuple[Path, list[Dataset]], archive_server: str
+):
+    folder, headers = written
+    content = (folder / name).read_bytes()
+    taken = json.loads(_ask(f"{archive_server}/instances", content))
+    assert taken["Status"] == "Success"
+    assert _ask(f"{archive_server}/instances/{taken['ID']}/file") == content
+    study = json.loads(_ask(f"{archive_server}/studies/{taken['ParentStudy']}"))
+    assert study["MainDicomTags"]["StudyInstanceUID"] == headers[0].StudyInstanceUID
+    assert study["PatientMainDicomTags"]["PatientName"] == NAME
