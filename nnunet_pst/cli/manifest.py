@@ -8,7 +8,7 @@ from pathlib import Path
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the verb's arguments."""
-    parser.description = (
+    parser.epilog = (
         "Write the SHA-256 of what `segment` reads of a model, beside it; `segment` and "
         "`sha256sum -c` hold a copy against it."
     )

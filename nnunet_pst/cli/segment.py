@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the verb's arguments."""
-    parser.description = (
+    parser.epilog = (
         "Segment studies with a trained model, or with an all-sequence and a fusion model: one "
         "mask per sequence, with volumes, pictures, a page, and DICOM objects where the study is "
         "DICOM. For research use only; not a medical device."
