@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import numpy as np
@@ -20,6 +19,7 @@ from nnunet_pst.segmentation.dicom_source import (
     MAKER,
     RESEARCH_ONLY,
     DicomSource,
+    deriving,
 )
 
 #: SNOMED CT codes of DICOM's context groups for what is segmented (PS3.16 CID 7150 and 7159).
@@ -51,8 +51,15 @@ def make_segmentation(
     Raises
     ------
     InputError
-        As `DicomSource.completed`.
+        As `DicomSource.completed`, and when the headers are too damaged to derive anything from.
     """
+    with deriving("a DICOM segmentation"):
+        return _segmentation(source, mask, name=name, model_id=model_id)
+
+
+def _segmentation(
+    source: DicomSource, mask: npt.NDArray[np.bool_], *, name: str, model_id: str
+) -> Dataset:
     algorithm = AlgorithmIdentificationSequence(
         name=MAKER, version=__version__, family=FAMILY, parameters={"model": model_id}
     )
@@ -66,29 +73,26 @@ def make_segmentation(
         tracking_id=f"{name} {SEGMENT_LABEL}",
         tracking_uid=generate_uid(),
     )
-    with warnings.catch_warnings():
-        # It warns of names without a comma or caret, and would print them.
-        warnings.simplefilter("ignore", UserWarning)
-        made: Any = Segmentation(
-            source_images=list(source.completed),
-            pixel_array=_in_frame_order(source, mask),
-            segmentation_type=Types.BINARY,
-            segment_descriptions=[segment],
-            series_instance_uid=generate_uid(),
-            series_number=SERIES_OFFSET + source.series_number,
-            sop_instance_uid=generate_uid(),
-            instance_number=1,
-            manufacturer=MAKER,
-            manufacturer_model_name=MAKER,
-            software_versions=__version__,
-            device_serial_number=model_id,
-            content_label="TUMOR",
-            content_description=RESEARCH_ONLY,
-            series_description=f"{name} tumor segmentation (research)",
-            transfer_syntax_uid=ExplicitVRLittleEndian,
-            specific_character_set=CHARACTER_SET,
-            omit_empty_frames=True,
-        )
+    made: Any = Segmentation(
+        source_images=list(source.completed),
+        pixel_array=_in_frame_order(source, mask),
+        segmentation_type=Types.BINARY,
+        segment_descriptions=[segment],
+        series_instance_uid=generate_uid(),
+        series_number=SERIES_OFFSET + source.series_number,
+        sop_instance_uid=generate_uid(),
+        instance_number=1,
+        manufacturer=MAKER,
+        manufacturer_model_name=MAKER,
+        software_versions=__version__,
+        device_serial_number=model_id,
+        content_label="TUMOR",
+        content_description=RESEARCH_ONLY,
+        series_description=f"{name} tumor segmentation (research)",
+        transfer_syntax_uid=ExplicitVRLittleEndian,
+        specific_character_set=CHARACTER_SET,
+        omit_empty_frames=True,
+    )
     dataset: Dataset = made
     return dataset
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -89,6 +91,30 @@ def _completed(header: Dataset) -> Dataset:
         if name not in copy:
             setattr(copy, name, "")
     return copy
+
+
+@contextmanager
+def deriving(what: str) -> Iterator[None]:
+    """Turn whatever the libraries raise over a stranger's headers into one line.
+
+    Their messages and warnings may hold a patient's name, so neither is passed on.
+
+    Raises
+    ------
+    InputError
+        Instead of any other exception.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    except InputError:
+        raise
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        raise InputError(
+            f"the images' headers don't allow {what} ({type(error).__name__}); mend them, or use "
+            "the NIfTI mask"
+        ) from error
 
 
 def study_attributes(source: DicomSource) -> Dataset:

@@ -26,6 +26,7 @@ from nnunet_pst.segmentation.dicom_source import (
     MAKER,
     RESEARCH_ONLY,
     DicomSource,
+    deriving,
     study_attributes,
 )
 from nnunet_pst.segmentation.outlines import outline_points_lps_mm, outline_polygons
@@ -56,8 +57,15 @@ def make_structure_set(
     Raises
     ------
     InputError
-        As `DicomSource.completed`.
+        As for a segmentation.
     """
+    with deriving("a structure set"):
+        return _structure_set(source, mask, grid, name=name, model_id=model_id)
+
+
+def _structure_set(
+    source: DicomSource, mask: npt.NDArray[np.bool_], grid: Grid, *, name: str, model_id: str
+) -> FileDataset:
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID = RTStructureSetStorage
     meta.MediaStorageSOPInstanceUID = generate_uid()

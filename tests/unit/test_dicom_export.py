@@ -219,6 +219,28 @@ def test_images_without_a_frame_of_reference():
         make_segmentation(DicomSource(tuple(headers)), make_mask(), name="T2", model_id="abc")
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning")  # of pydicom, over the damage itself
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("ImagePositionPatient", None),
+        ("Rows", 3),
+        ("PatientSex", "Mustermann"),
+        ("SOPClassUID", "x"),
+    ],
+)
+def test_damaged_headers_are_one_line_that_names_nobody(name: str, value: object):
+    headers = make_headers(make_grid("axial"))
+    for header in headers:
+        if name in header:
+            delattr(header, name)
+        if value is not None:
+            setattr(header, name, value)
+    with pytest.raises(InputError, match="headers don't allow") as caught:
+        make_segmentation(DicomSource(tuple(headers)), make_mask(), name="T2", model_id="abc")
+    assert "Mustermann" not in str(caught.value)
+
+
 def test_headers_are_left_as_they_were():
     headers = make_headers(make_grid("axial"))
     before = [header.to_json() for header in headers]
