@@ -139,7 +139,7 @@ def crop_box(view: CaseView) -> tuple[float, float, float, float]:
     return -0.5, width - 0.5, -0.5, height - 0.5
 
 
-def _outline(axes: Axes, mask: npt.NDArray[np.bool_], colour: str, line_width: float) -> None:
+def draw_outline(axes: Axes, mask: npt.NDArray[np.bool_], colour: str, line_width: float) -> None:
     """Draw the border of a (y, x) mask; a mask that touches the image's edge is closed there."""
     if not mask.any():
         return
@@ -166,15 +166,15 @@ def _draw_slice(
         interpolation="bilinear",
     )
     # The reference is the wider line and lies below: where both agree, both colours are seen.
-    _outline(axes, view.reference[index] == TUMOR, REFERENCE_COLOUR, 2.6 * scale)
-    _outline(axes, view.prediction[index] == TUMOR, PREDICTION_COLOUR, 1.2 * scale)
+    draw_outline(axes, view.reference[index] == TUMOR, REFERENCE_COLOUR, 2.6 * scale)
+    draw_outline(axes, view.prediction[index] == TUMOR, PREDICTION_COLOUR, 1.2 * scale)
     axes.set_facecolor("black")
     axes.set(xticks=[], yticks=[])
     for spine in axes.spines.values():
         spine.set_visible(False)
 
 
-def _scale_bar(axes: Axes, columns_mm: float) -> None:
+def draw_scale_bar(axes: Axes, columns_mm: float) -> None:
     """Draw a bar of 10, 20, 50 or 100 mm in the lower left corner."""
     left, right = axes.get_xlim()
     width_mm = (right - left) * columns_mm
@@ -207,7 +207,7 @@ def _draw_panels(row: Sequence[Axes], view: CaseView) -> None:
             )
         else:
             axes.set(xlim=(left, right), ylim=(bottom, top))
-        _scale_bar(axes, view.spacing_zyx_mm[2])
+        draw_scale_bar(axes, view.spacing_zyx_mm[2])
 
 
 def _draw_profile(axes: Axes, view: CaseView) -> None:

@@ -12,6 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from nnunet_pst.nnunet.prediction import load_model
+from nnunet_pst.volumes import read_image
+
 pytestmark = pytest.mark.slow
 
 DATASET = "DatasetPST"
@@ -50,6 +53,17 @@ def test_the_installed_model_predicts_the_same(
     )
     for path in predicted.glob("*.nii.gz"):
         assert np.array_equal(voxels(path), voxels(tmp_path / path.name))
+
+
+def test_the_archive_itself_segments_the_same(
+    archive: Path, trained, predicted: Path, voxels: Callable
+):
+    with trained.entered():
+        model = load_model(archive, device="cpu")
+    image = next((trained.raw / DATASET / "imagesTs").iterdir())
+    found = model.predict([read_image(image)])
+    wanted = voxels(predicted / image.name.replace("_0000", ""))
+    assert np.array_equal(found.mask, wanted == 1)
 
 
 def test_the_archive_names_nobody(elsewhere, table: Path, find_planted: Callable):

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from nnunet_pst.cli import segment
 from nnunet_pst.cli.main import main
 from nnunet_pst.cohort import read_cohort
 from nnunet_pst.covariates import screen_covariates
+from nnunet_pst.segmentation.models import ModelChoice, ModelFacts, Prediction
+from nnunet_pst.volumes import Volume
+
+PRINTED = ("Mustermann", "Doe-4711", "Quasimodo", "secret-study-folder")
 
 
 def test_planted_identifiers_are_there_to_be_found(planted_cohort, find_planted: Callable):
@@ -110,3 +116,32 @@ def screened(
     table = folder / "c.csv"
     table.write_text("\n".join(lines))
     return screen_covariates(read_cohort(table))[0]
+
+
+class Bright:
+    """A model whose tumour is what is bright."""
+
+    facts = ModelFacts("model", ("MRI",), ("T2",), None, {"fold_0/x.pth": "a" * 64}, 1)
+
+    def predict(self, channels: Sequence[Volume], *, probability: bool = False) -> Prediction:
+        array = channels[0].array
+        return Prediction(array > np.percentile(array, 90), None)
+
+
+def test_a_segmented_study_names_nobody(
+    planted_cohort, tmp_path: Path, find_planted: Callable, monkeypatch, capsys
+):
+    monkeypatch.setattr(segment, "_models", lambda _: ModelChoice(Bright(), None))
+    folder = planted_cohort.table.parent
+    output = tmp_path / "masks"
+    files = [f"T2={folder / 'Mustermann_T2.nii.gz'}", f"T1={folder / 'Doe-4711_T2.mha'}"]
+    assert main(["segment", *files, "--model", "m", "-o", str(output)]) == 0
+    assert len(list(output.rglob("*.png"))) == 2
+    assert find_planted(output) == []
+    assert str(tmp_path) not in "".join(p.read_text() for p in output.rglob("report.*"))
+    key = output.with_name("masks_studies.csv")
+    assert "Mustermann" in key.read_text()
+    assert key.stat().st_mode & 0o077 == 0
+    printed = capsys.readouterr().out
+    for word in PRINTED:
+        assert word not in printed.replace(str(output), "")

@@ -1,0 +1,142 @@
+"""``nnunet_pst segment``: from studies to masks, measures, a page and DICOM objects."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nnunet_pst.errors import InputError, PartlyDoneError
+
+if TYPE_CHECKING:
+    from nnunet_pst.segmentation.batch import BatchOutcome
+    from nnunet_pst.segmentation.models import ModelChoice
+    from nnunet_pst.segmentation.study_input import Study
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the verb's arguments."""
+    parser.epilog = (
+        "Segment studies with a trained model, or with an all-sequence and a fusion model: one "
+        "mask per sequence, with volumes, pictures, a page, and DICOM objects where the study is "
+        "DICOM. For research use only; not a medical device."
+    )
+    parser.add_argument(
+        "study",
+        nargs="+",
+        metavar="STUDY",
+        help="DICOM folder or zip, or a folder of many studies; or the files of one study with "
+        "their sequence, such as T2=t2.nii.gz CET1=cet1.nii.gz",
+    )
+    parser.add_argument(
+        "--model",
+        type=Path,
+        action="append",
+        required=True,
+        help="folder (<trainer>__<plans>__<configuration>) or archive of a trained model; give it "
+        "twice to have a fusion model segment its first channel where all channels are there",
+    )
+    parser.add_argument("-o", "--output", type=Path, required=True, help="output folder")
+    parser.add_argument(
+        "--consensus", action="store_true", help="also fuse the sequences' probabilities"
+    )
+    parser.add_argument(
+        "--registration",
+        choices=("simpleitk", "ants", "none"),
+        default="simpleitk",
+        help="for fusion models and the consensus (default: simpleitk)",
+    )
+    parser.add_argument("--device", choices=("cpu", "cuda"), help="default: cuda if there is one")
+    parser.add_argument(
+        "--no-mirroring", action="store_true", help="a quarter of the time, slightly other masks"
+    )
+    parser.add_argument(
+        "--trust-model", action="store_true", help="load a model that could run code"
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace earlier, other results")
+    parser.add_argument("--json", action="store_true", help="print the reports as JSON")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Segment, write, and print a line for each mask."""
+    from nnunet_pst.registration.policy import RegistrationSettings, require_engine
+    from nnunet_pst.segmentation.batch import key_of, segment_studies
+    from nnunet_pst.segmentation.study import SegmentationSettings
+
+    registration = RegistrationSettings(engine=arguments.registration)
+    require_engine(registration)
+    studies = _studies(arguments.study)
+    outcome = segment_studies(
+        studies,
+        _models(arguments),
+        arguments.output,
+        SegmentationSettings(consensus=arguments.consensus, registration=registration),
+        overwrite=arguments.overwrite,
+    )
+    if outcome.failed and not outcome.finished:
+        raise InputError(outcome.failed)
+    if arguments.json:
+        print(json.dumps(list(outcome.finished.values()), indent=2))
+    else:
+        print("\n".join(_lines(outcome, arguments.output)))
+        print(f"which study is which: {key_of(arguments.output).name} (private)")
+    if outcome.failed:
+        raise PartlyDoneError(outcome.failed)
+    return 0
+
+
+def _studies(words: list[str]) -> list[Study]:
+    """Tell files with their sequence from folders and archives."""
+    from nnunet_pst.segmentation.study_input import study_of_files
+
+    pairs = [word for word in words if "=" in word and not Path(word).exists()]
+    if not pairs:
+        raise InputError("DICOM is not read yet")
+    if len(pairs) < len(words):
+        other = next(word for word in words if word not in pairs)
+        raise InputError(f"{other}: give either folders and archives, or SEQUENCE=FILE pairs")
+    return [study_of_files(words)]
+
+
+def _models(arguments: argparse.Namespace) -> ModelChoice:
+    from nnunet_pst.nnunet.prediction import load_model
+    from nnunet_pst.segmentation.models import choose_models
+
+    return choose_models(
+        [
+            load_model(
+                path,
+                device=arguments.device,
+                mirroring=not arguments.no_mirroring,
+                trusted=arguments.trust_model,
+            )
+            for path in arguments.model
+        ]
+    )
+
+
+def _lines(outcome: BatchOutcome, output: Path) -> list[str]:
+    lines = []
+    for name, report in outcome.finished.items():
+        lines.append(f"{name}: {output / name / 'report.html'}")
+        lines += [f"  {_measured(one)}" for one in report["results"]]
+        lines += [
+            f"  {one['name']}: {warning}"
+            for one in report["results"]
+            for warning in one["warnings"]
+        ]
+    if outcome.kept:
+        lines.append(f"{outcome.kept} of {len(outcome.finished)} were finished before and kept")
+    return lines
+
+
+def _measured(one: dict[str, Any]) -> str:
+    measures = one["measures"]
+    if not measures["slices"]:
+        return f"{one['name']}: no tumour found"
+    return (
+        f"{one['name']}: {measures['volume_ml']:.1f} ml, {measures['longest_mm']:.0f} x "
+        f"{measures['perpendicular_mm']:.0f} x {measures['height_mm']:.0f} mm, "
+        f"{measures['slices']} slices"
+    )

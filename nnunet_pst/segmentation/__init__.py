@@ -1,0 +1,1 @@
+"""From one study to masks, measures, pictures, a page and DICOM objects."""

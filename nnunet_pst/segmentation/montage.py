@@ -1,0 +1,122 @@
+"""One picture of a segmented sequence: its slices with the outline of the tumour.
+
+As in `nnunet_pst.report`: Agg canvases of their own, the same input gives the same bytes.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import matplotlib.style
+import numpy as np
+import numpy.typing as npt
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from nnunet_pst.annotation import largest_slice
+from nnunet_pst.overlays import (
+    PREDICTION_COLOUR,
+    draw_outline,
+    draw_scale_bar,
+    for_display,
+    grey_window,
+)
+from nnunet_pst.volumes import Volume
+
+_COLUMNS, _MOST_TILES = 4, 12
+_TILE_INCHES, _DPI = 2.3, 100
+#: Kept around the tumour.
+_MARGIN_MM = 25.0
+_STYLE: list[str | Path | dict[str, Any]] = ["default", {"font.family": "DejaVu Sans"}]
+
+
+def draw_montage(path: Path, image: Volume, mask: npt.NDArray[np.bool_], *, title: str) -> None:
+    """Write a PNG: the whole slice with most tumour, then slices around the tumour.
+
+    Without tumour, slices from the whole image.
+
+    Parameters
+    ----------
+    path
+        Written as it is; the caller makes it whole.
+    image
+        (z, y, x) intensities.
+    mask
+        Same shape.
+    title
+        Line above the pictures.
+    """
+    shown = for_display(image.array, image.grid)
+    outlined = for_display(mask, image.grid)
+    slices = montage_slices(mask)
+    window = grey_window(shown)
+    whole = largest_slice(mask) if mask.any() else None
+    tiles = [(whole, False)] if whole is not None else []
+    tiles += [(index, bool(mask.any())) for index in slices]
+    rows = -(-len(tiles) // _COLUMNS)
+    width, height = _COLUMNS * _TILE_INCHES, rows * _TILE_INCHES + 0.3
+    with matplotlib.style.context(_STYLE, after_reset=True):
+        figure = Figure(figsize=(width, height), facecolor="black")
+        FigureCanvasAgg(figure)
+        figure.text(0.01, 1 - 0.08 / height, title, color="white", va="top", fontsize=9)
+        for place, (index, closely) in enumerate(tiles):
+            row, column = divmod(place, _COLUMNS)
+            axes = figure.add_axes(
+                (
+                    column / _COLUMNS,
+                    (rows - 1 - row) * _TILE_INCHES / height,
+                    1 / _COLUMNS - 0.004,
+                    (_TILE_INCHES - 0.03) / height,
+                )
+            )
+            _draw_tile(
+                axes, shown[index], outlined, index, image=image, window=window, closely=closely
+            )
+        figure.savefig(path, format="png", dpi=_DPI, metadata={"Software": None})
+
+
+def montage_slices(mask: npt.NDArray[np.bool_]) -> list[int]:
+    """Choose slices, evenly from the first to the last with tumour; without any, from all."""
+    occupied = np.flatnonzero(mask.any(axis=(1, 2)))
+    first, last = (int(occupied[0]), int(occupied[-1])) if occupied.size else (0, len(mask) - 1)
+    most = _MOST_TILES - 1 if occupied.size else _MOST_TILES
+    return sorted(set(np.linspace(first, last, min(most, last - first + 1)).round().astype(int)))
+
+
+def _draw_tile(
+    axes: Any,  # noqa: ANN401 - matplotlib's axes
+    picture: npt.NDArray[Any],
+    outlined: npt.NDArray[np.bool_],
+    index: int,
+    *,
+    image: Volume,
+    window: tuple[float, float],
+    closely: bool,
+) -> None:
+    _, rows_mm, columns_mm = image.grid.spacing_zyx_mm
+    axes.imshow(
+        picture,
+        cmap="gray",
+        vmin=window[0],
+        vmax=window[1],
+        aspect=rows_mm / columns_mm,
+        interpolation="bilinear",
+    )
+    draw_outline(axes, outlined[index], PREDICTION_COLOUR, 1.2)
+    if closely:
+        rows, columns = np.nonzero(outlined.any(axis=0))
+        half = max(np.ptp(rows) * rows_mm, np.ptp(columns) * columns_mm) / 2 + _MARGIN_MM
+        row, column = (rows.min() + rows.max()) / 2, (columns.min() + columns.max()) / 2
+        axes.set(
+            xlim=(column - half / columns_mm, column + half / columns_mm),
+            ylim=(row + half / rows_mm, row - half / rows_mm),
+        )
+    axes.set_facecolor("black")
+    axes.set(xticks=[], yticks=[])
+    axes.text(
+        0.02, 0.98, f"slice {index}", transform=axes.transAxes, color="white", va="top", fontsize=7
+    )
+    draw_scale_bar(axes, columns_mm)
+    for spine in axes.spines.values():
+        spine.set_visible(False)

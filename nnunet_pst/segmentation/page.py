@@ -1,0 +1,32 @@
+"""The page of a study: one HTML file that needs nothing else, not even a network."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+
+def render_study_page(report: Mapping[str, Any], folder: Path) -> str:
+    """Return the page as HTML; every text is escaped.
+
+    Parameters
+    ----------
+    report
+        Content of ``report.json``.
+    folder
+        Holds the pictures that it names.
+    """
+    import jinja2
+
+    source = resources.files("nnunet_pst").joinpath("templates/segment.html").read_text("utf-8")
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
+    pictures = {
+        one["name"]: base64.b64encode((folder / one["files"]["picture"]).read_bytes()).decode(
+            "ascii"
+        )
+        for one in report["results"]
+    }
+    return environment.from_string(source).render(report=report, pictures=pictures)

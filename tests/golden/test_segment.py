@@ -1,0 +1,59 @@
+"""Models that were trained here, through `segment`: the same masks as the host's own command."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from nnunet_pst.nnunet.prediction import load_model
+from nnunet_pst.volumes import read_image
+
+pytestmark = pytest.mark.slow
+
+
+def test_masks_and_probabilities_are_the_hosts(
+    trained, predicted: Path, voxels: Callable, host: Callable[[str], str]
+):
+    with trained.entered():
+        model = load_model(trained.model, device="cpu")
+    images = sorted((trained.raw / "DatasetPST" / "imagesTs").iterdir())
+    assert len(images) == 2
+    for image in images:
+        case = image.name.removesuffix("_0000.nii.gz")
+        found = model.predict([read_image(image)], probability=True)
+        assert np.array_equal(found.mask, voxels(predicted / f"{case}.nii.gz") == 1), host(
+            f"predicts another mask for {case} than `segment`"
+        )
+        with np.load(predicted / f"{case}.npz") as stored:
+            assert np.array_equal(stored["probabilities"][1], found.probability)
+
+
+def test_segment_in_a_plain_shell(trained, tmp_path: Path):
+    """No variable of nnU-Net's is set: the trainer is found all the same."""
+    image = next((trained.raw / "DatasetPST" / "imagesTs").iterdir())
+    # The tests' trainer lies in a folder of theirs, as a user's own would.
+    listed = trained.variables["nnUNet_extTrainer"].split(os.pathsep)
+    plain = {k: v for k, v in os.environ.items() if not k.startswith(("nnUNet", "NNUNET"))}
+    command = [str(Path(sys.executable).parent / "nnunet_pst"), "segment", f"T2={image}"]
+    command += ["--model", str(trained.model), "-o", str(tmp_path / "out"), "--device", "cpu"]
+    done = subprocess.run(
+        command,
+        env={**plain, "nnUNet_extTrainer": listed[-1]},
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    assert done.stdout.startswith("study_0001: ")
+    report = json.loads((tmp_path / "out" / "study_0001" / "report.json").read_text())
+    (model,) = report["models"]
+    assert model["trained_on"] == ["T2"]
+    assert set(model["sha256"]) >= {"plans.json", "dataset.json", "fold_0/checkpoint_final.pth"}
