@@ -23,8 +23,8 @@ from nnunet_pst.case_table import read_case_table
 from nnunet_pst.cli.main import main
 from nnunet_pst.evaluation import evaluate_predictions
 from nnunet_pst.geometry import Grid
-from nnunet_pst.overlays import writing
 from nnunet_pst.references import references_of_dataset
+from nnunet_pst.report import writing
 from nnunet_pst.report.comparison_folder import read_comparison
 from nnunet_pst.report.dataset_facts import read_dataset
 from nnunet_pst.report.page import Figures, tumour_sizes

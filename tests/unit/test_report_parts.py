@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from nnunet_pst.overlays import galleries
+from nnunet_pst.report import galleries
 from nnunet_pst.report.canvas import looks, shortened
 from nnunet_pst.report.checklist import filled_checklist
 from nnunet_pst.report.comparison import CaseScore, Comparison, Difference, DistanceScore, Measure
