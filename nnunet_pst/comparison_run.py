@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from nnunet_pst import __version__
-from nnunet_pst.cohort_statistics import INTERVAL_KIND
+from nnunet_pst.cohort_statistics import INTERVAL_KIND, LEVEL
 from nnunet_pst.compared_methods import Method, Part, host_ranking, score_part
 from nnunet_pst.comparison_tables import Design, difference_rows, interval_rows, patient_means
 from nnunet_pst.errors import InputError
@@ -202,7 +202,6 @@ def _facts(
     plan: Plan, groups: Sequence[Stratum], means: Mapping[tuple[str, str], Mapping[str, float]]
 ) -> dict[str, Any]:
     design = plan.design
-    first = design.family[0]
     return {
         "dataset": plan.references.name,
         "split": plan.references.split,
@@ -216,8 +215,10 @@ def _facts(
         "family": list(design.family),
         "correction": "Holm, over the family's measures and all methods against the baseline",
         "test": "Wilcoxon signed-rank, two-sided, over patients",
-        "interval": f"95 % {INTERVAL_KIND}",
-        "margin": None if design.margin is None else {first: design.margin},
+        "effect": "matched-pairs rank-biserial correlation, above 0 where the method is better",
+        "interval": INTERVAL_KIND,
+        "level": LEVEL,
+        "margin": design.margin,
         "seed": design.seed,
         "resamples": design.resamples,
         "strata": {group.name: {"levels": group.order, "cuts": group.cuts} for group in groups},

@@ -52,8 +52,10 @@ def strata(rows: Sequence[Mapping[str, str]]) -> list[Stratum]:
         Of the cases that are compared, and no others: thirds are theirs.
     """
     names = [SEQUENCE, *(name for name in (rows[0] if rows else ()) if name not in CASE_COLUMNS)]
+    patients = len(rows_by_patient(rows))
     found = [_stratum(name, rows) for name in names]
-    return [one for one in found if 2 <= len(one.order) <= MOST_LEVELS]
+    # A level for every patient is no group.
+    return [one for one in found if 2 <= len(one.order) <= min(MOST_LEVELS, patients - 1)]
 
 
 def _stratum(name: str, rows: Sequence[Mapping[str, str]]) -> Stratum:

@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Describe the cohort, print the table as Markdown, and write it where asked."""
-    from nnunet_pst.cohort_table import as_csv, as_html, as_markdown, describe_cohort
+    from nnunet_pst.cohort_table import as_csv, as_html, as_markdown, as_text, describe_cohort
     from nnunet_pst.whole_files import refusals_in_one_line, write_atomically
 
     rows, notes = _rows(arguments)
@@ -41,7 +41,7 @@ def run(arguments: argparse.Namespace) -> int:
             output.mkdir(parents=True, exist_ok=True)
             for name, text in texts.items():
                 write_atomically(output / name, text)
-    print(texts["cohort.md"], end="")
+    print(as_text(splits, lines), end="")
     print("smd: the largest standardised mean difference between two splits")
     print("\n".join(f"note: {note}" for note in notes), end="\n" if notes else "")
     return 0

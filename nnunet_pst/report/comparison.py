@@ -148,6 +148,9 @@ class Comparison:
     @property
     def family(self) -> frozenset[str]:
         """Names of the measures whose tests are corrected for each other."""
+        declared = self.facts.get("family")
+        if isinstance(declared, list):
+            return frozenset(map(str, declared))
         rows = [row for row in self.differences if row.stratum == "all"]
         tested = frozenset(row.measure for row in rows if not math.isnan(row.p_holm))
         return tested or frozenset(row.measure for row in rows)
