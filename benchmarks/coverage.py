@@ -169,7 +169,7 @@ def draw(rows: list[dict], studies: int, path: Path) -> None:
         )
         panel.grid(axis="y", color="#DDDDDD", linewidth=0.6)
     panels[0].set_ylabel("share of intervals that hold the truth")
-    panels[1].legend(loc="lower right", fontsize=8, title="interval")
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="upper center", ncols=6, fontsize=8)
     caption = (
         f"Simulated Dice-like scores with a known truth, {studies} studies a point; bars: Monte "
         "Carlo error (95 %). The dashed line is what a 95 % interval promises.\n"
@@ -177,7 +177,7 @@ def draw(rows: list[dict], studies: int, path: Path) -> None:
         "patients; the last takes every case for a patient of its own."
     )
     figure.text(0.01, 0.01, caption, fontsize=7.5, va="bottom", wrap=True)
-    figure.tight_layout(rect=(0, 0.08, 1, 1))
+    figure.tight_layout(rect=(0, 0.08, 1, 0.94))
     figure.savefig(path, dpi=110, metadata={"Software": None})
 
 

@@ -62,6 +62,13 @@ HOUSE: dict[str, list[str]] = {
         "nnunet_pst.scores",
         "nnunet_pst.report",
         "nnunet_pst.evaluation",
+        "nnunet_pst.cohort_statistics",
+        "nnunet_pst.comparison_strata",
+        "nnunet_pst.comparison",
+        "nnunet_pst.compared_predictions",
+        "nnunet_pst.comparison_writing",
+        "nnunet_pst.comparison_figures",
+        "nnunet_pst.cohort_table",
         "nnunet_pst.phantom",
         "nnunet_pst.phantom.shapes",
         "nnunet_pst.phantom.noise",
@@ -128,7 +135,11 @@ LIBRARY_OWNERS = {
     "ants": ("nnunet_pst.registration.ants_backend",),
     "segmentation_models_pytorch": ("nnunet_pst.network.*",),
     "safetensors": ("nnunet_pst.network.*",),
-    "matplotlib": ("nnunet_pst.report", "nnunet_pst.registration.pictures"),
+    "matplotlib": (
+        "nnunet_pst.report",
+        "nnunet_pst.registration.pictures",
+        "nnunet_pst.comparison_figures",
+    ),
 }
 
 #: Folders of the checkout and the package that each becomes.
