@@ -87,7 +87,7 @@ def run(arguments: argparse.Namespace) -> int:
                 for row in tables.differences]  # fmt: skip
         print(json.dumps({**description, "differences": rows}, indent=2))
     else:
-        print("\n".join([*_report(tables, settings, description)]))
+        print("\n".join(_report(tables, settings, description)))
         print(f"written to {arguments.output}")
     return 0
 
@@ -103,7 +103,8 @@ def _parts(arguments: argparse.Namespace) -> tuple[list[Part], list[str]]:
     """Find all folders of predictions, and what was skipped."""
     from nnunet_pst.compared_predictions import named_parts, numbered_repeats, trained_parts
 
-    parts, remarks = named_parts(arguments.predictions), []
+    parts = named_parts(arguments.predictions)
+    remarks: list[str] = []
     if arguments.results is not None:
         found, remarks = trained_parts(_folder(arguments.results, "nnUNet_results"))
         parts += found
@@ -112,8 +113,8 @@ def _parts(arguments: argparse.Namespace) -> tuple[list[Part], list[str]]:
         found_names = ", ".join(dict.fromkeys(part.method for part in parts)) or "none"
         raise InputError(
             [
-                f"methods: {found_names}; give two or more as NAME=FOLDER or --results (evaluate is "
-                "for one)",
+                f"methods: {found_names}; give two or more as NAME=FOLDER or --results "
+                "(evaluate is for one)",
                 *remarks,
             ]
         )
@@ -266,7 +267,8 @@ def _report(tables: Tables, settings: Settings, description: dict[str, Any]) -> 
     text += ["", *(conclusion(row, settings.margin) for row in differences.values())]
     text.append(
         f"over patients; {description['interval']}, {settings.resamples} resamples; p: Wilcoxon "
-        f"signed-rank, Holm over {description['family']}; these trainings only, whose seeds vary too"
+        f"signed-rank, Holm over {description['family']}; the intervals "
+        "are about other patients, not other trainings"
     )
     return text + [f"note: {line}" for line in description["warnings"]]
 
