@@ -57,6 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--seed", type=count, default=0, help="of the resamples (default: 0)")
     parser.add_argument("--resamples", type=positive, default=10_000, help="(default: 10000)")
+    parser.add_argument("--no-overlays", action="store_true", help="no pictures of cases")
     parser.add_argument("--workers", type=positive, help="processes (default: one per core, max 8)")
     parser.add_argument("--overwrite", action="store_true", help="replace an earlier comparison")
     parser.add_argument("--json", action="store_true", help="print comparison.json and differences")
@@ -64,11 +65,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Collect, score, compare, write, and print a short table."""
-    from nnunet_pst.compared_predictions import score_parts
+    from nnunet_pst.compared_predictions import predicted_cases, score_parts
+    from nnunet_pst.comparison import same_cases
     from nnunet_pst.comparison_writing import whole_folder
     from nnunet_pst.nnunet.environment import usable_cores
 
     parts, remarks = _parts(arguments)
+    same_cases(predicted_cases(parts))
     references = _references(arguments)
     methods = list(dict.fromkeys(part.method for part in parts))
     baseline = arguments.baseline or methods[0]
@@ -76,7 +79,13 @@ def run(arguments: argparse.Namespace) -> int:
         raise InputError(f"--baseline {baseline}: is none of {', '.join(methods)}")
     with whole_folder(arguments.output, overwrite=arguments.overwrite) as folder:
         workers = arguments.workers or min(8, usable_cores())
-        scored = score_parts(parts, references, folder, workers=workers)
+        scored = score_parts(
+            parts,
+            references,
+            folder,
+            workers=workers,
+            overlays=not arguments.no_overlays,
+        )
         settings = _settings(arguments, scored, baseline)
         tables, description = _compare(arguments, parts, references, scored, settings)
         description["warnings"] = [*remarks, *description["warnings"]]

@@ -64,7 +64,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 COMMAND = ["compare", "stock=stock", "better=better", "--dataset", "DatasetPST", "--workers", "1"]
-COMMAND += ["--resamples", "500"]
+COMMAND += ["--resamples", "500", "--no-overlays"]
 
 
 def table(path: Path) -> list[dict[str, str]]:
@@ -122,7 +122,7 @@ def test_again_gives_the_same_bytes_and_needs_a_word(home: Path, capsys):
 def test_a_missing_prediction_is_refused_and_nothing_is_left(home: Path, capsys):
     (home / "better" / "PST_3_T2.nii.gz").unlink()
     assert main([*COMMAND, "-o", "out"]) == 1
-    assert "better, better: PST_3_T2: has no prediction" in capsys.readouterr().err
+    assert "better (repeat 1): lacks PST_3_T2, which stock predicted" in capsys.readouterr().err
     assert not [path for path in home.iterdir() if "out" in path.name]
 
 
@@ -140,6 +140,14 @@ def test_refusals_name_what_is_wrong(home: Path, capsys, words: list[str], messa
     assert main(words) == 1
     assert message in capsys.readouterr().err
     assert not (home / "comparison").exists()
+
+
+def test_a_case_that_nobody_predicted_is_refused(home: Path, capsys):
+    for method in ("better", "stock"):
+        (home / method / "PST_3_T2.nii.gz").unlink()
+    assert main([*COMMAND, "-o", "out"]) == 1
+    assert "better, better: PST_3_T2: has no prediction" in capsys.readouterr().err
+    assert not [path for path in home.iterdir() if "out" in path.name]
 
 
 def cross_validated(home: Path) -> Path:
@@ -167,7 +175,7 @@ def cross_validated(home: Path) -> Path:
 
 def test_results_are_found_and_a_contrary_ranking_is_said(home: Path, capsys):
     results = cross_validated(home)
-    words = ["compare", "--results", str(results), "--workers", "1", "--resamples", "500"]
+    words = ["compare", "--results", str(results), "--no-overlays", "--workers", "1"]
     assert main(words) == 0
     printed = capsys.readouterr().out
     assert "took nnUNetTrainer__nnUNetPlans__2d/fold_0/validation" in printed
