@@ -21,6 +21,8 @@ VERBS: dict[str, str] = {
     "convert": "turn a cohort table into an nnU-Net raw dataset",
     "plan": "plan and preprocess a dataset for the stock and the 2.5D configurations",
     "evaluate": "score predictions against fine labels, with tables and overlays",
+    "compare": "compare methods on the same patients, with intervals and paired tests",
+    "cohort": "describe the patients of each split (Table 1), with tests of balance",
     "report": "write one page about a comparison: tables, figures, checklist",
 }
 

@@ -368,6 +368,7 @@ def test_a_report_has_all_its_parts(whole: Example):
         "2d_5 against 2d",
         "mean paired difference in Dice",
         "slices nobody drew on",
+        "Table 1: characteristics of the patients characteristic",
         "Notes of the comparison no strata by scanner",
         "groups by sequence T1 (n = 6); T2 (n = 6)",
         "95 % interval (normal, in place of a bootstrap)",
@@ -440,6 +441,7 @@ def test_what_is_missing_is_said_to_be_missing(example: Example):
     text = Seen(example.page.read_text()).text
     for words in (
         "Give the dataset with --dataset",
+        "Table 1: characteristics of the patients Not shown: give the dataset",
         "no training logs were found; give --results",
         "the evaluations hold no window_distance.csv",
         "No overlays in the comparison folder",

@@ -1,0 +1,74 @@
+"""``nnunet_pst cohort``: Table 1, who is in which split."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+
+from nnunet_pst.errors import InputError
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the verb's arguments."""
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("table", nargs="?", type=Path, help="cohort table, as for convert")
+    source.add_argument("--dataset", help="raw dataset: a name, or its folder")
+    parser.add_argument(
+        "-o", "--output", type=Path, help="folder for cohort.csv, cohort.md and cohort.html"
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace earlier tables")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Describe the cohort, print the table as Markdown, and write it where asked."""
+    from nnunet_pst.cohort_table import as_csv, as_html, as_markdown, describe_cohort
+    from nnunet_pst.whole_files import refusals_in_one_line, write_atomically
+
+    rows, notes = _rows(arguments)
+    splits, lines = describe_cohort(rows)
+    texts = {
+        "cohort.csv": as_csv(splits, lines),
+        "cohort.md": as_markdown(splits, lines),
+        "cohort.html": as_html(splits, lines),
+    }
+    output = arguments.output
+    if output is not None:
+        present = [name for name in texts if (output / name).exists()]
+        if present and not arguments.overwrite:
+            raise InputError(f"{output}: has {present[0]} already; add --overwrite")
+        with refusals_in_one_line(output):
+            output.mkdir(parents=True, exist_ok=True)
+            for name, text in texts.items():
+                write_atomically(output / name, text)
+    print(texts["cohort.md"], end="")
+    print("smd: the largest standardised mean difference between two splits")
+    print("\n".join(f"note: {note}" for note in notes), end="\n" if notes else "")
+    return 0
+
+
+def _rows(arguments: argparse.Namespace) -> tuple[list[dict[str, str]], list[str]]:
+    """Rows with patient, split and covariates, and which columns were left out."""
+    from nnunet_pst.case_table import CASE_TABLE, read_case_table
+    from nnunet_pst.cohort import read_cohort
+    from nnunet_pst.covariates import screen_covariates
+
+    if arguments.dataset is not None:
+        folder = Path(arguments.dataset)
+        raw = os.environ.get("nnUNet_raw")  # noqa: SIM112 - the host's own spelling
+        if folder.name == arguments.dataset and not folder.is_dir() and raw:
+            folder = Path(raw) / folder
+        rows = read_case_table(folder / CASE_TABLE)
+        if not rows:
+            raise InputError(f"{folder.name}/{CASE_TABLE}: has no cases")
+        return rows, []
+    cohort = read_cohort(arguments.table)
+    kept, notes = screen_covariates(cohort)
+    return [
+        {
+            "patient": str(number),
+            "split": patient.split,
+            **{name: patient.covariates[name] for name in kept},
+        }
+        for number, patient in enumerate(cohort.patients)
+    ], notes
