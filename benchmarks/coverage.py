@@ -5,8 +5,9 @@
 Two methods score the same patients. Scores are Dice-like: skewed, with some lost tumours (0), alike
 within a patient, who has one to four sequences; a method suits some patients better than others.
 The truth is the mean over 2 million patients. Beside the interval that the package prints stand
-the Student, studentised, BCa and percentile intervals of the same patient means, and the percentile interval of
-cases resampled as if they were patients, which is what a comparison that ignores patients does.
+the Student, studentised, BCa and percentile intervals of the same patient means, and the
+percentile interval of cases resampled as if they were patients, which is what a comparison that
+ignores patients does.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ import io
 import math
 import statistics
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -24,7 +24,6 @@ from nnunet_pst.case_table import CASE_COLUMNS, rows_by_patient
 from nnunet_pst.comparison_strata import is_numeric
 
 SPLITS = ("train", "val", "test")
-HEADINGS = ("characteristic", "level", *SPLITS, "p", "test", "smd")
 #: A category column with more levels would print half the cohort.
 _MOST_LEVELS = 20
 
@@ -112,11 +111,9 @@ def smd_of_numbers(first: Sequence[float], second: Sequence[float]) -> float:
     if min(len(first), len(second)) < 2:
         return math.nan
     pooled = (statistics.variance(first) + statistics.variance(second)) / 2
-    return (
-        abs(statistics.mean(first) - statistics.mean(second)) / math.sqrt(pooled)
-        if pooled
-        else math.nan
-    )
+    if not pooled:
+        return math.nan
+    return abs(statistics.mean(first) - statistics.mean(second)) / math.sqrt(pooled)
 
 
 def smd_of_categories(first: Sequence[int], second: Sequence[int]) -> float:
@@ -142,7 +139,8 @@ def smd_of_categories(first: Sequence[int], second: Sequence[int]) -> float:
     if counts.shape[1] < 2 or not counts.sum(1).all():
         return math.nan
     shares = (counts / counts.sum(1, keepdims=True))[:, 1:]
-    spread = sum(np.diag(share) - np.outer(share, share) for share in shares) / 2
+    each = [np.diag(share) - np.outer(share, share) for share in shares]
+    spread = np.mean(each, axis=0)
     if np.linalg.matrix_rank(spread) < len(spread):
         return math.nan
     apart = shares[0] - shares[1]
@@ -178,18 +176,11 @@ def as_html(splits: Sequence[str], lines: Sequence[Line]) -> str:
 
 
 def _grid(splits: Sequence[str], lines: Sequence[Line]) -> list[list[str]]:
-    heads = ["characteristic", "level", *splits, "p", "test", "smd"]
-    return [heads] + [
-        [
-            line.characteristic,
-            line.level,
-            *line.cells,
-            _number(line.p),
-            line.test,
-            _number(line.smd),
-        ]
-        for line in lines
-    ]
+    grid = [["characteristic", "level", *splits, "p", "test", "smd"]]
+    for line in lines:
+        numbers = [_number(line.p), line.test, _number(line.smd)]
+        grid.append([line.characteristic, line.level, *line.cells, *numbers])
+    return grid
 
 
 def _characteristic(column: str, groups: Sequence[Sequence[str]]) -> list[Line]:
@@ -253,8 +244,8 @@ def _category_lines(column: str, groups: Sequence[Sequence[str]]) -> list[Line]:
     return lines
 
 
-def _largest(values: object) -> float:
-    defined = [value for value in values if not math.isnan(value)]  # type: ignore[attr-defined]
+def _largest(values: Iterable[float]) -> float:
+    defined = [value for value in values if not math.isnan(value)]
     return max(defined, default=math.nan)
 
 
@@ -264,8 +255,7 @@ def _number(value: float) -> str:
 
 def _escaped(text: str) -> str:
     """Escape what Markdown or HTML would read as more than text."""
-    for mark, safe in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ("|", "&#124;"),
-                       ("`", "&#96;"), ("*", "&#42;"), ("_", "&#95;"), ("[", "&#91;"),
-                       ("\n", " "), ("\r", " ")):  # fmt: skip
+    marks = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "|": "&#124;", "`": "&#96;", "](": "]&#40;"}
+    for mark, safe in {**marks, "\n": " ", "\r": " "}.items():
         text = text.replace(mark, safe)
     return text

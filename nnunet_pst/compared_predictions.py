@@ -166,8 +166,17 @@ def numbered_repeats(parts: Sequence[Part], ending: str = ".nii.gz") -> list[Par
     return numbered
 
 
+def predicted_cases(parts: Sequence[Part], ending: str = ".nii.gz") -> list[Row]:
+    """List who predicted what: a row per method, repeat and case, before anything is scored."""
+    return [
+        {"method": part.method, "repeat": part.repeat, "case": name}
+        for part in parts
+        for name in case_names(part.folder, ending)
+    ]
+
+
 def score_parts(
-    parts: Sequence[Part], references: References, folder: Path, *, workers: int
+    parts: Sequence[Part], references: References, folder: Path, *, workers: int, overlays: bool
 ) -> Scored:
     """Evaluate every folder into ``folder/methods``.
 
@@ -189,7 +198,12 @@ def score_parts(
             wanted = replace(references, cases=cases)
         try:
             found = evaluate_predictions(
-                part.folder, wanted, output=folder / home, workers=workers, overwrite=True
+                part.folder,
+                wanted,
+                output=folder / home,
+                overlays=overlays,
+                workers=workers,
+                overwrite=True,
             )
         except InputError as error:
             problems += [f"{part.method}, {part.shown}: {line}" for line in error.problems]

@@ -6,7 +6,6 @@ Drawn without pyplot, as all our figures: no global state, and the same input gi
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -86,9 +85,8 @@ def draw_patients(tables: Tables, settings: Settings, path: Path) -> None:
         )  # fmt: skip
         for place, column in enumerate(values):
             colour = _COLOURS[place % len(_COLOURS)]
-            axes.plot(
-                np.full(len(column), place), column, "o", color=colour, markersize=4, alpha=0.7
-            )
+            here = np.full(len(column), place)
+            axes.plot(here, column, "o", color=colour, markersize=4, alpha=0.7)
         axes.set_xticks(places, methods, rotation=20 if len(methods) > 3 else 0)
         axes.set_xlim(-0.6, len(methods) - 0.4)
         axes.set_ylabel(_with_unit(measure))
@@ -103,8 +101,3 @@ def _with_unit(measure: Compared) -> str:
 def _label(row: Row) -> str:
     stratum = "all patients" if row["stratum"] == ALL else f"{row['stratum']} {row['level']}"
     return f"{stratum}: {row['method']} (n={row['patients']})"
-
-
-def drawable(rows: Sequence[Row]) -> bool:
-    """Whether there is any difference to draw."""
-    return any(not math.isnan(float(row["difference"])) for row in rows)

@@ -57,6 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--seed", type=count, default=0, help="of the resamples (default: 0)")
     parser.add_argument("--resamples", type=positive, default=10_000, help="(default: 10000)")
+    parser.add_argument("--no-overlays", action="store_true", help="no pictures of cases")
     parser.add_argument("--workers", type=positive, help="processes (default: one per core, max 8)")
     parser.add_argument("--overwrite", action="store_true", help="replace an earlier comparison")
     parser.add_argument("--json", action="store_true", help="print comparison.json and differences")
@@ -64,11 +65,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Collect, score, compare, write, and print a short table."""
-    from nnunet_pst.compared_predictions import score_parts
+    from nnunet_pst.compared_predictions import predicted_cases, score_parts
+    from nnunet_pst.comparison import same_cases
     from nnunet_pst.comparison_writing import whole_folder
     from nnunet_pst.nnunet.environment import usable_cores
 
     parts, remarks = _parts(arguments)
+    same_cases(predicted_cases(parts))
     references = _references(arguments)
     methods = list(dict.fromkeys(part.method for part in parts))
     baseline = arguments.baseline or methods[0]
@@ -76,7 +79,13 @@ def run(arguments: argparse.Namespace) -> int:
         raise InputError(f"--baseline {baseline}: is none of {', '.join(methods)}")
     with whole_folder(arguments.output, overwrite=arguments.overwrite) as folder:
         workers = arguments.workers or min(8, usable_cores())
-        scored = score_parts(parts, references, folder, workers=workers)
+        scored = score_parts(
+            parts,
+            references,
+            folder,
+            workers=workers,
+            overlays=not arguments.no_overlays,
+        )
         settings = _settings(arguments, scored, baseline)
         tables, description = _compare(arguments, parts, references, scored, settings)
         description["warnings"] = [*remarks, *description["warnings"]]
@@ -87,7 +96,7 @@ def run(arguments: argparse.Namespace) -> int:
                 for row in tables.differences]  # fmt: skip
         print(json.dumps({**description, "differences": rows}, indent=2))
     else:
-        print("\n".join([*_report(tables, settings, description)]))
+        print("\n".join(_report(tables, settings, description)))
         print(f"written to {arguments.output}")
     return 0
 
@@ -103,7 +112,8 @@ def _parts(arguments: argparse.Namespace) -> tuple[list[Part], list[str]]:
     """Find all folders of predictions, and what was skipped."""
     from nnunet_pst.compared_predictions import named_parts, numbered_repeats, trained_parts
 
-    parts, remarks = named_parts(arguments.predictions), []
+    parts = named_parts(arguments.predictions)
+    remarks: list[str] = []
     if arguments.results is not None:
         found, remarks = trained_parts(_folder(arguments.results, "nnUNet_results"))
         parts += found
@@ -112,8 +122,8 @@ def _parts(arguments: argparse.Namespace) -> tuple[list[Part], list[str]]:
         found_names = ", ".join(dict.fromkeys(part.method for part in parts)) or "none"
         raise InputError(
             [
-                f"methods: {found_names}; give two or more as NAME=FOLDER or --results (evaluate is "
-                "for one)",
+                f"methods: {found_names}; give two or more as NAME=FOLDER or --results "
+                "(evaluate is for one)",
                 *remarks,
             ]
         )
@@ -266,7 +276,8 @@ def _report(tables: Tables, settings: Settings, description: dict[str, Any]) -> 
     text += ["", *(conclusion(row, settings.margin) for row in differences.values())]
     text.append(
         f"over patients; {description['interval']}, {settings.resamples} resamples; p: Wilcoxon "
-        f"signed-rank, Holm over {description['family']}; these trainings only, whose seeds vary too"
+        f"signed-rank, Holm over {description['family']}; the intervals "
+        "are about other patients, not other trainings"
     )
     return text + [f"note: {line}" for line in description["warnings"]]
 
