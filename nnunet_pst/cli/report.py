@@ -37,18 +37,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Read, draw, write, and say where."""
     from nnunet_pst.report.comparison_folder import read_comparison
-    from nnunet_pst.report.paper_tables import read_paper_tables
+    from nnunet_pst.report.paper_tables import read_paper_tables, table_one
     from nnunet_pst.report.sources import Sources
     from nnunet_pst.report.writing import check_output, figure_folder, write_report
 
     page = arguments.output or arguments.comparison / "report.html"
     comparison = read_comparison(arguments.comparison)
     check_output(page, overwrite=arguments.overwrite)
+    dataset = _dataset(arguments.dataset, comparison)
     sources = Sources(
         comparison=comparison,
-        dataset=_dataset(arguments.dataset, comparison),
+        dataset=dataset,
         curves=_curves(arguments.results, comparison),
-        paper_tables=read_paper_tables(arguments.sweep),
+        paper_tables=[table_one(dataset), *read_paper_tables(arguments.sweep)],
     )
     write_report(sources, page, overwrite=arguments.overwrite)
     print(f"written to {page}; figures as SVG and PNG in {figure_folder(page).name}/")

@@ -138,6 +138,8 @@ def _other_measures(comparison: Comparison, rows: Sequence[Difference]) -> list[
         measure = comparison.measures.get(row.measure)
         if row.measure == "dice" or measure is None or measure.best is None:
             continue
+        if math.isnan(row.p):
+            continue
         if row.measure in comparison.family:
             groups, verdict = inside, verdict_of(row, measure)
         else:

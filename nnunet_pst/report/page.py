@@ -40,10 +40,10 @@ from nnunet_pst.report.summary import (
 from nnunet_pst.report.tables import (
     Table,
     agreement_table,
+    described_table,
     differences_tables,
     flags_table,
     in_parts,
-    properties_table,
     results_table,
     strata_differences_table,
     strata_table,
@@ -202,7 +202,7 @@ def _result_tables(comparison: Comparison) -> list[Table]:
         *_parts_of(strata_table(comparison)),
         strata_differences_table(comparison),
         agreement_table(volumes) if volumes else None,
-        *_parts_of(properties_table(comparison)),
+        *_parts_of(described_table(comparison)),
     ]
     return [table for table in tables if table is not None]
 

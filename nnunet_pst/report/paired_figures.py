@@ -81,8 +81,8 @@ def draw_other_measures(comparison: Comparison) -> Picture | None:
         draw,
         title="Other measures of every patient",
         caption=_paired_caption(comparison, "The measure", len(comparison.patients))
-        + " Values that are not defined for a patient (an empty mask, say) are left out, "
-        "so a panel may have fewer patients.",
+        + " Measures that were not compared have no interval. Values that are not defined for a "
+        "patient (an empty mask, say) are left out, so a panel may have fewer patients.",
         height_inches=2.7 * -(-len(shown) // 3) + 0.1,
     )
 

@@ -1,15 +1,19 @@
-"""The tables of the paper: 2 to 4 from the folder of a sweep, as far as it has got."""
+"""The tables of the paper: 1 from the dataset, 2 to 4 from a sweep, as far as it has got."""
 
 from __future__ import annotations
 
+import math
 import re
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from nnunet_pst.cohort_table import Line, describe_cohort
 from nnunet_pst.errors import InputError
+from nnunet_pst.report.dataset_facts import DatasetFacts
 from nnunet_pst.report.reading import number, read_table
 from nnunet_pst.report.sources import PaperTable
 from nnunet_pst.report.tables import Cell, Table
-from nnunet_pst.report.words import UNDEFINED, measure_name, value
+from nnunet_pst.report.words import UNDEFINED, measure_name, p_value, value
 
 _FIRST = "Table 1: characteristics of the patients"
 _TITLES = {
@@ -19,6 +23,40 @@ _TITLES = {
 }
 _COLUMNS = ("trained_on", "configuration", "runs_done", "runs")
 _SCORE = re.compile(r"(?P<tested>.+)_(?P<measure>dice|iou)")
+
+
+def table_one(dataset: DatasetFacts | None) -> PaperTable:
+    """Describe the patients of each split, as ``nnunet_pst cohort`` does."""
+    if dataset is None:
+        return PaperTable(_FIRST, None, "Not shown: give the dataset with --dataset.")
+    if not dataset.cases:
+        return PaperTable(_FIRST, None, f"Not shown: {dataset.name} has no cases.csv.")
+    splits, lines = describe_cohort(dataset.cases)
+    rows = [
+        [
+            Cell(line.characteristic if fresh else ""),
+            Cell(line.level),
+            *map(Cell, line.cells),
+            Cell("" if math.isnan(line.p) else p_value(line.p), line.test),
+            Cell("" if math.isnan(line.smd) else value(line.smd)),
+        ]
+        for line, fresh in _with_first(lines)
+    ]
+    caption = (
+        "p: one-way analysis of variance for numbers, Pearson's chi-squared test for categories. "
+        "SMD: the largest standardised mean difference between two splits; it says how large a "
+        "difference is, which p does not."
+    )
+    head = ["characteristic", "", *splits, "p", "SMD"]
+    return PaperTable(_FIRST, Table(_FIRST, head, rows, caption))
+
+
+def _with_first(lines: Sequence[Line]) -> Iterator[tuple[Line, bool]]:
+    """Say of each line whether it is the first of its characteristic."""
+    before = None
+    for line in lines:
+        yield line, line.characteristic != before
+        before = line.characteristic
 
 
 def read_paper_tables(folder: Path | None) -> list[PaperTable]:
@@ -37,7 +75,7 @@ def read_paper_tables(folder: Path | None) -> list[PaperTable]:
     if folder is not None and not folder.is_dir():
         raise InputError(f"{folder}: is no folder; give one that `nnunet_pst sweep` made")
     problems: list[str] = []
-    tables = [PaperTable(_FIRST, None, "Not shown: nnunet_pst cohort makes it.")]
+    tables = []
     for place, title in _TITLES.items():
         path = None if folder is None else folder / f"table{place}.csv"
         if path is None:

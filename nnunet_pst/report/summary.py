@@ -54,7 +54,7 @@ def notes_of_comparison(comparison: Comparison) -> list[str]:
 def reading_of_intervals(comparison: Comparison) -> str:
     """Say what the intervals hold for, and what they leave out."""
     return (
-        f"In brackets: {comparison.interval_kind}, with patients as the unit. Intervals hold for "
+        f"In brackets: {comparison.interval_kind}. Intervals hold for "
         "patients like these, drawn in the same way, and for these trainings: another seed, "
         "hospital or scanner may give other numbers."
     )

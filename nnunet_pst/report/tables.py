@@ -6,7 +6,13 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from nnunet_pst.report.comparison import Comparison, Difference, MeanInterval, Measure
+from nnunet_pst.report.comparison import (
+    Comparison,
+    Difference,
+    MeanInterval,
+    Measure,
+    mean,
+)
 from nnunet_pst.report.conclusions import verdict_of
 from nnunet_pst.report.dataset_facts import RegisteredPair
 from nnunet_pst.report.volume_agreement import Agreement
@@ -80,7 +86,7 @@ def results_table(comparison: Comparison) -> Table:
     """Means of every measure that has a best value, over all cases, a column a method."""
     measures = [one for one in comparison.measures.values() if one.best is not None]
     return Table(
-        "Means of all measures",
+        "Means of the compared measures",
         ["measure", *comparison.methods],
         _mean_rows(comparison, measures),
         f"Mean over patients with its {comparison.interval_kind} below, and the number of "
@@ -88,16 +94,28 @@ def results_table(comparison: Comparison) -> Table:
     )
 
 
-def properties_table(comparison: Comparison) -> Table | None:
-    """Means of what is neither right nor wrong: sizes, numbers of slices; None without any."""
-    rows = _mean_rows(comparison, [m for m in comparison.measures.values() if m.best is None])
+def described_table(comparison: Comparison) -> Table | None:
+    """Means of what was measured and not compared, sizes among it; None without any."""
+    compared = {row.measure for row in comparison.intervals}
+    rows = []
+    for measure in comparison.measures.values():
+        columns = [comparison.patient_means(measure.name, name) for name in comparison.methods]
+        if measure.name not in compared and any(columns):
+            cells = [
+                Cell(value(mean(list(column.values())), measure.unit), f"n = {len(column)}")
+                for column in columns
+            ]
+            rows.append(
+                [Cell(measure_name(measure.name, measure.unit), _direction(measure)), *cells]
+            )
     if not rows:
         return None
     return Table(
-        "Properties of the cases and of the predictions",
-        ["property", *comparison.methods],
+        "Other measures and sizes, only described",
+        ["measure", *comparison.methods],
         rows,
-        f"Mean over patients with its {comparison.interval_kind}; no value is better than another.",
+        "Mean over patients for whom the measure is defined (n), without intervals: these were not "
+        "compared. Those without a best value describe cases and predictions.",
     )
 
 

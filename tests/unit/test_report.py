@@ -145,10 +145,10 @@ def make_comparison(
         cases += [{"method": method, "repeat": "1", **row} for row in evaluation.cases]
     write_rows(folder / "cases.csv", cases)
     measures = evaluations[BASELINE].summary["measures"]
-    intervals, differences = made_up_statistics(cases, measures)
+    compared = ("dice", "iou", "hd95_mm", "volume_error_ml")
+    intervals, differences = made_up_statistics(cases, {name: measures[name] for name in compared})
     write_rows(folder / "intervals.csv", intervals)
     write_rows(folder / "differences.csv", differences)
-    compared = ("dice", "iou", "hd95_mm", "volume_error_ml")
     facts = {
         "dataset": DATASET,
         "split": "test",
@@ -368,12 +368,15 @@ def test_a_report_has_all_its_parts(whole: Example):
         "2d_5 against 2d",
         "mean paired difference in Dice",
         "slices nobody drew on",
+        "Table 1: characteristics of the patients characteristic",
+        "Other measures and sizes, only described",
+        "reference volume (ml)",
         "Notes of the comparison no strata by scanner",
         "groups by sequence T1 (n = 6); T2 (n = 6)",
         "95 % interval (normal, in place of a bootstrap)",
         "Dashed: the declared margin of 0.05",
         "Other measures of every patient",
-        "Means of all measures",
+        "Means of the compared measures",
         "Dice in groups of patients",
         "Paired differences in Dice",
         "Tumour volume: agreement with the reference",
@@ -440,6 +443,7 @@ def test_what_is_missing_is_said_to_be_missing(example: Example):
     text = Seen(example.page.read_text()).text
     for words in (
         "Give the dataset with --dataset",
+        "Table 1: characteristics of the patients Not shown: give the dataset",
         "no training logs were found; give --results",
         "the evaluations hold no window_distance.csv",
         "No overlays in the comparison folder",
@@ -531,6 +535,37 @@ def test_tables_of_a_sweep(example: Example):
     assert "T1+T2 2d_5 1 of 3 0.500 n = 6 T1+T2" in text
     assert "0 of 3 \N{EN DASH}" in text
     assert "Table 2: architectures, all sequences Not shown: the sweep has not made" in text
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_a_comparison_that_compare_wrote(example: Example, tmp_path: Path):
+    predictions = example.folder / "predictions"
+    output = tmp_path / "compared"
+    methods = [f"{name}={predictions / name}" for name in ("2d", "2d_5")]
+    labels = ["--references", str(example.dataset / "labelsTs")]
+    table = [
+        "--cases",
+        str(example.dataset / "cases.csv"),
+        "--resamples",
+        "200",
+        "--measures",
+        "dice",
+    ]
+    words = ["compare", *methods, *labels, *table, "-o", str(output), "--workers", "1"]
+    assert main([*words, "--margin", "0.05"]) == 0
+    assert main(["report", str(output), "--dataset", str(example.dataset)]) == 0
+    text = Seen((output / "report.html").read_text()).text
+    for words_ in (
+        "2d_5 against 2d Higher Dice than the baseline",
+        "With the declared margin of 0.05, it is not worse",
+        "95 % interval",
+        "groups by sequence T1 (n = 6); T2 (n = 6)",
+        "groups by sex F (n = 3); M (n = 3)",
+        "Wilcoxon signed-rank",
+        "seed of the resampling 0",
+    ):
+        assert words_ in text, words_
+    assert main([*words, "--overwrite"]) == 0  # a report does not stand in the way
 
 
 def problems(example: Example, capsys: pytest.CaptureFixture[str], *words: str) -> list[str]:
