@@ -221,11 +221,25 @@ def _facts(
         "margin": design.margin,
         "seed": design.seed,
         "resamples": design.resamples,
-        "strata": {group.name: {"levels": group.order, "cuts": group.cuts} for group in groups},
+        "strata": {group.name: _described(group, plan) for group in groups},
         "label_rules": dict(plan.references.label_rules),
         "warnings": [*plan.warnings, *_ranking_warning(plan, means)],
         "versions": {"nnunet_pst": __version__}
         | {name: metadata.version(name) for name in ("nnunetv2", "numpy", "scipy", "SimpleITK")},
+    }
+
+
+def _described(group: Stratum, plan: Plan) -> dict[str, Any]:
+    """Say how many patients each level has, how many have none, and where numbers were cut."""
+    patient_of = {row["case"]: row["patient"] for row in _case_rows(plan)}
+    members = {
+        level: {patient_of[case] for case, own in group.levels.items() if own == level}
+        for level in group.order
+    }
+    return {
+        "patients": {level: len(members[level]) for level in group.order},
+        "cut_points": list(group.cuts),
+        "missing": len(set(patient_of.values()) - set().union(*members.values())),
     }
 
 

@@ -542,16 +542,8 @@ def test_a_comparison_that_compare_wrote(example: Example, tmp_path: Path):
     predictions = example.folder / "predictions"
     output = tmp_path / "compared"
     methods = [f"{name}={predictions / name}" for name in ("2d", "2d_5")]
-    labels = ["--references", str(example.dataset / "labelsTs")]
-    table = [
-        "--cases",
-        str(example.dataset / "cases.csv"),
-        "--resamples",
-        "200",
-        "--measures",
-        "dice",
-    ]
-    words = ["compare", *methods, *labels, *table, "-o", str(output), "--workers", "1"]
+    labels = ["--dataset", str(example.dataset), "--measures", "dice"]
+    words = ["compare", *methods, *labels, "-o", str(output), "--workers", "1"]
     assert main([*words, "--margin", "0.05"]) == 0
     assert main(["report", str(output), "--dataset", str(example.dataset)]) == 0
     text = Seen((output / "report.html").read_text()).text
