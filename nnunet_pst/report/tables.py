@@ -219,10 +219,10 @@ def _differences(title: str, first: str, rows: Sequence[Sequence[Cell]]) -> Tabl
         [first, "mean difference", "p", "p, Holm", "effect", "wins / ties / losses"],
         rows,
         "Differences are paired by patient; below each its interval and the number of patients. "
-        "p: Wilcoxon's signed-rank test; p, Holm: corrected over the declared family, empty "
-        f"outside it. Effect: rank-biserial correlation, from {MINUS}1 (always worse) to 1 (always "
-        "better). Green and red mark what is shown to be better or worse: the interval leaves "
-        "zero out and Holm's p is below 0.05.",
+        "A dash: too few patients. p: Wilcoxon's signed-rank test; p, Holm: corrected over the "
+        f"declared family, empty outside it. Effect: rank-biserial correlation, from {MINUS}1 "
+        "(always worse) to 1 (always better). Green and red mark what is shown to be better or "
+        "worse: the interval leaves zero out and Holm's p is below 0.05.",
     )
 
 
