@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import os
 from pathlib import Path
 
+from nnunet_pst.cli.dataset_folders import dataset_folder
 from nnunet_pst.errors import InputError
 
 
@@ -54,10 +54,7 @@ def _rows(arguments: argparse.Namespace) -> tuple[list[dict[str, str]], list[str
     from nnunet_pst.covariates import screen_covariates
 
     if arguments.dataset is not None:
-        folder = Path(arguments.dataset)
-        raw = os.environ.get("nnUNet_raw")  # noqa: SIM112 - the host's own spelling
-        if folder.name == arguments.dataset and not folder.is_dir() and raw:
-            folder = Path(raw) / folder
+        folder = dataset_folder(arguments.dataset, holds=CASE_TABLE)
         rows = read_case_table(folder / CASE_TABLE)
         if not rows:
             raise InputError(f"{folder.name}/{CASE_TABLE}: has no cases")

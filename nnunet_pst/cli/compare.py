@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nnunet_pst.cli.dataset_folders import RESULTS, dataset_folder
 from nnunet_pst.errors import InputError
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ def _methods(arguments: argparse.Namespace) -> tuple[list[Method], str, tuple[st
         raise InputError("give either NAME=FOLDER NAME=FOLDER or --results DATASET")
     skipped: tuple[str, ...] = ()
     if arguments.results:
-        found = trained_methods(_folder(arguments.results, "nnUNet_results"))
+        found = trained_methods(dataset_folder(arguments.results, RESULTS, holds=""))
         methods, skipped = list(found.methods), tuple(f"left out: {x}" for x in found.skipped)
         baseline = arguments.baseline or stock_method(methods)
     else:
@@ -129,22 +129,10 @@ def _references(
     name = arguments.dataset or arguments.results
     if not name:
         raise InputError("--dataset: name the raw dataset that holds the labels")
-    folder = _folder(name, "nnUNet_raw", holds="dataset.json")
+    folder = dataset_folder(name)
     validated = any(path.name == VALIDATION for method in methods for path in method.folders)
     split = arguments.split or (TRAINING if validated else "test")
     return references_of_dataset(folder, split), cases_of_dataset(folder)
-
-
-def _folder(name: str, variable: str, holds: str = "") -> Path:
-    """Folder of a dataset that is given by name (below ``variable``) or by path."""
-    if Path(name).name != name or (holds and (Path(name) / holds).is_file()):
-        return Path(name)
-    root = os.environ.get(variable)
-    if not root:
-        raise InputError(
-            f'{name}: {variable} is not set; run eval "$(nnunet_pst env ROOT)" or give the folder'
-        )
-    return Path(root) / name
 
 
 def _design(arguments: argparse.Namespace, methods: list[Method], baseline: str) -> Design:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nnunet_pst.cli.dataset_folders import dataset_folder
 from nnunet_pst.errors import InputError
 
 if TYPE_CHECKING:
@@ -118,24 +118,12 @@ def _references(arguments: argparse.Namespace) -> References:
     if arguments.dataset is not None:
         if arguments.images or arguments.cases:
             raise InputError("--images and --cases go with --references; a dataset has its own")
-        folder = _dataset_folder(arguments.dataset)
+        folder = dataset_folder(arguments.dataset)
         return references_of_dataset(folder, arguments.split, window=arguments.window)
     window = DEFAULT_WINDOW if arguments.window is None else arguments.window
     return references_in_folder(
         arguments.references, images=arguments.images, table=arguments.cases, window=window
     )
-
-
-def _dataset_folder(name: str) -> Path:
-    """Folder of a dataset that is given by name (in ``nnUNet_raw``) or by path."""
-    if Path(name).name != name or (Path(name) / "dataset.json").is_file():
-        return Path(name)
-    raw = os.environ.get("nnUNet_raw")  # noqa: SIM112 - the host's own spelling
-    if not raw:
-        raise InputError(
-            f'{name}: nnUNet_raw is not set; run eval "$(nnunet_pst env ROOT)" or give the folder'
-        )
-    return Path(raw) / name
 
 
 def _table(evaluation: Evaluation) -> list[str]:

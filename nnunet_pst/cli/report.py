@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nnunet_pst.cli.dataset_folders import dataset_folder
 from nnunet_pst.errors import InputError
 
 if TYPE_CHECKING:
@@ -80,14 +81,7 @@ def _folder(name: str | None, comparison: Comparison, variable: str, *, holds: s
             return None
         found = Path(root) / known
         return found if (found / holds).exists() else None
-    if Path(name).name != name or (Path(name) / holds).exists():
-        found = Path(name)
-    elif root:
-        found = Path(root) / name
-    else:
-        raise InputError(
-            f'{name}: {variable} is not set; run eval "$(nnunet_pst env ROOT)" or give the folder'
-        )
+    found = dataset_folder(name, variable, holds=holds)
     if not found.is_dir():
         raise InputError(f"{found}: is no folder; give a name in {variable}, or a folder")
     return found

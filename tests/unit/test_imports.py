@@ -156,6 +156,7 @@ HOUSE: dict[str, list[str]] = {
     "ROOF": [
         "nnunet_pst.cli",
         "nnunet_pst.cli.argument_types",
+        "nnunet_pst.cli.dataset_folders",
         "nnunet_pst.cli.main",
         "nnunet_pst.cli.*",
     ],
