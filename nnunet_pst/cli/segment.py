@@ -1,4 +1,4 @@
-"""``nnunet_pst segment``: from studies to masks, measures, a page and DICOM objects."""
+"""``nnunet_pst segment``: from a study's files to masks, measures, pictures and a page."""
 
 from __future__ import annotations
 
@@ -19,15 +19,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the verb's arguments."""
     parser.epilog = (
         "Segment studies with a trained model, or with an all-sequence and a fusion model: one "
-        "mask per sequence, with volumes, pictures, a page, and DICOM objects where the study is "
-        "DICOM. For research use only; not a medical device."
+        "mask per sequence, with volumes, pictures and a page. For research use only; not a "
+        "medical device."
     )
     parser.add_argument(
         "study",
         nargs="+",
         metavar="STUDY",
-        help="DICOM folder or zip, or a folder of many studies; or the files of one study with "
-        "their sequence, such as T2=t2.nii.gz CET1=cet1.nii.gz",
+        help="the files of one study with their sequence: T2=t2.nii.gz CET1=cet1.nii.gz",
     )
     parser.add_argument(
         "--model",
@@ -87,15 +86,18 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _studies(words: list[str]) -> list[Study]:
-    """Tell files with their sequence from folders and archives."""
+    """Read the files with their sequence."""
     from nnunet_pst.segmentation.study_input import study_of_files
 
     pairs = [word for word in words if "=" in word and not Path(word).exists()]
     if not pairs:
-        raise InputError("DICOM is not read yet")
+        raise InputError(
+            f"{words[0]}: is no SEQUENCE=FILE; give the study's files with their sequence, such as "
+            "T2=t2.nii.gz"
+        )
     if len(pairs) < len(words):
         other = next(word for word in words if word not in pairs)
-        raise InputError(f"{other}: give either folders and archives, or SEQUENCE=FILE pairs")
+        raise InputError(f"{other}: is no SEQUENCE=FILE, such as T2=t2.nii.gz")
     return [study_of_files(words)]
 
 
