@@ -419,13 +419,13 @@ def test_what_changed_is_scored_again(
 ):
     good = (predictions / "PST_0003_T2.nii.gz").read_bytes()
     (predictions / "PST_0003_T2.nii.gz").write_bytes(b"no image")
-    problems_of(predictions, dataset, tmp_path / "scores")
+    problems_of(predictions, dataset, tmp_path / "scores", overlays=False)
     (predictions / "PST_0003_T2.nii.gz").write_bytes(good)
     change(predictions, dataset)
     count_scored.clear()
-    score(predictions, dataset, tmp_path / "scores")
+    score(predictions, dataset, tmp_path / "scores", overlays=False)
     assert len(count_scored) == again
-    score(predictions, dataset, tmp_path / "anew")
+    score(predictions, dataset, tmp_path / "anew", overlays=False)
     assert contents(tmp_path / "scores") == contents(tmp_path / "anew")
 
 

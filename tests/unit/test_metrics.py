@@ -137,7 +137,7 @@ def test_surfaces_agree_with_their_authors(sarcoma):
 
 
 def test_surfaces_agree_with_medpy_to_a_voxel(sarcoma):
-    """MedPy measures between outermost voxels and counts each once: up to a voxel's diagonal off."""
+    """Up to a voxel's diagonal: MedPy measures between outermost voxels and counts each once."""
     binary = pytest.importorskip("medpy.metric.binary")
     reference, prediction, spacing = sarcoma
     voxel = math.hypot(*spacing)
