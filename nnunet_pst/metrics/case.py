@@ -119,7 +119,7 @@ def _surfaces(
 def _shapes(tumor: Mask, predicted: Mask, spacing_zyx_mm: Vector) -> dict[str, float]:
     """Measure sizes and lesions, within the box that holds all tumour."""
     box = ndimage.find_objects((tumor | predicted).astype(np.uint8))
-    masks = [mask[box[0]] if box else mask[:0] for mask in (tumor, predicted)]
+    masks = [mask[box[0]] if box else mask for mask in (tumor, predicted)]
     lesions = [components(mask) for mask in masks]
     found = detection(lesions[0], lesions[1])
     return _sizes(*(measure_size(part, spacing_zyx_mm) for part in lesions)) | {

@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from nnunet_pst.case_scoring import score_case
 from nnunet_pst.cli.main import main
 from nnunet_pst.errors import InputError
-from nnunet_pst.evaluation import evaluate_predictions
+from nnunet_pst.evaluation import evaluate_predictions, scored_before
 from nnunet_pst.geometry import Grid
 from nnunet_pst.references import references_in_folder, references_of_dataset
 from nnunet_pst.scores import Evaluation
@@ -354,3 +355,139 @@ def test_command_wants_one_source(words: list[str], capsys):
     with pytest.raises(SystemExit) as stop:
         main(["evaluate", "predictions", *words])
     assert stop.value.code == 2
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*.*")}
+
+
+@pytest.fixture
+def count_scored(monkeypatch) -> list[str]:
+    """Names of the cases that are scored, as they are."""
+    names: list[str] = []
+
+    def counted(job):
+        names.append(job.case.name)
+        return score_case(job)
+
+    monkeypatch.setattr("nnunet_pst.evaluation.score_case", counted)
+    return names
+
+
+def interrupt_at(number: int, monkeypatch) -> None:
+    """Let an evaluation be broken off (Ctrl-C) after so many cases."""
+    left = [number]
+
+    def broken(job):
+        if not left[0]:
+            raise KeyboardInterrupt
+        left[0] -= 1
+        return score_case(job)
+
+    monkeypatch.setattr("nnunet_pst.evaluation.score_case", broken)
+
+
+def test_an_interrupted_evaluation_goes_on(
+    predictions: Path, dataset: Path, tmp_path: Path, monkeypatch, request
+):
+    score(predictions, dataset, tmp_path / "whole")
+    with monkeypatch.context() as patch:
+        interrupt_at(2, patch)
+        with pytest.raises(KeyboardInterrupt):
+            score(predictions, dataset, tmp_path / "scores")
+    assert not (tmp_path / "scores").exists()
+    assert scored_before(tmp_path / "scores") == 2
+    scored = request.getfixturevalue("count_scored")
+    result = score(predictions, dataset, tmp_path / "scores")
+    assert scored == ["PST_0002_T2", "PST_0003_T2"]
+    assert result.kept == 2
+    assert contents(tmp_path / "scores") == contents(tmp_path / "whole")
+    assert [path for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+
+
+@pytest.mark.parametrize(
+    ("change", "again"),
+    [
+        (lambda predictions, _: save(predictions / "PST_0001_T2.nii.gz", TUMOR), 2),
+        (lambda _, dataset: save(dataset / "labelsTs" / "PST_0001_T2.nii.gz", HALF), 2),
+        (lambda predictions, _: (predictions / "PST_0002_T2.nii.gz").touch(), 1),
+    ],
+    ids=["prediction", "label", "date only"],
+)
+def test_what_changed_is_scored_again(
+    predictions: Path, dataset: Path, tmp_path: Path, count_scored: list[str], change, again: int
+):
+    good = (predictions / "PST_0003_T2.nii.gz").read_bytes()
+    (predictions / "PST_0003_T2.nii.gz").write_bytes(b"no image")
+    problems_of(predictions, dataset, tmp_path / "scores", overlays=False)
+    (predictions / "PST_0003_T2.nii.gz").write_bytes(good)
+    change(predictions, dataset)
+    count_scored.clear()
+    score(predictions, dataset, tmp_path / "scores", overlays=False)
+    assert len(count_scored) == again
+    score(predictions, dataset, tmp_path / "anew", overlays=False)
+    assert contents(tmp_path / "scores") == contents(tmp_path / "anew")
+
+
+@pytest.mark.parametrize("setting", [{"tolerances_mm": (1.0,)}, {"overlays": False}])
+def test_other_settings_score_again(
+    predictions: Path, dataset: Path, tmp_path: Path, count_scored: list[str], setting: dict
+):
+    (predictions / "PST_0009_T1.nii.gz").write_bytes(b"")
+    problems_of(predictions, dataset, tmp_path / "scores")
+    (predictions / "PST_0009_T1.nii.gz").unlink()
+    count_scored.clear()
+    assert score(predictions, dataset, tmp_path / "scores", **setting).kept == 0
+    score(predictions, dataset, tmp_path / "anew", **setting)
+    assert contents(tmp_path / "scores") == contents(tmp_path / "anew")
+
+
+def test_long_table_and_distances(predictions: Path, dataset: Path, tmp_path: Path):
+    result = score(predictions, dataset, tmp_path / "scores", tolerances_mm=(2, 4.5))
+    with (tmp_path / "scores" / "long.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 4 * len(result.measures)
+    assert list(rows[0]) == ["case", "patient", "sequence", "measure", "unit", "value"]
+    (half,) = (r for r in rows if (r["case"], r["measure"]) == ("PST_0002_T2", "nsd_4.5mm"))
+    assert 0 < float(half["value"]) <= 1
+    with (tmp_path / "scores" / "window_distance.csv").open(newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["case"] == "PST_0002_T2"]
+    # The tumour has three slices, the window one on each side of the middle one.
+    assert [(r["distance_slices"], r["slices"], r["dice"]) for r in rows] == [
+        ("0", "3", "0.666667"),
+        ("1", "2", ""),
+        ("2", "2", ""),
+    ]
+    bins = result.summary["window_distance"]
+    assert bins["0"]["dice"]["n"] == 3
+    assert bins["1-2"]["dice"]["n"] == 0
+
+
+def test_a_cohort_without_tumour_has_no_window(dataset: Path, tmp_path: Path):
+    for name in CASES:
+        save(dataset / "labelsTs" / f"{name}.nii.gz", NOTHING)
+        save(tmp_path / "empty" / f"{name}.nii.gz", NOTHING)
+    result = score(tmp_path / "empty", dataset, tmp_path / "scores")
+    assert result.distances == []
+    assert result.summary["overall"]["hd95_mm"]["mean"] == 0
+    assert (tmp_path / "scores" / "window_distance.csv").read_text().startswith("case,patient")
+
+
+def test_command_says_that_it_goes_on(
+    predictions: Path, dataset: Path, tmp_path: Path, monkeypatch, capsys
+):
+    words = ["evaluate", str(predictions), "--dataset", str(dataset), "--workers", "1"]
+    words += ["-o", str(tmp_path / "out"), "--no-overlays", "--tolerances", "1.5"]
+    with monkeypatch.context() as patch:
+        interrupt_at(3, patch)
+        with pytest.raises(KeyboardInterrupt):
+            main(words)
+    capsys.readouterr()
+    assert main(words) == 0
+    said = capsys.readouterr()
+    assert "going on" in said.err
+    assert "3 of 4 cases" in said.err
+    assert "3 cases were scored before the interruption and kept" in said.out
+    assert "nsd_1.5mm" in (tmp_path / "out" / "cases.csv").read_text()
+    with pytest.raises(SystemExit):
+        main([*words, "--tolerances", "nan"])
