@@ -21,6 +21,7 @@ VERBS: dict[str, str] = {
     "convert": "turn a cohort table into an nnU-Net raw dataset",
     "plan": "plan and preprocess a dataset for the stock and the 2.5D configurations",
     "evaluate": "score predictions against fine labels, with tables and overlays",
+    "sweep": "train and compare methods or input strategies: the paper's tables 2 to 4",
 }
 
 

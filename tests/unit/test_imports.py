@@ -33,6 +33,10 @@ HOUSE: dict[str, list[str]] = {
         "nnunet_pst.annotation",
         "nnunet_pst.splits",
         "nnunet_pst.slices",
+        "nnunet_pst.sweep_plan",
+        "nnunet_pst.job_status",
+        "nnunet_pst.sweep_record",
+        "nnunet_pst.sweep_tables",
     ],
     "WORKSHOP": [
         "nnunet_pst.volumes",
@@ -90,7 +94,12 @@ HOUSE: dict[str, list[str]] = {
         "nnunet_pst.nnunet.dataloading",
         "nnunet_pst.nnunet.base_trainer",
         "nnunet_pst.nnunet.timed_trainer",
+        "nnunet_pst.nnunet.commands",
         "nnunet_pst.nnunet.demo",
+        "nnunet_pst.nnunet.sweep_datasets",
+        "nnunet_pst.nnunet.sweep_jobs",
+        "nnunet_pst.nnunet.sweep_slurm",
+        "nnunet_pst.nnunet.sweep",
     ],
     "PORCH": [
         "nnunet_pst.dataset_conversion",
@@ -128,6 +137,7 @@ LIBRARY_OWNERS = {
     "ants": ("nnunet_pst.registration.ants_backend",),
     "segmentation_models_pytorch": ("nnunet_pst.network.*",),
     "safetensors": ("nnunet_pst.network.*",),
+    "submitit": ("nnunet_pst.nnunet.sweep_slurm",),
     "matplotlib": ("nnunet_pst.report", "nnunet_pst.registration.pictures"),
 }
 
