@@ -16,6 +16,7 @@ from nnunet_pst.case_table import cases_of_dataset
 from nnunet_pst.cohort import parse_cohort
 from nnunet_pst.errors import HostError, InputError
 from nnunet_pst.nnunet.conversion import convert_cohort
+from nnunet_pst.nnunet.conversion_records import read_key
 from nnunet_pst.nnunet.planning import CONFIGURATIONS, SPLITS_FILE, plan_dataset
 from nnunet_pst.nnunet.raw_dataset import OWN_KEY, RawDataset, locate_dataset
 from nnunet_pst.registration.policy import RegistrationSettings
@@ -155,23 +156,30 @@ def _convert(source: Source, name: str, strategy: Strategy | None, rules: LabelR
 
 def _share_key(base: RawDataset, other: RawDataset) -> None:
     """Give a dataset the pseudonyms of the one of all sequences, or refuse its own."""
-    key = base.key.read_text(encoding="utf-8")
-    if not other.key.is_file():
-        write_atomically(other.key, key, mode=0o600)
-    elif other.key.read_text(encoding="utf-8") != key:
+    ours, theirs = read_key(base.key), read_key(other.key)
+    if any(ours.get(patient) != pseudonym for patient, pseudonym in theirs.items()):
         raise InputError(
             f"{other.name} has other pseudonyms than {base.name}; remove {other.name} and its key, "
             "or choose another --dataset"
         )
+    if ours != theirs:
+        write_atomically(other.key, base.key.read_text(encoding="utf-8"), mode=0o600)
 
 
 def _base_splits(base: RawDataset, rows: Sequence[Mapping[str, str]]) -> Splits:
     """Read the folds of the dataset of all sequences, or make those that planning would make."""
+    training = [row for row in rows if row["split"] != "test"]
     existing = _preprocessed(base.name) / SPLITS_FILE
     if existing.is_file():
         splits: Splits = json.loads(existing.read_text())
+        cases = {case for fold in splits for side in fold.values() for case in side}
+        if cases != {row["case"] for row in training}:
+            raise InputError(
+                f"{base.name}: its {SPLITS_FILE} has other cases than the cohort now; delete it "
+                "to make folds anew"
+            )
         return splits
-    patients = split_patients([row for row in rows if row["split"] != "test"])
+    patients = split_patients(training)
     if len(patients) < 2:
         raise InputError(f"{base.name}: has one training patient; a fold needs one more")
     return make_splits(patients, DEFAULT_SEED)
@@ -228,20 +236,22 @@ def _plan(place: RawDataset, wanted: Collection[str], workers: int, logs: Path) 
 
 
 def _is_planned(place: RawDataset, wanted: Collection[str]) -> bool:
+    """Whether plans and preprocessed cases are there, of these very cases and not older."""
     folder = _preprocessed(place.name)
     file = folder / f"{PLANS}.json"
-    if not file.is_file() or file.stat().st_mtime_ns < place.description.stat().st_mtime_ns:
+    raw = sorted(place.folder.glob("*Tr/*.nii.gz"))
+    # As in make, time stands for content.
+    if not file.is_file() or file.stat().st_mtime_ns < max(p.stat().st_mtime_ns for p in raw):
         return False
     configurations = json.loads(file.read_text())["configurations"]
-    if not set(CONFIGURATIONS) <= set(configurations) or not set(wanted) <= set(configurations):
+    if not {*CONFIGURATIONS, *wanted} <= set(configurations):
         return False
-    cases = [row["case"] for row in cases_of_dataset(place.folder) if row["split"] != "test"]
-    # Planning copies the labels last; each case's properties are written after its voxels.
+    cases = {row["case"] for row in cases_of_dataset(place.folder) if row["split"] != "test"}
+    folders = [folder / _data_identifier(configurations, name) for name in wanted]
+    # A case's properties are written after its voxels, and the labels are copied last of all.
     return all(
-        (folder / _data_identifier(configurations, name) / f"{case}.pkl").is_file()
-        and any((folder / "gt_segmentations").glob(f"{case}.*"))
-        for name in wanted
-        for case in cases
+        {path.name.partition(".")[0] for path in place.glob(pattern)} == cases
+        for place, pattern in [(folder / "gt_segmentations", "*"), *((f, "*.pkl") for f in folders)]
     )
 
 
