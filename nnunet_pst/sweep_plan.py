@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from itertools import combinations, product
 
 from nnunet_pst.errors import InputError
+from nnunet_pst.settings import TrainingSettings
 
 ALL_SEQUENCE, FUSION = "all-sequence", "fusion"
 #: Begins the text of a fusion strategy on the command line.
@@ -25,6 +26,9 @@ ARCHITECTURES = ("3d_fullres", "2d_mobilenetv2", "2d_5")
 PAPER_CONFIGURATION = "2d_5"
 #: Epochs for which both nnU-Net and this plug-in have a trainer.
 EPOCHS = (5, 20, 100)
+#: nnU-Net's name for plans, and the seed that ours have unless told otherwise.
+PLANS = "nnUNetPlans"
+DEFAULT_SEED = TrainingSettings().seed
 _STOCK_TRAINER, _OUR_TRAINER = "nnUNetTrainer", "nnUNetTrainerPST25D"
 #: Channels of the paper's T2-fusion model, the reference first.
 T2_FUSION = ("T2", "CET1")
@@ -98,6 +102,16 @@ class Job:
         """Name of the job and its folder."""
         configuration = self.method.configuration
         return f"{self.dataset}__{configuration}__fold_{self.fold}__seed_{self.seed}"
+
+    @property
+    def seeded(self) -> bool:
+        """Whether the trainer draws from the seed; nnU-Net's own can't be told one."""
+        return self.trainer.startswith(_OUR_TRAINER)
+
+    @property
+    def plans(self) -> str:
+        """Name of the plans, by the seed: nnU-Net keeps the results of other plans apart."""
+        return PLANS if self.seed == DEFAULT_SEED else f"{PLANS}_seed{self.seed}"
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from nnunet_pst.cli.argument_types import count, positive
 from nnunet_pst.errors import PartlyDoneError
-from nnunet_pst.sweep_plan import EPOCHS, PAPER_TABLES, Budget
+from nnunet_pst.sweep_plan import DEFAULT_SEED, EPOCHS, PAPER_TABLES, Budget
 
 if TYPE_CHECKING:
     from nnunet_pst.sweep_record import Sweep
@@ -101,54 +101,60 @@ def run(arguments: argparse.Namespace) -> int:
             arguments.wrong_usage("say what to train: --table or --strategies")
     if arguments.slurm and arguments.run != "slurm":
         arguments.wrong_usage("--slurm goes with --run slurm")
-    from nnunet_pst.nnunet import sweep as host
+    from nnunet_pst.nnunet.sweep_progress import status_lines
     from nnunet_pst.sweep_record import read_sweep
 
     folder: Path = arguments.out
     if arguments.status:
         sweep = read_sweep(folder)
-        print("\n".join(host.status_lines(folder, sweep)))
+        print("\n".join(status_lines(folder, sweep)))
         return _end(folder, sweep)
-    sweep = _begun(arguments)
-    if arguments.run == "print":
-        print("\n".join(host.commands(folder, sweep)))
-        return 0
-    if arguments.run == "slurm":
-        jobs = host.submit(folder, sweep, dict(arguments.slurm))
-        print("\n".join(host.status_lines(folder, sweep)))
-        print(f"submitted: {len(jobs)}; next: nnunet_pst sweep --out {folder} --status")
-        return 0
-    host.run_here(folder, sweep)
-    return _end(folder, sweep)
+    return _train(arguments, folder, _begun(arguments))
 
 
 def _begun(arguments: argparse.Namespace) -> Sweep:
-    from nnunet_pst.nnunet import sweep as host
-    from nnunet_pst.settings import TrainingSettings
+    # Planning loads torch, which a look at the status doesn't wait for.
+    from nnunet_pst.nnunet.sweep import SweepRequest, begin_sweep
 
-    request = host.SweepRequest(
+    request = SweepRequest(
         table=arguments.table_file,
         dataset=arguments.dataset,
         tables=arguments.table,
         strategies=arguments.strategies,
         configurations=arguments.configurations,
         folds=arguments.folds,
-        seeds=arguments.seeds or (TrainingSettings().seed,),
+        seeds=arguments.seeds or (DEFAULT_SEED,),
         budget=Budget(arguments.seconds, arguments.epochs),
         device=arguments.device,
         mirroring=not arguments.disable_tta,
         registration=arguments.registration,
     )
     print("datasets ...", file=sys.stderr, flush=True)
-    return host.begin_sweep(request, arguments.out)
+    return begin_sweep(request, arguments.out)
+
+
+def _train(arguments: argparse.Namespace, folder: Path, sweep: Sweep) -> int:
+    from nnunet_pst.nnunet.sweep_progress import status_lines
+    from nnunet_pst.nnunet.sweep_running import commands, run_here, submit
+
+    if arguments.run == "print":
+        print("\n".join(commands(folder, sweep)))
+        return 0
+    if arguments.run == "slurm":
+        jobs = submit(folder, sweep, dict(arguments.slurm))
+        print("\n".join(status_lines(folder, sweep)))
+        print(f"submitted: {len(jobs)}; next: nnunet_pst sweep --out {folder} --status")
+        return 0
+    run_here(folder, sweep)
+    return _end(folder, sweep)
 
 
 def _end(folder: Path, sweep: Sweep) -> int:
     """Print the tables of what is done, then what failed."""
-    from nnunet_pst.nnunet import sweep as host
+    from nnunet_pst.nnunet.sweep_progress import failures, gather
 
-    print(f"\n{host.gather(folder, sweep)}")
+    print(f"\n{gather(folder, sweep)}")
     print(f"tables and the scores of every case: {folder}")
-    if failed := host.failures(folder, sweep):
+    if failed := failures(folder, sweep):
         raise PartlyDoneError([*failed, "the same command again goes on with these"])
     return 0

@@ -20,15 +20,10 @@ from nnunet_pst.nnunet.conversion_records import read_key
 from nnunet_pst.nnunet.planning import CONFIGURATIONS, SPLITS_FILE, plan_dataset
 from nnunet_pst.nnunet.raw_dataset import OWN_KEY, RawDataset, locate_dataset
 from nnunet_pst.registration.policy import RegistrationSettings
-from nnunet_pst.settings import PLANS_KEY, TrainingSettings
-from nnunet_pst.splits import make_splits, split_patients
-from nnunet_pst.sweep_plan import ALL_SEQUENCE, FUSION, Job, Strategy
+from nnunet_pst.settings import PLANS_KEY
+from nnunet_pst.splits import Splits, make_splits, split_patients, splits_like
+from nnunet_pst.sweep_plan import ALL_SEQUENCE, DEFAULT_SEED, FUSION, PLANS, Job, Strategy
 from nnunet_pst.whole_files import write_atomically
-
-PLANS = "nnUNetPlans"
-#: The seed of plans that nobody has given another one.
-DEFAULT_SEED = TrainingSettings().seed
-Splits = list[dict[str, list[str]]]
 
 
 @dataclass(frozen=True)
@@ -44,11 +39,6 @@ class Source:
 def cohort_sequences(table: Path) -> tuple[str, ...]:
     """Return the sequences of a cohort table, in its order; its rows are checked later."""
     return parse_cohort(table)[0].sequences
-
-
-def plans_name(seed: int) -> str:
-    """Name of the plans of a seed: nnU-Net keeps results of other plans apart."""
-    return PLANS if seed == DEFAULT_SEED else f"{PLANS}_seed{seed}"
 
 
 def prepare_datasets(source: Source, jobs: Sequence[Job], logs: Path) -> dict[str, str]:
@@ -88,44 +78,10 @@ def prepare_datasets(source: Source, jobs: Sequence[Job], logs: Path) -> dict[st
         _refuse_empty_folds(name, own, {job.fold for job in mine})
         _keep_splits(name, own)
         _plan(place, {job.method.configuration for job in mine}, source.workers, logs)
-        for seed in {job.seed for job in mine} - {DEFAULT_SEED}:
-            _seeded_plans(name, seed)
+        for plans, seed in {(job.plans, job.seed) for job in mine if job.plans != PLANS}:
+            _seeded_plans(name, plans, seed)
         sources[name] = _digest(place)
     return sources
-
-
-def splits_like(
-    splits: Splits, rows: Sequence[Mapping[str, str]], own: Sequence[Mapping[str, str]]
-) -> Splits:
-    """Give a dataset the folds of another one, patient by patient.
-
-    Parameters
-    ----------
-    splits
-        Of the other dataset, as in ``splits_final.json``.
-    rows, own
-        Case tables of the other dataset and of this one, with the same pseudonyms.
-
-    Returns
-    -------
-    list
-        As many folds, each with this dataset's cases of the same patients.
-    """
-    patient_of = {row["case"]: row["patient"] for row in rows}
-    result = []
-    for fold in splits:
-        sides = {side: {patient_of[case] for case in fold[side]} for side in ("train", "val")}
-        result.append(
-            {
-                side: sorted(
-                    row["case"]
-                    for row in own
-                    if row["split"] != "test" and row["patient"] in patients
-                )
-                for side, patients in sides.items()
-            }
-        )
-    return result
 
 
 def _rules(base: RawDataset) -> LabelRules:
@@ -263,16 +219,16 @@ def _data_identifier(configurations: Mapping[str, Any], name: str) -> str:
     return _data_identifier(configurations, content["inherits_from"])
 
 
-def _seeded_plans(name: str, seed: int) -> None:
+def _seeded_plans(name: str, plans: str, seed: int) -> None:
     """Write plans that differ in name and seed alone, on the same preprocessed data."""
     folder = _preprocessed(name)
     content = json.loads((folder / f"{PLANS}.json").read_text())
-    content["plans_name"] = plans_name(seed)
+    content["plans_name"] = plans
     for configuration in content["configurations"].values():
         if PLANS_KEY in configuration:
             configuration[PLANS_KEY]["seed"] = seed
     text = json.dumps(content, indent=4) + "\n"
-    file = folder / f"{plans_name(seed)}.json"
+    file = folder / f"{plans}.json"
     if not file.is_file() or file.read_text() != text:
         write_atomically(file, text)
 

@@ -22,7 +22,6 @@ from nnunet_pst.nnunet.environment import (
     process_count,
     trainer_path,
 )
-from nnunet_pst.nnunet.sweep_datasets import plans_name
 from nnunet_pst.sweep_plan import Budget, Job
 from nnunet_pst.sweep_record import Sweep, job_folder, read_sweep
 
@@ -32,7 +31,7 @@ RESULTS = DATA_FOLDERS[2]
 def steps_of_job(folder: Path, sweep: Sweep, job: Job) -> list[Step]:
     """Return the commands of a job, as a user would type them with `job_variables`."""
     settings, fold = sweep.settings, str(job.fold)
-    model = ("-tr", job.trainer, "-p", plans_name(job.seed))
+    model = ("-tr", job.trainer, "-p", job.plans)
     device = ("-device", settings.device)
     masks = str(job_folder(folder, job) / "predictions")
     scores = str(job_folder(folder, job) / "evaluation")
@@ -57,7 +56,7 @@ def steps_of_job(folder: Path, sweep: Sweep, job: Job) -> list[Step]:
 
 
 def _has_checkpoint(folder: Path, job: Job) -> bool:
-    model = f"{job.trainer}__{plans_name(job.seed)}__{job.method.configuration}"
+    model = f"{job.trainer}__{job.plans}__{job.method.configuration}"
     fold = folder.absolute() / RESULTS / job.dataset / model / f"fold_{job.fold}"
     return any((fold / f"checkpoint_{name}.pth").is_file() for name in ("final", "latest", "best"))
 

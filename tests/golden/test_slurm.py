@@ -131,7 +131,7 @@ def test_a_killed_task_is_seen_and_resumed(slurm: Path, empty_workplace, table, 
     assert "submitted: 2" in printed
     first, second = (f"DatasetSweep__2d_5__fold_0__seed_{seed}" for seed in (1, 2))
     training = out / "jobs" / first / "train.txt"
-    wait_for("the first training", training.exists, 60, slurm)
+    wait_for("the first training", training.exists, 120, slurm)
     seen = status()
     assert f"{first}  running in train" in seen
     assert f"{second}  pending (queued as " in seen
@@ -139,7 +139,7 @@ def test_a_killed_task_is_seen_and_resumed(slurm: Path, empty_workplace, table, 
     array = call("squeue", "--me", "--noheader", "--array", "--format=%F").split()[0]
     call("scancel", f"{array}_0")
     scores = out / "jobs" / second / "evaluation" / "cases.csv"
-    wait_for("the second job", scores.exists, 180, slurm)
+    wait_for("the second job", scores.exists, 300, slurm)
     wait_for("an empty queue", lambda: not call("squeue", "--me", "--noheader"), 30, slurm)
     done = empty_workplace.run("nnunet_pst", "sweep", "--out", out, "--status")
     assert done.returncode == 3
@@ -153,7 +153,7 @@ def test_a_killed_task_is_seen_and_resumed(slurm: Path, empty_workplace, table, 
     trained = (other / "checkpoint_final.pth").stat().st_mtime_ns
     assert "submitted: 1" in empty_workplace.check(*words)
     resumed = out / "jobs" / first / "evaluation" / "cases.csv"
-    wait_for("the resumed job", resumed.exists, 180, slurm)
+    wait_for("the resumed job", resumed.exists, 300, slurm)
     wait_for("an empty queue", lambda: not call("squeue", "--me", "--noheader"), 30, slurm)
     done = empty_workplace.run("nnunet_pst", "sweep", "--out", out, "--status")
     assert done.returncode == 0, done.stderr

@@ -97,9 +97,11 @@ HOUSE: dict[str, list[str]] = {
         "nnunet_pst.nnunet.commands",
         "nnunet_pst.nnunet.demo",
         "nnunet_pst.nnunet.sweep_datasets",
+        "nnunet_pst.nnunet.sweep",
         "nnunet_pst.nnunet.sweep_jobs",
         "nnunet_pst.nnunet.sweep_slurm",
-        "nnunet_pst.nnunet.sweep",
+        "nnunet_pst.nnunet.sweep_progress",
+        "nnunet_pst.nnunet.sweep_running",
     ],
     "PORCH": [
         "nnunet_pst.dataset_conversion",

@@ -11,9 +11,10 @@ import pytest
 
 from nnunet_pst.cli.main import main
 from nnunet_pst.errors import InputError
-from nnunet_pst.nnunet import sweep_datasets, sweep_jobs
+from nnunet_pst.nnunet import sweep_datasets, sweep_jobs, sweep_progress, sweep_running
 from nnunet_pst.nnunet.commands import Step
-from nnunet_pst.nnunet.sweep_datasets import splits_like
+from nnunet_pst.nnunet.sweep_slurm import queued
+from nnunet_pst.splits import splits_like
 
 PATIENTS = {"anna": "train", "bert": "train", "carl": "train", "dora": "train", "eva": "test"}
 
@@ -110,9 +111,10 @@ def test_all_datasets_have_the_same_pseudonyms_and_folds(sweep, raw: Path, tmp_p
     for name, own in zip(names, validation, strict=True):
         lacking = {"PST_0003"} if name == "DatasetPST_T1" else set()
         assert own == [patients - lacking for patients in whole]
+    written = "".join(p.read_text() for p in (tmp_path / "out").iterdir() if p.is_file())
+    assert not [name for name in (*PATIENTS, str(tmp_path)) if name in written]
     text = (tmp_path / "out" / "table4.md").read_text()
     assert "| fusion:T2+CET1 | 2d_5          | 1/1  | 0.500 (1) | 0.333 (1) |" in text
-    assert "| T1           " in (tmp_path / "out" / "table3.md").read_text()
 
 
 def test_a_failure_stops_nobody_and_is_resumed(sweep, ran, tmp_path: Path, capsys):
@@ -260,6 +262,50 @@ def test_slurm_that_is_not_there_is_said(sweep, monkeypatch: pytest.MonkeyPatch,
     monkeypatch.setenv("PATH", "/nowhere")
     assert sweep("--strategies", "T2", "--seconds", "5", "--run", "slurm") == 1
     assert "SLURM's sbatch and srun are not on this machine" in capsys.readouterr().err
+
+
+def test_jobs_on_a_cluster_are_followed_and_given_again(
+    sweep, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
+):
+    given: list[list[str]] = []
+
+    def submit(folder: Path, names: list[str], options: dict[str, str]) -> dict[str, str]:
+        assert options == {"partition": "gpu", "gpus_per_node": "1"}
+        given.append([name.split("__")[0] for name in names])
+        return {name: f"{len(given)}_{number}" for number, name in enumerate(names)}
+
+    queue = {"1_0", "1_1", "2_0"}
+    monkeypatch.setattr(sweep_running, "submit_jobs", submit)
+    monkeypatch.setattr(sweep_progress, "queued", lambda: frozenset(queue))
+    words = ("--strategies", "CET1", "T2", "--seconds", "5", "--run", "slurm", "--slurm")
+    words = (*words, "partition=gpu", "gpus-per-node=1")
+    assert sweep(*words) == 0
+    assert "pending (queued as 1_1)" in capsys.readouterr().out
+    assert sweep(*words) == 0  # nothing is given twice
+    assert sweep(*words[:5]) == 0  # nor run here meanwhile
+    assert "left alone" in capsys.readouterr().out
+    queue.remove("1_1")
+    assert sweep(*words) == 0
+    assert given == [["DatasetPST_CET1", "DatasetPST_T2"], ["DatasetPST_T2"]]
+    out = tmp_path / "out"
+    sweep_jobs.run_job(out, "DatasetPST_T2__2d_5__fold_0__seed_12345")
+    queue.clear()
+    capsys.readouterr()
+    assert main(["sweep", "--out", str(out), "--status"]) == 3
+    printed = capsys.readouterr()
+    assert "2 jobs: 1 done, 1 failed" in printed.out
+    assert "1_0 left the queue before it began" in printed.err
+
+
+def test_the_queue_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert queued() is None
+    program = tmp_path / "squeue"
+    program.write_text("#!/bin/sh\necho 12_0\necho 12_1\necho 15\n")
+    program.chmod(0o755)
+    assert queued() == {"12_0", "12_1", "15"}
+    program.write_text("#!/bin/sh\necho 'no controller' >&2\nexit 1\n")
+    assert queued() is None
 
 
 def test_labels_carried_from_another_sequence_are_refused(sweep, raw: Path, capsys):
