@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 import numpy as np
 
@@ -16,6 +17,9 @@ FOLDS = 5
 #: Covariates in which folds should look alike; the first size that exists is put into thirds.
 SIZE_COLUMNS = ("size_cm", "volume_ml")
 CATEGORY_COLUMNS = ("malignancy", "location")
+
+#: The content of ``splits_final.json``: per fold the cases of ``train`` and ``val``.
+Splits: TypeAlias = list[dict[str, list[str]]]
 
 
 @dataclass(frozen=True)
@@ -134,3 +138,37 @@ def separated_patients(
         sides = [{patient_of.get(case, case) for case in fold[side]} for side in ("train", "val")]
         found |= sides[0] & sides[1]
     return sorted(found)
+
+
+def splits_like(
+    splits: Splits, rows: Sequence[Mapping[str, str]], own: Sequence[Mapping[str, str]]
+) -> Splits:
+    """Give a dataset the folds of another one, patient by patient.
+
+    Parameters
+    ----------
+    splits
+        Of the other dataset, as in ``splits_final.json``.
+    rows, own
+        Case tables of the other dataset and of this one, with the same pseudonyms.
+
+    Returns
+    -------
+    list
+        As many folds, each with this dataset's cases of the same patients.
+    """
+    patient_of = {row["case"]: row["patient"] for row in rows}
+    result = []
+    for fold in splits:
+        sides = {side: {patient_of[case] for case in fold[side]} for side in ("train", "val")}
+        result.append(
+            {
+                side: sorted(
+                    row["case"]
+                    for row in own
+                    if row["split"] != "test" and row["patient"] in patients
+                )
+                for side, patients in sides.items()
+            }
+        )
+    return result

@@ -26,6 +26,7 @@ VERBS: dict[str, str] = {
     "cohort": "describe a cohort split by split (the paper's Table 1)",
     "compare": "compare methods on the same patients, with intervals and paired tests",
     "report": "write one page about a comparison: tables, figures, checklist",
+    "sweep": "train and compare methods or input strategies: the paper's tables 2 to 4",
 }
 
 

@@ -11,10 +11,6 @@ import json
 import os
 import platform
 import shlex
-import subprocess
-import sys
-import sysconfig
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -23,6 +19,7 @@ from pathlib import Path
 from nnunet_pst import __version__
 from nnunet_pst.demo_page import DemoFacts, MethodRow, render_demo_page
 from nnunet_pst.errors import HostError, InputError
+from nnunet_pst.nnunet.commands import Step, last_lines, run_logged
 from nnunet_pst.nnunet.environment import (
     SECONDS_VARIABLE,
     host_version,
@@ -45,22 +42,6 @@ RECORD = "steps.json"
 PAGE = "demo.html"
 #: Lines of a failed command's output that are shown.
 SHOWN_LINES = 8
-
-
-@dataclass(frozen=True)
-class Step:
-    """One command.
-
-    Attributes
-    ----------
-    name
-        Of the step, its log and its line in the record.
-    words
-        The command as typed; the first is looked up beside this Python.
-    """
-
-    name: str
-    words: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -196,29 +177,15 @@ def _variables(demo: Demo) -> dict[str, str]:
 def _run(demo: Demo, step: Step, variables: Mapping[str, str]) -> float:
     """Run one command with its output in a log, and return the seconds it took."""
     log = demo.folder / "logs" / f"{step.name}.txt"
-    begin = time.monotonic()
-    with log.open("wb") as output:
-        done = subprocess.run(
-            [_program(step.words[0]), *step.words[1:]],
-            env=dict(variables),
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            check=False,
-        )
-    if done.returncode:
-        lines = log.read_text(errors="replace").splitlines()[-SHOWN_LINES:]
+    code, seconds = run_logged(step, log, variables)
+    if code:
         raise HostError(
-            [f"{step.name} failed (exit code {done.returncode}); all of its output: {log}", *lines]
+            [
+                f"{step.name} failed (exit code {code}); all of its output: {log}",
+                *last_lines(log, SHOWN_LINES),
+            ]
         )
-    return round(time.monotonic() - begin, 1)
-
-
-def _program(name: str) -> str:
-    """Find a command of this Python's environment, whether or not that is activated."""
-    program = Path(sysconfig.get_path("scripts")) / name
-    if not program.exists():
-        raise HostError(f"{name} is not installed beside {sys.executable}; install the plug-in")
-    return str(program)
+    return seconds
 
 
 def _facts(demo: Demo, seconds: Mapping[str, float]) -> DemoFacts:

@@ -12,8 +12,10 @@ import pytest
 from nnunet_pst.cli.main import main
 from nnunet_pst.demo_page import DemoFacts, MethodRow, render_demo_page
 from nnunet_pst.errors import HostError, InputError
+from nnunet_pst.nnunet import commands
 from nnunet_pst.nnunet import demo as module
-from nnunet_pst.nnunet.demo import Demo, Step, run_demo
+from nnunet_pst.nnunet.commands import Step
+from nnunet_pst.nnunet.demo import Demo, run_demo
 
 PNG = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
@@ -106,7 +108,7 @@ def test_a_failed_command_ends_the_demo_with_its_last_lines(tmp_path: Path, monk
     script = tmp_path / "nnunet_pst"
     script.write_text("#!/bin/sh\necho 'error: the disk is full' >&2\nexit 1\n")
     script.chmod(0o755)
-    monkeypatch.setattr(module, "_program", lambda name: str(script))
+    monkeypatch.setattr(commands, "_program", lambda name: str(script))
     with pytest.raises(HostError) as caught:
         run_demo(Demo(tmp_path / "demo", patients=8, seed=0, device="cpu"))
     assert "phantom failed (exit code 1)" in caught.value.problems[0]

@@ -33,6 +33,10 @@ HOUSE: dict[str, list[str]] = {
         "nnunet_pst.annotation",
         "nnunet_pst.splits",
         "nnunet_pst.slices",
+        "nnunet_pst.sweep_plan",
+        "nnunet_pst.job_status",
+        "nnunet_pst.sweep_record",
+        "nnunet_pst.sweep_tables",
     ],
     "WORKSHOP": [
         "nnunet_pst.volumes",
@@ -145,7 +149,14 @@ HOUSE: dict[str, list[str]] = {
         "nnunet_pst.nnunet.model_files",
         "nnunet_pst.nnunet.checkpoints",
         "nnunet_pst.nnunet.prediction",
+        "nnunet_pst.nnunet.commands",
         "nnunet_pst.nnunet.demo",
+        "nnunet_pst.nnunet.sweep_datasets",
+        "nnunet_pst.nnunet.sweep",
+        "nnunet_pst.nnunet.sweep_jobs",
+        "nnunet_pst.nnunet.sweep_slurm",
+        "nnunet_pst.nnunet.sweep_progress",
+        "nnunet_pst.nnunet.sweep_running",
     ],
     "PORCH": [
         "nnunet_pst.dataset_conversion",
@@ -192,6 +203,7 @@ LIBRARY_OWNERS = {
     ),
     "PIL": ("nnunet_pst.report.galleries",),
     "highdicom": ("nnunet_pst.segmentation.dicom_segmentation",),
+    "submitit": ("nnunet_pst.nnunet.sweep_slurm",),
 }
 
 #: Folders of the checkout and the package that each becomes.

@@ -1,0 +1,79 @@
+"""Commands of nnU-Net and of ours, run as a user would type them, each with its output in a log."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import sysconfig
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from nnunet_pst.errors import HostError
+
+
+@dataclass(frozen=True)
+class Step:
+    """One command.
+
+    Attributes
+    ----------
+    name
+        Of the step, its log and its line in a record.
+    words
+        The command as typed; the first is looked up beside this Python.
+    """
+
+    name: str
+    words: tuple[str, ...]
+
+
+def run_logged(
+    step: Step, log: Path, variables: Mapping[str, str], *, inherit: Sequence[int] = ()
+) -> tuple[int, float]:
+    """Run one command with all of its output in a log.
+
+    Parameters
+    ----------
+    log
+        Begun anew.
+    variables
+        The command's whole environment.
+    inherit
+        Open files that the command and its children keep open as long as they live.
+
+    Returns
+    -------
+    tuple
+        The exit code (of a killed command the negative signal) and the seconds it took.
+
+    Raises
+    ------
+    HostError
+        There is no such command beside this Python.
+    """
+    begin = time.monotonic()
+    with log.open("wb") as output:
+        done = subprocess.run(
+            [_program(step.words[0]), *step.words[1:]],
+            env=dict(variables),
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            pass_fds=tuple(inherit),
+            check=False,
+        )
+    return done.returncode, round(time.monotonic() - begin, 1)
+
+
+def last_lines(log: Path, count: int) -> list[str]:
+    """Return the end of a command's output."""
+    return log.read_text(errors="replace").splitlines()[-count:]
+
+
+def _program(name: str) -> str:
+    """Find a command of this Python's environment, whether or not that is activated."""
+    program = Path(sysconfig.get_path("scripts")) / name
+    if not program.exists():
+        raise HostError(f"{name} is not installed beside {sys.executable}; install the plug-in")
+    return str(program)
