@@ -79,7 +79,7 @@ def _plane(dataset: FileDataset, one: Slice) -> npt.NDArray[Any]:
     with translated(one.origin):
         _check_size(dataset, one)
         # Imported here: it looks for decoders of compressed images, which takes its time.
-        from pydicom.pixels import pixel_array
+        from pydicom.pixels.utils import pixel_array
 
         raw = pixel_array(dataset, index=one.frame, raw=True)
         if raw.shape != (one.rows, one.columns):

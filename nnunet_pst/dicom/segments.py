@@ -113,7 +113,7 @@ def _slice_number(frame: Dataset, dataset: Dataset, grid: Grid) -> int:
 
 def _pixels(dataset: FileDataset, index: int, value: int | None) -> npt.NDArray[np.bool_]:
     """Decode a frame; of fractions a half is inside, of a label map the segment's number."""
-    from pydicom.pixels import pixel_array
+    from pydicom.pixels.utils import pixel_array
 
     raw = pixel_array(dataset, index=index, raw=True)
     if value is not None:

@@ -112,7 +112,7 @@ def normal_of(one: Slice) -> npt.NDArray[np.float64] | None:
         return None
     normal = np.cross(one.orientation[:3], one.orientation[3:])
     length = float(np.linalg.norm(normal))
-    return normal / length if length > 0.5 else None
+    return np.asarray(normal / length, dtype=np.float64) if length > 0.5 else None
 
 
 def depth_mm(one: Slice, normal: npt.NDArray[np.float64]) -> float:

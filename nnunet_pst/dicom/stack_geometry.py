@@ -35,8 +35,10 @@ def grid_of(stack: Stack) -> Grid:
     if problem is not None:
         raise InputError(f"{stack.name}: {problem}")
     first, last = stack.slices[0], stack.slices[-1]
-    assert first.pixel_spacing_mm is not None and first.position_lps_mm is not None
-    assert first.orientation is not None and last.position_lps_mm is not None
+    assert first.pixel_spacing_mm is not None
+    assert first.position_lps_mm is not None
+    assert first.orientation is not None
+    assert last.position_lps_mm is not None
     along_row = np.asarray(first.orientation[:3])
     along_row = along_row / np.linalg.norm(along_row)
     normal = _normal(stack)

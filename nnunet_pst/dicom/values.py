@@ -19,7 +19,7 @@ def raw(dataset: Dataset, keyword: str) -> Any:  # noqa: ANN401 - DICOM values a
     """Return the value of an element; None when it is absent, empty, or no such value at all."""
     try:
         value = dataset.get(keyword)
-    except Exception:  # noqa: BLE001 - pydicom converts on demand, and raises whatever int() does
+    except Exception:  # pydicom converts on demand, and raises whatever int() does
         return None
     return None if value in (None, "", b"") else value
 
@@ -47,7 +47,7 @@ def text(dataset: Dataset, keyword: str) -> str:
 
 
 def numbers(dataset: Dataset, keyword: str, count: int | None = None) -> tuple[float, ...] | None:
-    """Return the values of an element as finite numbers; None unless all are (and are ``count``)."""
+    """Return the values of an element as finite numbers; None unless all (``count``) are."""
     try:
         found = tuple(float(part) for part in texts(dataset, keyword))
     except ValueError:
@@ -120,7 +120,7 @@ def private_value(
 def _private(dataset: Dataset, group: int, element: int) -> Any:  # noqa: ANN401 - of any type
     try:
         return dataset[group, element].value if (group, element) in dataset else None
-    except Exception:  # noqa: BLE001 - as in `raw`
+    except Exception:  # as in `raw`
         return None
 
 
