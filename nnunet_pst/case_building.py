@@ -21,13 +21,18 @@ from nnunet_pst.carried_labels import carry
 from nnunet_pst.cohort import LabelKind, Sequence
 from nnunet_pst.errors import InputError
 from nnunet_pst.geometry import Grid
+from nnunet_pst.image_sources import (
+    check_source_mask,
+    read_source_grid,
+    read_source_image,
+    read_source_mask,
+)
 from nnunet_pst.labels import BACKGROUND, IGNORE
 from nnunet_pst.layouts import Case
-from nnunet_pst.mask_grids import place_mask
 from nnunet_pst.registration.resampling import Interpolation, resample_image
 from nnunet_pst.registration.transforms import SpatialTransform
 from nnunet_pst.slices import SliceKind, kinds_of_label
-from nnunet_pst.volumes import Volume, lesion_count, read_header, read_image, read_mask
+from nnunet_pst.volumes import Volume, lesion_count
 
 
 @dataclass(frozen=True)
@@ -69,6 +74,8 @@ class CaseFacts:
         How the mask was brought onto the image's grid, or None.
     note
         Why a rule was not applied, or None.
+    remarks
+        What to know about how the mask was placed.
     carried
         Volume and lesions before and after a mask came from another sequence, or None.
     carry_problems
@@ -85,6 +92,7 @@ class CaseFacts:
     annotated: tuple[int, ...] = ()
     resampled: str | None = None
     note: str | None = None
+    remarks: tuple[str, ...] = ()
     carried: str | None = None
     carry_problems: tuple[str, ...] = ()
 
@@ -154,23 +162,20 @@ def _read_case(
         images.append(None)
         if sequence is not None:
             with _reported(problems, case, sequence.name):
-                images[-1] = read_image(sequence.image)
+                images[-1] = read_source_image(sequence.image)
     drawn_grid: Grid | None = None if images[0] is None else images[0].grid
     if case.mask_from is not None:
         with _reported(problems, case, case.mask_from.name):
-            drawn_grid = read_header(case.mask_from.image)
+            drawn_grid = read_source_grid(case.mask_from.image)
     labelled = case.labelled
-    mask: Volume | None = None
+    label, facts = None, CaseFacts(slices=0 if drawn_grid is None else drawn_grid.shape_zyx[0])
     if labelled.label is not None:
         with _reported(problems, case, f"{labelled.name}_label"):
-            mask = read_mask(labelled.label)
+            if drawn_grid is None:
+                check_source_mask(labelled.label)
+            else:
+                label, facts = _build_label(case, drawn_grid, rules)
     if problems or drawn_grid is None:
-        raise InputError(problems)
-    label, facts = None, CaseFacts(slices=drawn_grid.shape_zyx[0])
-    if mask is not None:
-        with _reported(problems, case, f"{labelled.name}_label"):
-            label, facts = _build_label(case, mask, drawn_grid, rules=rules)
-    if problems:
         raise InputError(problems)
     return images, label, facts
 
@@ -228,17 +233,10 @@ def _reported(problems: list[str], case: Case, column: str) -> Iterator[None]:
         problems.append(f"row {case.patient.row}, column {column}: could not be read ({reason})")
 
 
-def _placed_mask(sequence: Sequence, mask: Volume, grid: Grid) -> tuple[Drawing, str | None]:
+def _placed_mask(sequence: Sequence, grid: Grid) -> tuple[Drawing, str | None, tuple[str, ...]]:
     """Bring a mask onto its image's grid and hold it against the table."""
     assert sequence.label is not None
-    if not mask.array.any():
-        raise InputError(
-            f"{sequence.label.name} is empty; draw the tumor, or empty both cells of the sequence"
-        )
-    try:
-        placed, resampled = place_mask(mask, grid)
-    except InputError as error:
-        raise InputError([f"{sequence.label.name}: {p}" for p in error.problems]) from error
+    placed, resampled, remarks = read_source_mask(sequence.label, sequence.image, grid)
     drawing = Drawing(
         placed,
         grid.spacing_zyx_mm,
@@ -249,14 +247,12 @@ def _placed_mask(sequence: Sequence, mask: Volume, grid: Grid) -> tuple[Drawing,
     )
     if problems := drawing_problems(drawing):
         raise InputError([f"{sequence.label.name}: {p}" for p in problems])
-    return drawing, resampled
+    return drawing, resampled, remarks
 
 
-def _build_label(
-    case: Case, mask: Volume, grid: Grid, *, rules: LabelRules
-) -> tuple[Volume, CaseFacts]:
-    """Apply the label rules to a mask."""
-    drawing, resampled = _placed_mask(case.labelled, mask, grid)
+def _build_label(case: Case, grid: Grid, rules: LabelRules) -> tuple[Volume, CaseFacts]:
+    """Read a mask and apply the label rules to it."""
+    drawing, resampled, remarks = _placed_mask(case.labelled, grid)
     known = known_slices(drawing, rules, simulate=case.patient.split != "test")
     free, note = free_negatives(drawing, rules, known, lesions=_lesions_drawn(drawing, rules))
     label = three_state_label(drawing.mask, known=known, free=free, unknown=rules.unknown)
@@ -273,6 +269,7 @@ def _build_label(
         annotated=() if fine else tuple(np.flatnonzero(known).tolist()),
         resampled=resampled,
         note=note,
+        remarks=remarks,
     )
     return Volume(label, grid), facts
 

@@ -85,7 +85,7 @@ def read_header(path: Path) -> Grid:
         origin_lps_mm=tuple(reader.GetOrigin()),
         direction=tuple(reader.GetDirection()),
     )
-    _check_axes(path, grid)
+    check_axes(path, grid)
     return grid
 
 
@@ -129,8 +129,14 @@ def _not_orthonormal(path: Path) -> str:
     )
 
 
-def _check_axes(path: Path, grid: Grid) -> None:
-    """Refuse grids on which "slice" or "distance" would mean something else than assumed."""
+def check_axes(path: Path, grid: Grid) -> None:
+    """Refuse grids on which "slice" or "distance" would mean something else than assumed.
+
+    Raises
+    ------
+    InputError
+        Naming the file.
+    """
     direction = np.reshape(grid.direction, (3, 3))
     off = np.abs(direction.T @ direction - np.eye(3)).max()
     if not np.isfinite(grid.affine_lps_mm).all() or off > ORTHONORMAL_TOLERANCE:

@@ -49,6 +49,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="SEQ",
         help="carry this sequence's mask to those without one",
     )
+    parser.add_argument(
+        "--roi",
+        metavar="NAME",
+        help="structure or segment to read of DICOM labels, where the table names none",
+    )
     _add_registration(parser)
     parser.add_argument(
         "--coarse-slices",
@@ -132,6 +137,7 @@ def run(arguments: argparse.Namespace) -> int:
         sequences=arguments.channels if fusion else arguments.sequences,
         allow_missing=arguments.allow_missing,
         labels_from=arguments.labels_from,
+        roi=arguments.roi,
         rules=LabelRules(
             coarse_slices=arguments.coarse_slices,
             simulate_coarse=arguments.simulate_coarse,

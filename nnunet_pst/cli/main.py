@@ -18,6 +18,7 @@ VERBS: dict[str, str] = {
     "info": "print versions, device, folders and what is missing (for bug reports)",
     "demo": "run the whole way on a synthetic cohort, in a few minutes",
     "phantom": "make a synthetic cohort of pelvic MRI with known truth",
+    "scan": "find T1, T2, DWI and CET1 in a tree of DICOM files, and write a cohort table",
     "convert": "turn a cohort table into an nnU-Net raw dataset",
     "plan": "plan and preprocess a dataset for the stock and the 2.5D configurations",
     "segment": "segment a new study: masks, volumes, pictures, a page",

@@ -1,9 +1,10 @@
-"""``nnunet_pst segment``: from a study's files to masks, measures, pictures and a page."""
+"""``nnunet_pst segment``: from studies to masks, measures, a page and DICOM objects."""
 
 from __future__ import annotations
 
 import argparse
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,14 +20,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the verb's arguments."""
     parser.epilog = (
         "Segment studies with a trained model, or with an all-sequence and a fusion model: one "
-        "mask per sequence, with volumes, pictures and a page. For research use only; not a "
-        "medical device."
+        "mask per sequence, with volumes, pictures, a page, and DICOM objects where the study is "
+        "DICOM. For research use only; not a medical device."
     )
     parser.add_argument(
         "study",
         nargs="+",
         metavar="STUDY",
-        help="the files of one study with their sequence: T2=t2.nii.gz CET1=cet1.nii.gz",
+        help="DICOM folder or zip, or a folder of many studies; or the files of one study with "
+        "their sequence, such as T2=t2.nii.gz CET1=cet1.nii.gz",
     )
     parser.add_argument(
         "--model",
@@ -86,19 +88,20 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _studies(words: list[str]) -> list[Study]:
-    """Read the files with their sequence."""
+    """Tell files with their sequence from DICOM folders and archives."""
+    from nnunet_pst.segmentation.dicom_studies import studies_of_dicom
     from nnunet_pst.segmentation.study_input import study_of_files
 
     pairs = [word for word in words if "=" in word and not Path(word).exists()]
-    if not pairs:
-        raise InputError(
-            f"{words[0]}: is no SEQUENCE=FILE; give the study's files with their sequence, such as "
-            "T2=t2.nii.gz"
-        )
-    if len(pairs) < len(words):
+    if pairs and len(pairs) < len(words):
         other = next(word for word in words if word not in pairs)
-        raise InputError(f"{other}: is no SEQUENCE=FILE, such as T2=t2.nii.gz")
-    return [study_of_files(words)]
+        raise InputError(f"{other}: give either folders and archives, or SEQUENCE=FILE pairs")
+    if pairs:
+        return [study_of_files(words)]
+    studies, notes = studies_of_dicom([Path(word) for word in words])
+    for note in notes:
+        print(f"note: {note}", file=sys.stderr)
+    return studies
 
 
 def _models(arguments: argparse.Namespace) -> ModelChoice:

@@ -20,6 +20,7 @@ from nnunet_pst.nnunet.conversion_plan import (
     chosen_sequences,
     drawn_sequence,
     plan_conversion,
+    with_roi,
 )
 from nnunet_pst.nnunet.conversion_records import (
     Record,
@@ -52,6 +53,7 @@ def convert_cohort(
     sequences: Sequence[str] | None = None,
     allow_missing: bool = False,
     labels_from: str | None = None,
+    roi: str | None = None,
     rules: LabelRules | None = None,
     registration: RegistrationSettings | None = None,
     workers: int = 1,
@@ -79,6 +81,8 @@ def convert_cohort(
         Give patients who lack a channel (not the first) zeros in its place; else they are left out.
     labels_from
         A sequence whose mask serves the sequences without one, through a registration.
+    roi
+        Name of the structure or segment to read of DICOM labels, where the table names none.
     rules
         How masks become labels.
     registration
@@ -101,6 +105,7 @@ def convert_cohort(
     place = locate_dataset(dataset)
     made = load_layout(layout)
     cohort, problems = parse_cohort(table, drawn_sequence(made, sequences, labels_from))
+    cohort = with_roi(cohort, roi)
     wanted = Wanted(
         chosen_sequences(cohort, sequences, made, labels_from), allow_missing, labels_from
     )

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from nnunet_pst.annotation import LabelRules
-from nnunet_pst.cohort import Cohort
+from nnunet_pst.cohort import Cohort, Patient
 from nnunet_pst.errors import InputError
+from nnunet_pst.image_paths import is_image_name, join_address, split_address
 from nnunet_pst.layouts import Case, Layout, Wanted
 from nnunet_pst.nnunet.conversion_records import Journal, assign_pseudonyms, read_key
 from nnunet_pst.nnunet.raw_dataset import RawDataset
@@ -46,6 +48,24 @@ class Conversion:
             or records[case.name].stamp != self.stamps.get(case.name)
             or not all(path.is_file() for path in self.dataset.files(case))
         ]
+
+
+def with_roi(cohort: Cohort, roi: str | None) -> Cohort:
+    """Name the structure to read of every DICOM label whose cell names none."""
+    if roi is None:
+        return cohort
+    return replace(cohort, patients=tuple(_named(patient, roi) for patient in cohort.patients))
+
+
+def _named(patient: Patient, roi: str) -> Patient:
+    sequences = {}
+    for name, sequence in patient.sequences.items():
+        label = sequence.label
+        if label is not None and not is_image_name(label):
+            place, key = split_address(label)
+            label = Path(join_address(str(place), {"roi": roi, **key}))
+        sequences[name] = replace(sequence, label=label)
+    return replace(patient, sequences=sequences)
 
 
 def drawn_sequence(

@@ -20,12 +20,12 @@ from typing import Any
 from nnunet_pst.case_building import CaseFacts
 from nnunet_pst.cohort import Patient, Sequence
 from nnunet_pst.errors import InputError
-from nnunet_pst.image_paths import is_image_name
+from nnunet_pst.image_paths import image_path_problem, source_files
 from nnunet_pst.layouts import Case
 from nnunet_pst.whole_files import write_atomically
 
 #: Raised when the same sources and rules would give other files than before.
-_FORMAT = 2
+_FORMAT = 3
 _PRIVATE = 0o600
 
 
@@ -104,8 +104,8 @@ def _sequences(case: Case) -> list[Sequence]:
 
 
 def has_sources(case: Case) -> bool:
-    """Whether all files that a case is made from are there, and by their names images."""
-    return all(path.is_file() and is_image_name(path) for path in _sources(case))
+    """Whether all that a case is made from is there, and as far as names tell are images."""
+    return all(image_path_problem(path.name, path) is None for path in _sources(case))
 
 
 def source_stamp(case: Case) -> str:
@@ -115,8 +115,9 @@ def source_stamp(case: Case) -> str:
     nothing is to be done would take as long as doing it.
     """
     files = [
-        [str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns]
-        for path in _sources(case)
+        [str(source.resolve())]
+        + [[str(f.resolve()), f.stat().st_size, f.stat().st_mtime_ns] for f in source_files(source)]
+        for source in _sources(case)
     ]
     parts = [
         _FORMAT,
@@ -182,7 +183,7 @@ class Journal:
             if "settings" in entry:
                 self.settings = dict(entry["settings"])
                 return
-            lists = ("annotated", "carry_problems")
+            lists = ("annotated", "carry_problems", "remarks")
             facts = {**entry["facts"], **{name: tuple(entry["facts"][name]) for name in lists}}
             self.records[entry["case"]] = Record(
                 entry["stamp"], entry["places"], CaseFacts(**facts)

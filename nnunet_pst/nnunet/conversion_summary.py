@@ -160,6 +160,11 @@ def _notes(conversion: Conversion, facts: Sequence[CaseFacts]) -> list[str]:
         for case, fact in zip(cases, facts, strict=True)
         if fact.note
     ]
+    notes += [
+        f"{case.name} (row {case.patient.row}): {remark}"
+        for case, fact in zip(cases, facts, strict=True)
+        for remark in fact.remarks
+    ]
     return notes
 
 

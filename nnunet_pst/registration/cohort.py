@@ -30,6 +30,8 @@ import numpy as np
 
 from nnunet_pst.cohort import Sequence as Acquired
 from nnunet_pst.errors import InputError
+from nnunet_pst.image_paths import source_files, split_address
+from nnunet_pst.image_sources import read_source_image
 from nnunet_pst.layouts import Case
 from nnunet_pst.registration.pictures import draw_registration, draw_registration_sheet
 from nnunet_pst.registration.policy import RegistrationSettings, engine_version, register
@@ -39,7 +41,7 @@ from nnunet_pst.registration.transforms import (
     read_transform,
     write_transform,
 )
-from nnunet_pst.volumes import Volume, read_image, write_volume
+from nnunet_pst.volumes import Volume, write_volume
 from nnunet_pst.whole_files import write_atomically, written_whole
 from nnunet_pst.workers import Runner
 
@@ -200,7 +202,8 @@ def _register_pair(
     finished = _finished(folder, pair, digest)
     if finished is not None:
         return finished, True
-    reference, moving = read_image(pair.reference.image), read_image(pair.moving.image)
+    reference = read_source_image(pair.reference.image)
+    moving = read_source_image(pair.moving.image)
     found = register(reference, moving, settings, scratch=folder / _SCRATCH)
     record = PairRecord(
         patient=pair.pseudonym,
@@ -243,7 +246,11 @@ def _digest(pair: Pair, settings: RegistrationSettings) -> str:
     total = hashlib.sha256()
     parts = [_FORMAT, pair.name, asdict(settings), engine_version(settings)]
     total.update(json.dumps(parts).encode())
-    for path in (pair.reference.image, pair.moving.image):
+    sources = (pair.reference.image, pair.moving.image)
+    for source in sources:
+        if split_address(source)[1]:  # which of the images in a folder
+            total.update(json.dumps(split_address(source)[1]).encode())
+    for path in (file for source in sources for file in source_files(source)):
         # Beginning with the size, so that two files can't be confused with one.
         total.update(str(path.stat().st_size).encode())
         with path.open("rb") as file:

@@ -1,0 +1,69 @@
+"""``nnunet_pst scan``: a tree of DICOM files becomes a cohort table."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+from nnunet_pst.errors import PartlyDoneError
+
+#: Patients that are named; of more the number must do.
+_SHOWN = 10
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of the verb."""
+    parser.add_argument("folder", type=Path, metavar="DIR", help="folder of any shape, or a zip")
+    parser.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        default=Path("cohort.csv"),
+        metavar="COHORT.csv",
+        help="cohort table to write; series.csv goes beside it (default: cohort.csv)",
+    )
+    parser.add_argument(
+        "--roi", metavar="NAME", help="structure or segment that is the tumor, loosely"
+    )
+    parser.add_argument(
+        "--rules", type=Path, metavar="RULES.csv", help="your own rules of what is which sequence"
+    )
+    parser.add_argument(
+        "--anonymous-ids",
+        action="store_true",
+        help="call patients P0001 and so on; the key goes to a file of its own",
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace tables that exist")
+    parser.add_argument("--json", action="store_true", help="print the summary as JSON")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Scan and print what was found."""
+    from nnunet_pst.dicom.scanning import scan
+
+    summary = scan(
+        arguments.folder,
+        arguments.output,
+        rules=arguments.rules,
+        roi=arguments.roi,
+        anonymous_ids=arguments.anonymous_ids,
+        overwrite=arguments.overwrite,
+    )
+    if arguments.json:
+        print(json.dumps(asdict(summary), default=str, indent=2))
+    else:
+        for patient, taken in list(summary.taken.items())[:_SHOWN]:
+            print(f"{patient}: " + ", ".join(f"{name} {what}" for name, what in taken.items()))
+        if len(summary.taken) > _SHOWN:
+            print(f"and {len(summary.taken) - _SHOWN} more patients")
+        print(f"{summary.masks} masks attached")
+        print(f"every series with its reason ({summary.rows} rows): {summary.series}")
+        if summary.key is not None:
+            print(f"key from pseudonyms to patients, never to be shared: {summary.key}")
+        print(f"look through it, then: nnunet_pst convert {summary.cohort} --dataset DatasetPST")
+    for problem in summary.problems:
+        print(f"error: {problem}", file=sys.stderr)
+    return PartlyDoneError.exit_code if summary.problems else 0

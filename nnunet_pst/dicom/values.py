@@ -1,0 +1,143 @@
+"""Values of DICOM elements as plain text and numbers; one that can't be understood is absent.
+
+Scanners, archives and anonymisers write numbers as text, text as bytes, and blanks as values. All
+of it is evidence only: what an image can't do without (its place, its size) is asked for by those
+who need it, and they say what is missing.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+from collections.abc import Iterable
+from typing import Any
+
+from pydicom.dataset import Dataset
+
+
+def raw(dataset: Dataset, keyword: str) -> Any:  # noqa: ANN401 - DICOM values are of any type
+    """Return the value of an element; None when it is absent, empty, or no such value at all."""
+    try:
+        value = dataset.get(keyword)
+    except Exception:  # pydicom converts on demand, and raises whatever int() does
+        return None
+    return None if value in (None, "", b"") else value
+
+
+def texts(dataset: Dataset, keyword: str) -> tuple[str, ...]:
+    """Return all values of an element as text."""
+    value = raw(dataset, keyword)
+    if value is None:
+        return ()
+    if isinstance(value, bytes):
+        value = value.decode("latin-1").split("\\")
+    parts = value if isinstance(value, Iterable) and not isinstance(value, str) else [value]
+    return tuple(clean for part in parts if (clean := _clean(part)))
+
+
+def _clean(value: object) -> str:
+    """Text without blanks around it, and without characters that break a line or a table."""
+    encoded = str(value).encode("utf-8", "replace").decode("utf-8")
+    return " ".join("".join(c if c.isprintable() else " " for c in encoded).split())
+
+
+def text(dataset: Dataset, keyword: str) -> str:
+    """Return an element as one text; empty when it is absent."""
+    return " ".join(texts(dataset, keyword))
+
+
+def numbers(dataset: Dataset, keyword: str, count: int | None = None) -> tuple[float, ...] | None:
+    """Return the values of an element as finite numbers; None unless all (``count``) are."""
+    try:
+        found = tuple(float(part) for part in texts(dataset, keyword))
+    except ValueError:
+        return None
+    wrong = not found or not all(map(math.isfinite, found))
+    return None if wrong or (count is not None and len(found) != count) else found
+
+
+def number(dataset: Dataset, keyword: str) -> float | None:
+    """Return the first value of an element as a finite number."""
+    found = numbers(dataset, keyword)
+    return None if found is None else found[0]
+
+
+def integer(dataset: Dataset, keyword: str) -> int | None:
+    """Return the first value of an element as a whole number."""
+    found = number(dataset, keyword)
+    return None if found is None or found != int(found) else int(found)
+
+
+def items(dataset: Dataset, keyword: str) -> list[Dataset]:
+    """Return the items of a sequence; none when it is absent or no sequence."""
+    value = raw(dataset, keyword)
+    try:
+        return [item for item in value or () if isinstance(item, Dataset)]
+    except TypeError:
+        return []
+
+
+def item(dataset: Dataset, *keywords: str) -> Dataset:
+    """Follow sequences of one item each; an empty data set when one is missing."""
+    for keyword in keywords:
+        found = items(dataset, keyword)
+        if not found:
+            return Dataset()
+        dataset = found[0]
+    return dataset
+
+
+def private_value(
+    dataset: Dataset, creator: str, group: int, element: int
+) -> tuple[float, ...] | None:
+    """Return the numbers of a private element, whatever its VR.
+
+    Parameters
+    ----------
+    creator
+        Name of the private block, compared without regard to case.
+    group, element
+        Tag; ``element`` within the block.
+
+    Notes
+    -----
+    Anonymisers drop the creator and keep the element, or change its VR to OB or UN: then the usual
+    block (0x10) is taken, and bytes are read as text, or as the binary number that they can be.
+    """
+    block = 0x10
+    for number_of_block in range(0x10, 0x20):
+        name = _private(dataset, group, number_of_block)
+        if name is not None and _clean(_decoded(name)).casefold() == creator.casefold():
+            block = number_of_block
+            break
+    else:
+        if _private(dataset, group, block) is not None:
+            return None  # the block is another maker's
+    value = _private(dataset, group, block * 0x100 + element)
+    return None if value is None else _as_numbers(value)
+
+
+def _private(dataset: Dataset, group: int, element: int) -> Any:  # noqa: ANN401 - of any type
+    try:
+        return dataset[group, element].value if (group, element) in dataset else None
+    except Exception:  # as in `raw`
+        return None
+
+
+def _decoded(value: object) -> object:
+    return value.decode("latin-1") if isinstance(value, bytes) else value
+
+
+def _as_numbers(value: object) -> tuple[float, ...] | None:
+    if isinstance(value, bytes):
+        try:
+            return tuple(float(part) for part in value.decode("ascii").strip("\0 ").split("\\"))
+        except ValueError:
+            code = {4: "<f", 8: "<d"}.get(len(value))
+            value = None if code is None else struct.unpack(code, value)[0]
+    parts = value if isinstance(value, Iterable) and not isinstance(value, str) else [value]
+    try:
+        found = tuple(float(str(part)) for part in parts)
+    except ValueError:
+        return None
+    return found if found and all(map(math.isfinite, found)) else None

@@ -1,0 +1,67 @@
+"""DICOM folders and archives as studies to be segmented."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+from nnunet_pst.dicom.studies import DicomStudy, find_series, judge_studies, read_chosen
+from nnunet_pst.errors import InputError
+from nnunet_pst.segmentation.dicom_source import DicomSource
+from nnunet_pst.segmentation.study_input import Study, StudySequence
+
+
+def studies_of_dicom(paths: Sequence[Path]) -> tuple[list[Study], list[str]]:
+    """Find the studies below folders and in archives, reading headers alone.
+
+    Parameters
+    ----------
+    paths
+        Each a folder with one study or many, or a zip archive.
+
+    Returns
+    -------
+    tuple
+        The studies, in the order in which they were found, each once; and a line for each file
+        that can't be read, which concerns no study that is known.
+
+    Raises
+    ------
+    InputError
+        With a line for each path that doesn't exist or holds no DICOM images.
+    """
+    studies: dict[str, Study] = {}
+    notes: list[str] = []
+    problems: list[str] = []
+    for path in paths:
+        try:
+            found = find_series(path)
+        except InputError as error:
+            problems += error.problems
+            continue
+        judged = [study for study in judge_studies(found.series) if study.judgements]
+        if judged:
+            notes += found.problems
+        else:
+            problems += [*found.problems, f"{path.name}: holds no DICOM images"]
+        for study in judged:
+            # What messages say must not name the patient: the folder may, so it is a number.
+            label = path.name if len(judged) == 1 else f"{path.name}, study {len(studies) + 1}"
+            read = partial(_read, study, label)
+            studies.setdefault(study.uid, Study(study.uid, label, read))
+    if problems:
+        raise InputError(problems)
+    return list(studies.values()), notes
+
+
+def _read(study: DicomStudy, label: str) -> list[StudySequence]:
+    return [
+        StudySequence(
+            one.name,
+            one.image.volume,
+            DicomSource(one.image.headers, one.image.frames),
+            (f"taken for {one.name}: {one.judgement.decision}",),
+        )
+        for one in read_chosen(study, label)
+    ]
