@@ -29,7 +29,7 @@ def is_image_name(path: Path) -> bool:
 def split_address(path: Path) -> tuple[Path, dict[str, str]]:
     """Take a cell apart: the place, and what tells DICOM images or structures in it apart.
 
-    Examples: ``study``; ``study#series=8&b=800``; ``RS.dcm#roi=GTV_Mass``. In values, ``%26`` stands
+    Such as ``study``, ``study#series=8&b=800``, ``RS.dcm#roi=GTV_Mass``. In values, ``%26`` stands
     for ``&``, and so on as in web addresses. A file whose name looks so is that file.
     """
     place, mark, parts = str(path).rpartition("#")

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -99,15 +100,8 @@ def _moment(stack: Stack) -> tuple[str, int, int, int]:
 
 
 def _judge(stacks: Sequence[Stack]) -> list[Phase]:
-    means: list[float | None] = []
-    problems: list[str] = []
-    for stack in stacks:
-        try:
-            means.append(_centre_mean(read_stack(stack).array))
-            problems.append("")
-        except InputError as error:
-            means.append(None)
-            problems.append(error.problems[0])
+    measured = [_mean_or_problem(stack) for stack in stacks]
+    means = [mean for mean, _ in measured]
     known = [mean for mean in means if mean is not None]
     first = known[0] if known else 0.0
     gains = [mean / first - 1 if mean is not None and first > 0 else 0.0 for mean in means]
@@ -115,12 +109,19 @@ def _judge(stacks: Sequence[Stack]) -> list[Phase]:
     late = [i for i, gain in enumerate(gains) if gain >= NEARLY_HIGHEST * max(gains)]
     taken = late[-1] if any(enhanced) else -1
     return [
-        Phase(i + 1, len(stacks), means[i], gains[i], enhanced[i], i == taken, problems[i])
-        for i in range(len(stacks))
+        Phase(i + 1, len(stacks), mean, gains[i], enhanced[i], i == taken, problem)
+        for i, (mean, problem) in enumerate(measured)
     ]
 
 
-def _centre_mean(array: npt.NDArray[np.generic]) -> float:
+def _mean_or_problem(stack: Stack) -> tuple[float | None, str]:
+    try:
+        return _centre_mean(read_stack(stack).array), ""
+    except InputError as error:
+        return None, error.problems[0]
+
+
+def _centre_mean(array: npt.NDArray[Any]) -> float:
     parts = []
     for size, share in zip(array.shape, (1 / 2, _CENTRE, _CENTRE), strict=True):
         margin = round(size * (1 - share) / 2)

@@ -78,8 +78,8 @@ def scan(
     roi
         Structure or segment that masks are.
     anonymous_ids
-        Call patients ``P0001`` and so on; the key goes to a file of its own, which an earlier scan's
-        is continued from.
+        Call patients ``P0001`` and so on; the key goes to a file of its own, and that of an earlier
+        scan is continued.
 
     Raises
     ------
@@ -247,7 +247,7 @@ def _drawn_label(
     base: Path,
     summary: ScanSummary,
 ) -> str:
-    """Write the label's cell: of the masks that refer to a series the one that has the structure."""
+    """Write the label's cell: the mask of this series that has the structure."""
     where = f"{one.stack.name}: mask {drawn[0].origin.name}"
     fitting, problems = [], []
     for mask in drawn:

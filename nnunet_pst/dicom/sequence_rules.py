@@ -141,17 +141,21 @@ def parse_rules(text: str, name: str) -> tuple[Rule, ...]:
     rows = csv.DictReader(io.StringIO(text, newline=""))
     if tuple(rows.fieldnames or ()) != _COLUMNS:
         raise InputError(f"{name}: expected the columns {', '.join(_COLUMNS)}")
-    rules, problems = [], []
-    for number, row in enumerate(rows, 2):
-        try:
-            rules.append(_rule(row))
-        except (ValueError, re.error) as error:
-            problems.append(f"{name}, row {number}: {error}")
-    if not rules and not problems:
+    problems: list[str] = []
+    found = [_reported(row, f"{name}, row {n}", problems) for n, row in enumerate(rows, 2)]
+    if not found:
         problems.append(f"{name}: holds no rules")
     if problems:
         raise InputError(problems)
-    return tuple(rules)
+    return tuple(rule for rule in found if rule is not None)
+
+
+def _reported(row: Mapping[str, str | None], place: str, problems: list[str]) -> Rule | None:
+    try:
+        return _rule(row)
+    except (ValueError, re.error) as error:
+        problems.append(f"{place}: {error}")
+        return None
 
 
 def _rule(row: Mapping[str, str | None]) -> Rule:
@@ -188,10 +192,16 @@ def judge(stack: Stack, rules: tuple[Rule, ...]) -> Verdict:
                 rule.sequence,
                 rule.name,
                 rule.reason,
-                tag="; ".join(FIELDS[field] for field in fields),
+                tag="; ".join(_tag(field, stack) for field in fields),
                 value="; ".join(_text(facts[field]) or "absent" for field in fields),
             )
     return Verdict(NONE, "none", "no rule fits")
+
+
+def _tag(field: str, stack: Stack) -> str:
+    """Name the attribute behind a field; of a b-value the tag that its maker put it into."""
+    b = stack.first.acquisition.b
+    return b.source if field == "b" and b is not None else FIELDS[field]
 
 
 def facts_of(stack: Stack) -> dict[str, Fact]:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from tqdm import tqdm
 
 from nnunet_pst.cohort_columns import USUAL_SEQUENCES
 from nnunet_pst.dicom.choice import Judgement, choose_sequences
-from nnunet_pst.dicom.files import walk
+from nnunet_pst.dicom.files import Origin, walk
 from nnunet_pst.dicom.headers import RTSTRUCT, SEG, Instance, read_instance
 from nnunet_pst.dicom.pixels import StackImage, read_stack_image
 from nnunet_pst.dicom.sequence_rules import Rule, read_rules
@@ -95,13 +95,22 @@ def find_series(root: Path) -> Found:
         When there is no such place.
     """
     found = walk(root)
-    instances, problems = [], list(found.problems)
-    for origin in tqdm(found.dicom, desc="reading headers", unit="file", disable=None):
-        try:
-            instances.append(read_instance(origin))
-        except InputError as error:
-            problems += error.problems
-    return Found(tuple(gather_series(instances)), tuple(found.others), tuple(problems))
+    problems = list(found.problems)
+    origins = tqdm(found.dicom, desc="reading headers", unit="file", disable=None)
+    headers = [_header(origin, problems) for origin in origins]
+    series = gather_series(header for header in headers if header is not None)
+    return Found(tuple(series), tuple(found.others), tuple(problems))
+
+
+def _header(origin: Origin, problems: list[str]) -> Instance | None:
+    """Read a header, or report why not; a DICOMDIR is no image and no problem."""
+    if PurePath(origin.member or origin.path).name.upper() == "DICOMDIR":
+        return None
+    try:
+        return read_instance(origin)
+    except InputError as error:
+        problems += error.problems
+        return None
 
 
 def judge_studies(
