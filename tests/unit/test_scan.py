@@ -308,7 +308,7 @@ def test_ones_own_rules_replace_the_packages(tmp_path: Path, write: Writer):
     ],
 )
 def test_rules_that_are_none_are_refused(text: str, said: str):
-    with pytest.raises(InputError, match="rules.csv") as caught:
+    with pytest.raises(InputError, match=r"rules\.csv") as caught:
         parse_rules(text, "rules.csv")
     assert said in str(caught.value)
 
