@@ -249,7 +249,7 @@ SPOILED = {
     "missing image": (cell(T2="none.nii.gz"), "column T2: no such file"),
     "a DICOM file": (
         lambda c: (c.rows[0].update(T2="1.dcm"), (c.folder / "1.dcm").touch()),
-        "column T2: 1.dcm is a DICOM file; DICOM series are not read yet",
+        "column T2: 1.dcm: is empty; copy it again",
     ),
     "image in 4-D": (
         lambda c: sitk.WriteImage(

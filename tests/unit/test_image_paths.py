@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from nnunet_pst.image_paths import image_path_problem
+from nnunet_pst.image_paths import image_path_problem, join_address, split_address
 
 
 @pytest.fixture
@@ -32,6 +32,21 @@ def test_an_image(folder: Path):
     assert problem(folder, str(folder / "a.nii.gz")) is None
 
 
+def test_dicom_in_all_its_forms(folder: Path):
+    for cell in ("1.dcm", "IM0001", "series", "series#b=800", "1.dcm#roi=GTV Mass"):
+        assert problem(folder, cell) is None
+
+
+def test_an_address_comes_apart_as_it_was_put_together(tmp_path: Path):
+    key = {"series": "8", "roi": "GTV #1 & more/less = 50%"}
+    cell = join_address("a b/study", key)
+    assert cell.startswith("a b/study#series=8&roi=GTV %231 %26 more%2Fless %3D 50%25")
+    assert split_address(tmp_path / cell) == (tmp_path / "a b/study", key)
+    assert split_address(Path("a#1/t2.nii.gz")) == (Path("a#1/t2.nii.gz"), {})
+    (tmp_path / "x#b=8").mkdir()
+    assert split_address(tmp_path / "x#b=8") == (tmp_path / "x#b=8", {})
+
+
 @pytest.mark.parametrize(
     ("cell", "said"),
     [
@@ -44,13 +59,8 @@ def test_an_image(folder: Path):
         ("padded.nii.gz", "there is ' padded.nii.gz' with spaces around its name"),
         ("scan.mha", "there is Scan.MHA: capitals count"),
         ("a.png", "a.png is not one of .nii.gz, .nii, .mha, .nrrd; convert it"),
-        ("1.dcm", "1.dcm is a DICOM file; DICOM series are not read yet: convert this one"),
-        ("IM0001", "IM0001 is a DICOM file; DICOM series are not read yet"),
-        (
-            "series",
-            "series is a folder; DICOM series are not read yet: convert this",
-        ),
-        ("empty", "empty is a folder; give an image file"),
+        ("empty", "empty is a folder without DICOM images; give an image file, or their folder"),
+        ("none#b=800", "no such file: none#b=800"),
         ("x" * 5000, "no such file"),
         ("a\0b", "no such file"),
     ],
