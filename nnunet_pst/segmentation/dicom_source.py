@@ -27,6 +27,7 @@ _REPEATED = (
     "StudyID",
     "AccessionNumber",
     "ReferringPhysicianName",
+    "PositionReferenceIndicator",
 )
 _NEEDED = ("StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID")
 

@@ -48,20 +48,20 @@ def studies_of_dicom(paths: Sequence[Path]) -> tuple[list[Study], list[str]]:
         for study in judged:
             # What messages say must not name the patient: the folder may, so it is a number.
             label = path.name if len(judged) == 1 else f"{path.name}, study {len(studies) + 1}"
-            read = partial(_read, study, label)
+            read = partial(_read, study)
             studies.setdefault(study.uid, Study(study.uid, label, read))
     if problems:
         raise InputError(problems)
     return list(studies.values()), notes
 
 
-def _read(study: DicomStudy, label: str) -> list[StudySequence]:
+def _read(study: DicomStudy) -> list[StudySequence]:
     return [
         StudySequence(
             one.name,
             one.image.volume,
             DicomSource(one.image.headers, one.image.frames),
-            (f"taken for {one.name}: {one.judgement.decision}",),
+            (f"taken as {one.name}: {one.judgement.stack.name}, {one.judgement.verdict.reason}",),
         )
-        for one in read_chosen(study, label)
+        for one in read_chosen(study, "this study")
     ]

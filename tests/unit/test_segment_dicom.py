@@ -1,0 +1,181 @@
+"""DICOM folders and archives through ``segment``: what is taken, isolated, referred to."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pydicom
+import pytest
+import SimpleITK as sitk  # noqa: N813
+
+from nnunet_pst.cli import segment
+from nnunet_pst.cli.main import main
+from nnunet_pst.errors import InputError
+from nnunet_pst.segmentation.dicom_studies import studies_of_dicom
+from nnunet_pst.segmentation.models import ModelChoice, ModelFacts, Prediction
+from nnunet_pst.volumes import Volume
+
+HEADER = {"SliceThickness": 4}
+T2 = {
+    **HEADER,
+    "ScanningSequence": "SE",
+    "EchoTime": 101,
+    "RepetitionTime": 4000,
+    "SequenceVariant": "SK",
+}
+POSITIONS = tuple(4.0 * place for place in range(8))
+PROSTATE = Path(__file__).parents[3] / "shared" / "data" / "prostatex-0218"
+
+
+class Bright:
+    """A model whose tumour is what is bright; counts its cases."""
+
+    facts = ModelFacts("bright", ("MRI",), ("T1", "T2", "DWI", "CET1"), None, {}, 1)
+
+    def __init__(self) -> None:
+        self.cases = 0
+
+    def predict(self, channels: Sequence[Volume], *, probability: bool = False) -> Prediction:
+        self.cases += 1
+        array = channels[0].array
+        mask = array > 0.8 * array.max()
+        return Prediction(mask, mask.astype(np.float32) if probability else None)
+
+
+@pytest.fixture
+def model(monkeypatch: pytest.MonkeyPatch) -> Bright:
+    bright = Bright()
+    monkeypatch.setattr(segment, "_models", lambda _: ModelChoice(bright, None))
+    return bright
+
+
+@pytest.fixture
+def write_study(write_series: Callable[..., np.ndarray]) -> Callable[..., np.ndarray]:
+    """A study with one tilted T2 series of non-square pixels and a bright box."""
+
+    def write(folder: Path, number: int = 1, **elements: object) -> np.ndarray:
+        array = np.random.default_rng(number).integers(50, 300, (8, 40, 48)).astype(np.uint16)
+        array[2:6, 10:18, 12:24] = 900
+        tilt = np.radians(20)
+        write_series(
+            folder / "t2",
+            array,
+            orientation=(1.0, 0.0, 0.0, 0.0, float(np.cos(tilt)), float(np.sin(tilt))),
+            positions=POSITIONS,
+            spacing=(1.5, 1.2),
+            **{
+                "StudyInstanceUID": f"1.2.3.{number}",
+                "SeriesInstanceUID": f"1.2.3.{number}.1",
+                "SeriesDescription": "t2_tse_tra",
+                "ImageType": ["ORIGINAL", "PRIMARY", "M"],
+                "MRAcquisitionType": "2D",
+                "PatientID": "ID-4711",
+                "StudyDate": "20240229",
+                **T2,
+                **elements,
+            },
+        )
+        return array
+
+    return write
+
+
+def run(folder: Path, output: Path, *words: str) -> int:
+    return main(["segment", str(folder), "--model", "m", "-o", str(output), *words])
+
+
+def test_a_folder_gives_masks_seg_and_rtstruct_in_place(
+    tmp_path: Path, model: Bright, write_study: Callable[..., np.ndarray]
+) -> None:
+    array = write_study(tmp_path / "study")
+    assert run(tmp_path / "study", tmp_path / "out") == 0
+    home = tmp_path / "out" / "study_0001"
+    mask = sitk.ReadImage(str(home / "T2_mask.nii.gz"))
+    assert np.array_equal(sitk.GetArrayFromImage(mask) > 0, array == 900)
+    # The middle of the first pixel of the first image, which file order does not give.
+    assert mask.GetOrigin() == pytest.approx((-10.0, -20.0, 30.0), abs=1e-4)
+    seg = pydicom.dcmread(home / "dicom" / "T2_seg.dcm")
+    assert seg.PatientID == "ID-4711"
+    assert seg.StudyInstanceUID == "1.2.3.1"
+    series = seg.ReferencedSeriesSequence[0].SeriesInstanceUID
+    assert series == "1.2.3.1.1"
+    assert (home / "dicom" / "T2_rtstruct.dcm").is_file()
+    report = (home / "report.json").read_text()
+    assert "ID-4711" not in report
+    assert "taken as T2" in report
+
+
+def test_a_zip_gives_the_same(
+    tmp_path: Path, model: Bright, write_study: Callable[..., np.ndarray]
+) -> None:
+    write_study(tmp_path / "study")
+    archive = shutil.make_archive(str(tmp_path / "packed"), "zip", tmp_path / "study")
+    assert run(tmp_path / "study", tmp_path / "a") == 0
+    assert run(Path(archive), tmp_path / "b") == 0
+    masks = [(tmp_path / n / "study_0001" / "T2_mask.nii.gz").read_bytes() for n in "ab"]
+    assert masks[0] == masks[1]
+
+
+def test_one_bad_study_does_not_stop_the_others(
+    tmp_path: Path,
+    model: Bright,
+    write_study: Callable[..., np.ndarray],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    root = tmp_path / "many"
+    write_study(root / "one", 1)
+    write_study(root / "two", 2, EchoTime=5, FlipAngle=180, SeriesDescription="localizer")
+    write_study(root / "three", 3)
+    (root / "notes.dcm").write_bytes(b"")
+    assert run(root, tmp_path / "out") == 3
+    captured = capsys.readouterr()
+    assert "no usable sequence" in captured.err
+    assert "notes.dcm: is empty" in captured.err
+    assert (
+        sorted(p.name for p in (tmp_path / "out").glob("study_*/report.html"))
+        == ["report.html"] * 2
+    )
+    assert model.cases == 2
+    assert run(root, tmp_path / "out") == 3  # what is finished is kept
+    assert model.cases == 2
+
+
+@pytest.mark.parametrize("place", ["nowhere", "empty"])
+def test_a_place_without_images_is_one_line(
+    tmp_path: Path, model: Bright, capsys: pytest.CaptureFixture[str], place: str
+) -> None:
+    (tmp_path / "empty").mkdir()
+    assert run(tmp_path / place, tmp_path / "out") == 1
+    assert len(capsys.readouterr().err.splitlines()) == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_files_and_folders_do_not_mix(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["segment", str(tmp_path), "T2=t2.nii.gz", "--model", "m", "-o", str(tmp_path / "o")]
+    assert main(words) == 1
+    assert "either folders and archives" in capsys.readouterr().err
+
+
+def test_a_missing_slice_is_refused_with_its_place(
+    tmp_path: Path, model: Bright, write_study: Callable[..., np.ndarray]
+) -> None:
+    write_study(tmp_path / "study")
+    paths = sorted((tmp_path / "study" / "t2").iterdir())
+    third = next(p for p in paths if pydicom.dcmread(p).InstanceNumber == 21)
+    third.unlink()
+    (study,), _ = studies_of_dicom([tmp_path / "study"])
+    with pytest.raises(InputError, match="no usable sequence") as refusal:
+        study.read()
+    assert any("slice" in problem for problem in refusal.value.problems)
+
+
+@pytest.mark.skipif(not PROSTATE.is_dir(), reason="the shared test data is not here")
+def test_a_real_study_from_dicom(tmp_path: Path, model: Bright) -> None:
+    assert run(PROSTATE, tmp_path / "out") == 0
+    report = json.loads((tmp_path / "out" / "study_0001" / "report.json").read_text())
+    assert [one["name"] for one in report["results"]] == ["T1", "T2", "DWI", "CET1"]
+    assert len(list((tmp_path / "out" / "study_0001" / "dicom").iterdir())) == 8
