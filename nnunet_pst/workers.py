@@ -90,6 +90,24 @@ class Runner:
             ) from error
 
 
+def apart(function: Callable[..., Result], *arguments: object) -> Result:
+    """Call a function in a process of its own, whose memory is free again when it returns.
+
+    Raises
+    ------
+    HostError
+        When that process was killed; else whatever the function raises.
+    """
+    try:
+        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+            return pool.submit(function, *arguments).result()
+    except BrokenProcessPool as error:
+        raise HostError(
+            "a process was killed, probably for want of memory; run the same command again, it "
+            "goes on where it stopped"
+        ) from error
+
+
 def _attempt(task: Callable[[Item], Result], item: Item) -> Result | Failure:
     """Run a task; what a user can mend is returned, so that the other items go on."""
     try:
