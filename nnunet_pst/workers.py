@@ -99,7 +99,8 @@ def apart(function: Callable[..., Result], *arguments: object) -> Result:
         When that process was killed; else whatever the function raises.
     """
     try:
-        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        context = get_context("spawn")
+        with ProcessPoolExecutor(1, mp_context=context, initializer=_die_with_parent) as pool:
             return pool.submit(function, *arguments).result()
     except BrokenProcessPool as error:
         raise HostError(
@@ -119,6 +120,10 @@ def _attempt(task: Callable[[Item], Result], item: Item) -> Result | Failure:
 def _start_worker() -> None:
     """Set up a worker process: one thread, and no life beyond its parent's."""
     use_one_thread()
+    _die_with_parent()
+
+
+def _die_with_parent() -> None:
     parent = parent_process()
     if parent is not None:
         # A killed parent can't stop its workers; left alone they would go on writing while the
