@@ -90,6 +90,25 @@ class Runner:
             ) from error
 
 
+def apart(function: Callable[..., Result], *arguments: object) -> Result:
+    """Call a function in a process of its own, whose memory is free again when it returns.
+
+    Raises
+    ------
+    HostError
+        When that process was killed; else whatever the function raises.
+    """
+    try:
+        context = get_context("spawn")
+        with ProcessPoolExecutor(1, mp_context=context, initializer=_die_with_parent) as pool:
+            return pool.submit(function, *arguments).result()
+    except BrokenProcessPool as error:
+        raise HostError(
+            "a process was killed, probably for want of memory; run the same command again, it "
+            "goes on where it stopped"
+        ) from error
+
+
 def _attempt(task: Callable[[Item], Result], item: Item) -> Result | Failure:
     """Run a task; what a user can mend is returned, so that the other items go on."""
     try:
@@ -101,6 +120,10 @@ def _attempt(task: Callable[[Item], Result], item: Item) -> Result | Failure:
 def _start_worker() -> None:
     """Set up a worker process: one thread, and no life beyond its parent's."""
     use_one_thread()
+    _die_with_parent()
+
+
+def _die_with_parent() -> None:
     parent = parent_process()
     if parent is not None:
         # A killed parent can't stop its workers; left alone they would go on writing while the

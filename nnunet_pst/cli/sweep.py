@@ -115,6 +115,7 @@ def run(arguments: argparse.Namespace) -> int:
 def _begun(arguments: argparse.Namespace) -> Sweep:
     # Planning loads torch, which a look at the status doesn't wait for.
     from nnunet_pst.nnunet.sweep import SweepRequest, begin_sweep
+    from nnunet_pst.workers import apart
 
     request = SweepRequest(
         table=arguments.table_file,
@@ -130,7 +131,8 @@ def _begun(arguments: argparse.Namespace) -> Sweep:
         registration=arguments.registration,
     )
     print("datasets ...", file=sys.stderr, flush=True)
-    return begin_sweep(request, arguments.out)
+    # Registration and planning take gigabytes, which the trainings want back.
+    return apart(begin_sweep, request, arguments.out)
 
 
 def _train(arguments: argparse.Namespace, folder: Path, sweep: Sweep) -> int:

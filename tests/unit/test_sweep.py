@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from nnunet_pst import workers
 from nnunet_pst.cli.main import main
-from nnunet_pst.errors import InputError
+from nnunet_pst.errors import HostError, InputError
 from nnunet_pst.nnunet import sweep_datasets, sweep_jobs, sweep_progress, sweep_running
 from nnunet_pst.nnunet.commands import Step
 from nnunet_pst.nnunet.sweep_slurm import queued
 from nnunet_pst.splits import splits_like
+from nnunet_pst.sweep_record import read_sweep
 
 PATIENTS = {"anna": "train", "bert": "train", "carl": "train", "dora": "train", "eva": "test"}
 
@@ -58,6 +61,8 @@ def ran(raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[list
             write_scores(raw / log.parent.name.partition("__")[0], log.parent / "evaluation")
         return 0, 2.0
 
+    # In this process, where the stand-ins are.
+    monkeypatch.setattr(workers, "apart", lambda function, *arguments: function(*arguments))
     monkeypatch.setattr(sweep_datasets, "plan_dataset", plan)
     monkeypatch.setattr(sweep_jobs, "run_logged", run)
     return words
@@ -306,6 +311,14 @@ def test_the_queue_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     assert queued() == {"12_0", "12_1", "15"}
     program.write_text("#!/bin/sh\necho 'no controller' >&2\nexit 1\n")
     assert queued() is None
+
+
+def test_what_runs_apart_gives_back_values_and_errors():
+    assert workers.apart(abs, -3) == 3
+    with pytest.raises(InputError, match="holds no sweep"):
+        workers.apart(read_sweep, Path("nowhere"))
+    with pytest.raises(HostError, match="killed"):
+        workers.apart(os._exit, 9)
 
 
 def test_labels_carried_from_another_sequence_are_refused(sweep, raw: Path, capsys):
