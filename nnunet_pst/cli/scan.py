@@ -59,6 +59,10 @@ def run(arguments: argparse.Namespace) -> int:
             print(f"{patient}: " + ", ".join(f"{name} {what}" for name, what in taken.items()))
         if len(summary.taken) > _SHOWN:
             print(f"and {len(summary.taken) - _SHOWN} more patients")
+        if summary.without:
+            more = ", ..." if len(summary.without) > _SHOWN else ""
+            named = ", ".join(summary.without[:_SHOWN])
+            print(f"without a usable sequence: {len(summary.without)} patients ({named}{more})")
         print(f"{summary.masks} masks attached")
         print(f"every series with its reason ({summary.rows} rows): {summary.series}")
         if summary.key is not None:

@@ -27,7 +27,7 @@ from nnunet_pst.dicom.stack_geometry import grid_of
 from nnunet_pst.dicom.structures import PlacedMask, structure_mask
 from nnunet_pst.errors import InputError
 from nnunet_pst.geometry import Grid
-from nnunet_pst.image_paths import join_address, split_address
+from nnunet_pst.image_paths import is_image_name, join_address, split_address
 from nnunet_pst.volumes import Volume
 
 _SHOWN = 12
@@ -147,13 +147,8 @@ def read_addressed_mask(address: Path, image: Path, grid: Grid) -> PlacedMask:
         As `structure_mask` and `segment_mask`, with the file's name.
     """
     place, key = split_address(address)
-    origin = Origin(place, key.get("file", ""))
-    modality = read_instance(origin).modality
-    if modality not in (RTSTRUCT, SEG):
-        raise InputError(
-            f"{printable(place.name)} is a DICOM file of {printable(modality) or 'no modality'}; "
-            "expected an RTSTRUCT or SEG"
-        )
+    drawn = _find_mask(place, key.get("file"))
+    origin, modality = drawn.origin, drawn.modality
     try:
         with translated(origin):
             if modality == SEG:
@@ -166,8 +161,27 @@ def read_addressed_mask(address: Path, image: Path, grid: Grid) -> PlacedMask:
         raise InputError(lines) from error
 
 
+def _find_mask(place: Path, member: str | None) -> Instance:
+    """Return the header of the only RTSTRUCT or SEG in a file, folder or zip."""
+    found = walk(place)
+    if found.problems:
+        raise InputError(found.problems)
+    files = [o for o in found.dicom if member is None or o.member == member]
+    headers = [read_instance(origin) for origin in files]
+    masks = [header for header in headers if header.modality in (RTSTRUCT, SEG)]
+    if len(masks) == 1:
+        return masks[0]
+    if masks:
+        names = ", ".join(printable(mask.origin.name) for mask in masks[:_SHOWN])
+        raise InputError(f"{printable(place.name)} holds {len(masks)} masks ({names}); name one")
+    kinds = sorted({printable(header.modality) for header in headers})
+    raise InputError(
+        f"{printable(place.name)} holds {', '.join(kinds) or 'no DICOM'}; expected an RTSTRUCT or "
+        "SEG"
+    )
+
+
 def _uids(image: Path) -> Collection[str]:
-    place, key = split_address(image)
-    if not key and not place.is_dir():
+    if is_image_name(image):
         return ()
     return {one.sop_uid for one in find_stack(image).slices}

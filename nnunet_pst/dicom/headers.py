@@ -268,7 +268,9 @@ def _structures(dataset: Dataset, modality: str) -> tuple[str, ...]:
     if modality == RTSTRUCT:
         return tuple(text(roi, "ROIName") for roi in items(dataset, "StructureSetROISequence"))
     if modality == SEG:
-        return tuple(text(part, "SegmentLabel") for part in items(dataset, "SegmentSequence"))
+        # Number 0 is the background of a label map.
+        parts = [p for p in items(dataset, "SegmentSequence") if integer(p, "SegmentNumber") != 0]
+        return tuple(text(part, "SegmentLabel") for part in parts)
     return ()
 
 

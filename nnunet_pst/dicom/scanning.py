@@ -39,6 +39,8 @@ class ScanSummary:
         Tables that were written; the key only with pseudonyms.
     taken
         Per patient, as the tables call them: sequence and stack.
+    without
+        Patients of whom nothing is usable; ``series.csv`` says why.
     masks
         Number of masks that were attached.
     rows
@@ -51,6 +53,7 @@ class ScanSummary:
     series: Path
     key: Path | None = None
     taken: dict[str, dict[str, str]] = field(default_factory=dict)
+    without: list[str] = field(default_factory=list)
     masks: int = 0
     rows: int = 0
     problems: list[str] = field(default_factory=list)
@@ -111,6 +114,8 @@ def scan(
             cells = _cohort_row(taken, found.series, masks, roi, base, summary)
             cohort_rows.append({"patient": name, **cells})
             summary.taken[name] = {s: one.stack.name for s, one in taken.chosen.items()}
+        else:
+            summary.without.append(name)
     summary.rows = len(rows)
     with refusals_in_one_line(base):
         base.mkdir(parents=True, exist_ok=True)

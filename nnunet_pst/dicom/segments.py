@@ -36,7 +36,7 @@ def segment_mask(dataset: FileDataset, grid: Grid, roi: str | None = None) -> Pl
         When the segment can't be told, or its frames don't lie on the image's grid. Without the
         file's name.
     """
-    segments = items(dataset, "SegmentSequence")
+    segments = described_segments(dataset)
     names = [text(segment, "SegmentLabel") for segment in segments]
     chosen = choose_name(names, roi, "segment")
     number = integer(segments[chosen], "SegmentNumber")
@@ -50,6 +50,12 @@ def segment_mask(dataset: FileDataset, grid: Grid, roi: str | None = None) -> Pl
     if not mask.any():
         raise InputError(f"segment '{names[chosen]}' is empty; draw it")
     return PlacedMask(mask, names[chosen])
+
+
+def described_segments(dataset: Dataset) -> list[Dataset]:
+    """Return the segments; number 0 is the background of a label map (PS3.3 C.8.20.2)."""
+    segments = items(dataset, "SegmentSequence")
+    return [one for one in segments if integer(one, "SegmentNumber") != 0]
 
 
 def _check_size(dataset: FileDataset, grid: Grid) -> None:

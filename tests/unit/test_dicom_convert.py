@@ -76,6 +76,11 @@ def write_seg(path: Path, image: Path, masks: dict[str, np.ndarray], kind: str =
             groups.SegmentIdentificationSequence = [which]
             made.PerFrameFunctionalGroupsSequence.append(groups)
             frames.append(mask[z])
+    groups_ = list(made.PerFrameFunctionalGroupsSequence)
+    if kind == "LABELMAP":
+        background = Dataset()
+        background.SegmentNumber, background.SegmentLabel = 0, "Background"
+        made.SegmentSequence.insert(0, background)
     made.NumberOfFrames = len(frames)
     made.PixelRepresentation = 0
     if kind == "BINARY":
@@ -86,7 +91,10 @@ def write_seg(path: Path, image: Path, masks: dict[str, np.ndarray], kind: str =
     else:
         made.BitsAllocated = made.BitsStored = 8
         made.HighBit = 7
-        data = np.where(np.stack(frames), 100, 99).astype(np.uint8).tobytes()
+        numbers = [g.SegmentIdentificationSequence[0].ReferencedSegmentNumber for g in groups_]
+        inside = np.reshape(numbers, (-1, 1, 1)) if kind == "LABELMAP" else 100
+        outside = 0 if kind == "LABELMAP" else 99
+        data = np.where(np.stack(frames), inside, outside).astype(np.uint8).tobytes()
     made.add_new("PixelData", "OB", data + b"\0" * (len(data) % 2))
     path.parent.mkdir(parents=True, exist_ok=True)
     made.save_as(path)
@@ -107,15 +115,26 @@ def mask_of(cell: Path, image: Path) -> np.ndarray:
     return read_addressed_mask(cell, image, grid_of(find_stack(image))).mask
 
 
-@pytest.mark.parametrize("kind", ["BINARY", "FRACTIONAL"])
+@pytest.mark.parametrize("kind", ["BINARY", "FRACTIONAL", "LABELMAP"])
 def test_segments_are_placed_by_position(study: Path, kind: str):
     image = Path(f"{study}/dwi#b=800")
-    other = np.roll(DRAWN, 1, axis=0)
+    other = np.roll(DRAWN, 2, axis=0)  # a label map has each place once
     write_seg(study / "seg", image, {"Tumor": DRAWN, "Bladder": other}, kind)
     np.testing.assert_array_equal(mask_of(Path(f"{study}/seg#roi=tumor"), image), DRAWN)
     np.testing.assert_array_equal(mask_of(Path(f"{study}/seg#roi=Bladder"), image), other)
     with pytest.raises(InputError, match=r"seg holds 2 segments \('Tumor', 'Bladder'\)"):
         mask_of(study / "seg", image)
+
+
+def test_a_mask_may_be_named_by_its_folder(study: Path, write_structures: Callable):
+    image = Path(f"{study}/dwi#b=800")
+    write_structures(study / "masks" / "rs", {"GTV": contours(image)})
+    np.testing.assert_array_equal(mask_of(study / "masks", image), DRAWN)
+    with pytest.raises(InputError, match="dwi holds MR; expected an RTSTRUCT or SEG"):
+        mask_of(study / "dwi", image)
+    write_structures(study / "masks" / "rs2", {"GTV": contours(image)})
+    with pytest.raises(InputError, match=r"masks holds 2 masks \(rs, rs2\); name one"):
+        mask_of(study / "masks", image)
 
 
 def test_segments_of_another_series_are_refused(study: Path, write_series: Writer):
