@@ -99,6 +99,7 @@ def _check_size(dataset: FileDataset, one: Slice) -> None:
         raise InputError(f"{name}: holds no pixels; fetch the file again")
     if dataset.file_meta.get("TransferSyntaxUID") is None:
         raise InputError(f"{name}: doesn't say how its pixels are stored; fetch the file again")
+    _check_decoder(dataset, name)
     bits = integer(dataset, "BitsAllocated") or 0
     if bits not in (8, 16, 32, 64):
         raise InputError(f"{name}: holds pixels of {bits} bits; expected 8, 16, 32 or 64")
@@ -107,6 +108,25 @@ def _check_size(dataset: FileDataset, one: Slice) -> None:
     needed = one.rows * one.columns * frames * bits // 8
     if not dataset.file_meta.TransferSyntaxUID.is_compressed and held < needed:
         raise InputError(f"{name}: ends early ({held} of {needed} bytes); copy it again")
+
+
+def _check_decoder(dataset: FileDataset, name: str) -> None:
+    """Say what is missing where pixels are compressed in a way that nothing here decodes."""
+    from pydicom.pixels.decoders.base import get_decoder
+
+    syntax = dataset.file_meta.TransferSyntaxUID
+    try:
+        decoder = get_decoder(syntax)
+    except NotImplementedError as error:
+        raise InputError(
+            f"{name}: stores its pixels in a way that isn't known ({printable(syntax)[:64]}); "
+            "convert it with gdcmconv --raw"
+        ) from error
+    if not decoder.is_available:
+        raise InputError(
+            f"{name}: is compressed ({syntax.name}), which nothing installed here decodes; pip "
+            "install python-gdcm, or convert it with gdcmconv --raw"
+        )
 
 
 def _rescale(dataset: Dataset, one: Slice) -> tuple[float, float]:

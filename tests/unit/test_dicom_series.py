@@ -7,9 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pydicom
 import pytest
 from pydicom.dataset import Dataset, FileDataset
 from pydicom.filewriter import dcmwrite
+from pydicom.uid import RLELossless
 
 from nnunet_pst.dicom.files import walk
 from nnunet_pst.dicom.headers import read_instance
@@ -159,8 +161,6 @@ def enhanced(path: Path, write_series: Writer) -> np.ndarray:
     """An enhanced file of two b-values over three slices, frames in a muddled order."""
     array = np.random.default_rng(5).integers(0, 900, (6, 12, 16)).astype(np.uint16)
     write_series(path.parent / "template", positions=(0.0,))
-    import pydicom
-
     made = pydicom.dcmread(next((path.parent / "template").iterdir()))
     shutil.rmtree(path.parent / "template")
     made.SOPClassUID = made.file_meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.4.1"
@@ -197,6 +197,25 @@ def test_enhanced_files_are_read_frame_by_frame(tmp_path: Path, write_series: Wr
     assert found.frames == (2, 6, 4)
     assert len(found.headers) == 1
     assert "PixelData" not in found.headers[0]
+
+
+def test_compressed_pixels_are_decoded_or_the_decoder_is_named(
+    tmp_path: Path, write_series: Writer, monkeypatch: pytest.MonkeyPatch
+):
+    array = write_series(tmp_path)
+    for path in tmp_path.iterdir():
+        made = pydicom.dcmread(path)
+        made.compress(RLELossless, generate_instance_uid=False)
+        made.save_as(path)
+    np.testing.assert_array_equal(read_stack(only(tmp_path)).array, array)
+    monkeypatch.setattr("pydicom.pixels.decoders.base.Decoder.is_available", False)
+    with pytest.raises(InputError, match=r"compressed \(RLE Lossless\).*pip install python-gdcm"):
+        read_stack(only(tmp_path))
+    monkeypatch.undo()
+    made.file_meta.TransferSyntaxUID = "1.2.3.4"
+    made.save_as(path)
+    with pytest.raises(InputError, match=r"a way that isn't known \(1\.2\.3\.4\)"):
+        read_stack(only(tmp_path))
 
 
 def test_headers_come_in_slice_order_and_without_pixels(tmp_path: Path, write_series: Writer):
