@@ -136,20 +136,6 @@ def test_surfaces_agree_with_their_authors(sarcoma):
         assert surface_dice(ours, tolerance) == pytest.approx(expected, abs=0.002)
 
 
-def test_surfaces_agree_with_medpy_to_a_voxel(sarcoma):
-    """Up to a voxel's diagonal: MedPy measures between outermost voxels and counts each once."""
-    binary = pytest.importorskip("medpy.metric.binary")
-    reference, prediction, spacing = sarcoma
-    voxel = math.hypot(*spacing)
-    ours = surface_distances(reference, prediction, spacing)
-    assert hausdorff_mm(ours) == pytest.approx(
-        binary.hd95(prediction, reference, spacing), abs=voxel
-    )
-    assert average_distance_mm(ours) == pytest.approx(
-        binary.assd(prediction, reference, spacing), abs=voxel
-    )
-
-
 def test_everything_else_agrees_with_simpleitk(sarcoma):
     reference, prediction, spacing = sarcoma
     values = measure_case(
