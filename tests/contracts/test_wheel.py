@@ -17,11 +17,11 @@ FOLDERS = {
 
 
 def modules_on_disk() -> set[str]:
-    """Where every module and template has to lie in a wheel."""
+    """Where every module, template and table has to lie in a wheel."""
     return {
         f"{place}/{path.relative_to(CHECKOUT / folder).as_posix()}"
         for folder, place in FOLDERS.items()
-        for pattern in ("*.py", "templates/*.html")
+        for pattern in ("*.py", "templates/*.html", "dicom/*.csv")
         for path in (CHECKOUT / folder).rglob(pattern)
     }
 

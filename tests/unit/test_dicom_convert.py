@@ -209,6 +209,21 @@ def test_images_structures_and_segments_become_a_dataset(
     assert "wrote 1" in capsys.readouterr().out
 
 
+def test_channels_may_be_dicom(study: Path, raw: Path):
+    write_seg(study / "seg.dcm", Path(f"{study}/dwi#b=800"), {"Tumor": DRAWN})
+    cells = {"DWI": "study/dwi#b=800", "DWI_label": "study/seg.dcm", "T2": "study/dwi#b=0"}
+    path = table(study.parent / "cohort.csv", **cells)
+    words = ["--layout", "fusion", "--channels", "DWI", "T2", "--registration", "none"]
+    assert convert(path, *words) in (0, 3)
+    channels = [
+        read_voxels(raw / "DatasetPST" / "imagesTr" / f"PST_0001_000{i}.nii.gz").array
+        for i in (0, 1)
+    ]
+    for array, seed in zip(channels, (800, 0), strict=True):
+        source = np.random.default_rng(seed).integers(0, 900, (6, 12, 16))
+        np.testing.assert_array_equal(array, source)
+
+
 @pytest.mark.parametrize(
     ("cell", "said"),
     [

@@ -15,6 +15,7 @@ import SimpleITK as sitk  # noqa: N813
 from pydicom.dataset import FileDataset
 
 from nnunet_pst.cli.main import main
+from nnunet_pst.dicom.addresses import read_addressed_image
 from nnunet_pst.dicom.pixels import read_stack
 from nnunet_pst.dicom.sequence_rules import judge, parse_rules, read_rules
 from nnunet_pst.dicom.studies import find_series, judge_studies, read_study
@@ -258,6 +259,7 @@ def test_several_series_in_one_folder_or_zip_get_addresses(tmp_path: Path, write
     shutil.rmtree(study)
     (patient,), _ = scan(tmp_path / "study.zip", tmp_path, "--overwrite")
     assert (patient["T1"], patient["T2"]) == ("study.zip#series=1", "study.zip#series=2")
+    assert read_addressed_image(tmp_path / patient["T2"]).array.shape == (6, 12, 16)
 
 
 def test_pseudonyms_stay_and_the_key_is_private(tmp_path: Path, write: Writer):
