@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
+from nnunet_pst.dicom.pixels import StackImage
 from nnunet_pst.dicom.studies import DicomStudy, find_series, judge_studies, read_chosen
 from nnunet_pst.errors import InputError
 from nnunet_pst.segmentation.dicom_source import DicomSource
@@ -60,8 +61,15 @@ def _read(study: DicomStudy) -> list[StudySequence]:
         StudySequence(
             one.name,
             one.image.volume,
-            DicomSource(one.image.headers, one.image.frames),
+            _source(one.image),
             (f"taken as {one.name}: {one.judgement.stack.name}, {one.judgement.verdict.reason}",),
         )
         for one in read_chosen(study, "this study")
     ]
+
+
+def _source(image: StackImage) -> DicomSource | None:
+    """Headers that derived objects refer to; None where frames come from several files."""
+    if image.frames and len(image.headers) > 1:
+        return None
+    return DicomSource(image.headers, image.frames)
