@@ -187,7 +187,7 @@ def as_html(splits: Sequence[str], lines: Sequence[Line]) -> str:
 
 
 def _grid(splits: Sequence[str], lines: Sequence[Line]) -> list[list[str]]:
-    grid = [["characteristic", "level", *splits, "p", "test", "smd"]]
+    grid = [["characteristic", "level", *splits, "p", "p of", "smd"]]
     for line in lines:
         numbers = [_number(line.p), line.test, _number(line.smd)]
         grid.append([line.characteristic, line.level, *line.cells, *numbers])

@@ -288,6 +288,10 @@ def measures_of(names: Sequence[str]) -> tuple[str, ...]:
         for name in names
         if name not in known
     ]
+    if names[0] != "dice":
+        problems.append(
+            f"'{names[0]}' comes first; put dice there, from which a comparison concludes"
+        )
     problems += [
         f"'{name}' describes the case and has no best value; it can't be tested"
         for name in names

@@ -23,6 +23,14 @@ def _at_least(lowest: int, text: str) -> int:
     return value
 
 
+def margin(text: str) -> float:
+    """Read a positive, finite number."""
+    value = float(text)
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError("must be a number above 0")
+    return value
+
+
 def distance(text: str) -> float:
     """Read a positive, finite number of millimetres."""
     value = float(text)

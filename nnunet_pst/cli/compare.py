@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nnunet_pst.cli.argument_types import count, margin, positive
 from nnunet_pst.cli.dataset_folders import RESULTS, dataset_folder
 from nnunet_pst.errors import InputError
 
@@ -51,17 +52,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         default=list(FAMILY),
         metavar="MEASURE",
-        help="the family that is tested and corrected (default: %(default)s)",
+        help="the family that is tested and corrected; dice first, from which is concluded "
+        "(default: %(default)s)",
     )
     parser.add_argument(
         "--margin",
-        type=float,
-        help="non-inferiority margin of the first measure, in its unit, such as 0.02",
+        type=margin,
+        help="non-inferiority margin in Dice, such as 0.02",
     )
-    parser.add_argument("--seed", type=int, default=0, help="of the bootstrap (default: 0)")
+    parser.add_argument("--seed", type=count, default=0, help="of the bootstrap (default: 0)")
     parser.add_argument("--overwrite", action="store_true", help="replace an earlier comparison")
     parser.add_argument("--no-overlays", action="store_true", help="draw no cases")
-    parser.add_argument("--workers", type=int, help="processes (default: one per core, at most 8)")
+    parser.add_argument(
+        "--workers", type=positive, help="processes (default: one per core, at most 8)"
+    )
     parser.add_argument("--json", action="store_true", help="print comparison.json")
 
 
@@ -75,6 +79,11 @@ def run(arguments: argparse.Namespace) -> int:
     methods, baseline, skipped = _methods(arguments)
     references, table = _references(arguments, methods)
     parts = parts_of(methods, references)
+    if not table:
+        skipped += (
+            "the dataset has no cases.csv: every case counts as a patient of its own, and "
+            "intervals and p hold only if that is so",
+        )
     kept = scored_before(arguments.output)
     if kept:
         print(
@@ -140,8 +149,6 @@ def _design(arguments: argparse.Namespace, methods: list[Method], baseline: str)
     from nnunet_pst.comparison_tables import Design
     from nnunet_pst.metrics.measures import MEASURES
 
-    if arguments.margin is not None and arguments.margin <= 0:
-        raise InputError(f"--margin {arguments.margin:g}: must be above 0")
     return Design(
         methods=tuple(method.name for method in methods),
         baseline=baseline,

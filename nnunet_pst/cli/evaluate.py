@@ -157,6 +157,10 @@ def _remarks(evaluation: Evaluation) -> list[str]:
         "means over patients; window: the largest slice and "
         f"{summary['window_slices']} slices on each side"
     ]
+    if not any(row["sequence"] for row in evaluation.cases):
+        lines.append(
+            "no cases.csv says who is who: every case counts as a patient of its own (--cases)"
+        )
     unknown = summary["cases_with_unknown_voxels"]
     if unknown:
         lines.append(

@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from nnunet_pst import __version__
 from nnunet_pst.errors import PSTError
 
+#: What a shell expects of a program that Ctrl-C ended: 128 and the signal's number.
+INTERRUPTED = 130
 #: Verb and its line in ``--help``. The module ``nnunet_pst.cli.<verb>`` holds
 #: ``add_arguments(parser)`` and ``run(arguments) -> int``; it is imported only when its verb is
 #: called, and imports heavy libraries only inside ``run``.
@@ -59,6 +61,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         for problem in error.problems:
             print(f"error: {problem}", file=sys.stderr)
         return error.exit_code
+    except KeyboardInterrupt:
+        print("\ninterrupted; the same command again goes on where it can", file=sys.stderr)
+        return INTERRUPTED
 
 
 if __name__ == "__main__":

@@ -62,6 +62,9 @@ def _dataset(name: str | None, comparison: Comparison) -> DatasetFacts | None:
     from nnunet_pst.report.dataset_facts import read_dataset
 
     folder = _folder(name, comparison, "nnUNet_raw", holds="dataset.json")
+    compared = str(comparison.facts.get("dataset") or "")
+    if folder is not None and compared and folder.resolve().name != compared:
+        raise InputError(f"--dataset {name}: the comparison is of {compared}; give that dataset")
     return None if folder is None else read_dataset(folder)
 
 

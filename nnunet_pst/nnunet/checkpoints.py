@@ -59,7 +59,17 @@ def read_checkpoint(content: bytes, where: str, *, trusted: bool = False) -> dic
         raise InputError(_refusal(where, error, trusted)) from error
     if not isinstance(found, dict) or not all(key in found for key in KEYS):
         raise InputError(f"{where}: is no checkpoint of nnU-Net (no {', '.join(KEYS)})")
+    _check_weights(found["network_weights"], where)
     return found
+
+
+def _check_weights(weights: object, where: str) -> None:
+    """Refuse weights that aren't finite: they predict nothing, and nothing looks like no tumour."""
+    if not isinstance(weights, dict):
+        raise InputError(f"{where}: holds no weights; get it again")
+    for name, value in weights.items():
+        if isinstance(value, torch.Tensor) and not torch.isfinite(value).all():
+            raise InputError(f"{where}: weights that are no finite numbers ({str(name)[:60]})")
 
 
 def _check_format(content: bytes, where: str) -> None:
@@ -74,10 +84,14 @@ def _check_format(content: bytes, where: str) -> None:
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             packed = [m for m in archive.infolist() if m.compress_type != zipfile.ZIP_STORED]
+            # torch itself doesn't look at the checksums, and a flipped bit is a wrong mask.
+            damaged = None if packed else archive.testzip()
     except (zipfile.BadZipFile, ValueError, OSError) as error:
         raise InputError(f"{where}: ends early or is damaged; get it again") from error
     if packed:  # torch never packs, so this is somebody's bomb
         raise InputError(f"{where}: holds packed records, which torch doesn't write; refused")
+    if damaged is not None:
+        raise InputError(f"{where}: is damaged (a checksum is wrong); get it again")
 
 
 def _refusal(where: str, error: Exception, trusted: bool) -> str:

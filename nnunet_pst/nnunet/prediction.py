@@ -14,6 +14,7 @@ import io
 import os
 import warnings
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -144,7 +145,7 @@ def load_model(
         check_plans(plans, configuration, files.name)
     with quiet_host():
         predictor = _build(files, plans, dataset, checkpoints, device, mirroring)
-    facts = _facts(files, plans, dataset, checkpoints[0])
+    facts = replace(_facts(files, plans, dataset, checkpoints[0]), mirroring=mirroring)
     return LoadedModel(predictor, facts)
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+
+from nnunet_pst.report.comparison import Comparison
 from nnunet_pst.report.dataset_facts import DatasetFacts
 from nnunet_pst.report.sources import Sources
 from nnunet_pst.report.words import count
@@ -44,14 +47,22 @@ def _from_comparison(sources: Sources) -> dict[int, str]:
         28: f"{measured}, defined in the tool's documentation; units and best values in the table.",
         29: "Bootstrap intervals over patients; Wilcoxon's signed-rank test, Holm's correction.",
         35: f"In part: the {comparison.facts.get('split') or 'evaluated'} cases only.",
-        36: "Every mean and difference has its interval.",
-        37: "In part: the worst cases of every method are shown; why they failed is for the "
-        "authors.",
+        36: _intervals(comparison),
+        37: "In part: the cases of every method are ordered by Dice; why the worst failed is for "
+        "the authors.",
         41: "In part: code under Apache-2.0; protocol, models and data are for the authors.",
     }
     if strata:
         answers[30] = f"In part: groups by {', '.join(s.replace('_', ' ') for s in strata)}."
     return answers
+
+
+def _intervals(comparison: Comparison) -> str:
+    """Say how many means and differences have an interval."""
+    lows = [row.low for row in comparison.intervals]
+    lows += [row.low for row in comparison.differences]
+    known = sum(not math.isnan(low) for low in lows)
+    return f"In part: {known} of {len(lows)} means and differences have an interval."
 
 
 def _from_dataset(dataset: DatasetFacts) -> dict[int, str]:

@@ -80,7 +80,7 @@ def evaluation_files(folder: Path, method: str, name: str) -> list[Path]:
 def _methods(facts: Mapping[str, Any], problems: list[str]) -> tuple[str, ...]:
     listed = facts.get("methods")
     methods = tuple(str(name) for name in listed) if isinstance(listed, list | dict) else ()
-    if not methods and facts:
+    if not methods and not problems:
         problems.append(f"{_DESCRIPTION}: names no methods; make the comparison anew")
     problems += [
         f"{_DESCRIPTION}: method {name!r} is no plain folder name"

@@ -58,9 +58,8 @@ def _draw_panel(axes: Axes, rows: Sequence[Difference], look: Look) -> None:
         if not math.isnan(row.low):
             axes.plot([row.low, row.high], [place, place], color=look.colour, linewidth=1.8)
         axes.plot(row.difference, place, look.marker, color=look.colour, markersize=5.5)
-        text = (
-            f"{signed(row.difference)} ({signed_interval(row.low, row.high)}), n = {row.patients}"
-        )
+        reach = signed_interval(row.low, row.high) or "no interval"
+        text = f"{signed(row.difference)} ({reach}), n = {row.patients}"
         axes.annotate(
             text,
             (1.01, place),

@@ -51,7 +51,13 @@ def read_table(path: Path, columns: Sequence[str], problems: list[str]) -> list[
                     "this version"
                 )
                 return []
-            return [{key: value or "" for key, value in row.items() if key} for row in reader]
+            rows = list(reader)
+        # csv puts cells without a heading under None, and None where cells are missing.
+        odd = [n for n, row in enumerate(rows, 2) if None in row or None in row.values()]
+        if odd:
+            problems.append(f"{shown(path)}: row {odd[0]} is cut off or too long; make it anew")
+            return []
+        return [{key: value or "" for key, value in row.items() if key} for row in rows]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         problems.append(f"{shown(path)}: can't be read as a CSV table ({error}); make it anew")
         return []

@@ -183,7 +183,7 @@ def _digest(
         _FORMAT,
         __version__,
         [(one.digest(), one.source is not None) for one in sequences],
-        [model.facts.sha256 for model in models.all],
+        [(model.facts.sha256, model.facts.mirroring) for model in models.all],
         asdict(settings),
     ]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()

@@ -50,7 +50,9 @@ def studies_of_dicom(paths: Sequence[Path]) -> tuple[list[Study], list[str]]:
             # What messages say must not name the patient: the folder may, so it is a number.
             label = path.name if len(judged) == 1 else f"{path.name}, study {len(studies) + 1}"
             read = partial(_read, study)
-            studies.setdefault(study.uid, Study(study.uid, label, read))
+            # Some anonymisers give two patients one StudyInstanceUID.
+            identity = f"{study.patient} {study.uid}"
+            studies.setdefault(identity, Study(identity, label, read))
     if problems:
         raise InputError(problems)
     return list(studies.values()), notes

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy import ndimage
 from scipy.spatial import ConvexHull, distance
 
 from nnunet_pst.geometry import Grid
@@ -26,7 +27,7 @@ class TumorMeasures:
     volume_ml
         Voxels times their volume.
     longest_mm
-        Longest diameter within a slice, over all slices.
+        Longest diameter of one part within one slice, over all slices.
     perpendicular_mm
         Largest width at right angles to it, in the same slice.
     height_mm
@@ -88,16 +89,23 @@ def measure_tumor(mask: npt.NDArray[np.bool_], grid: Grid) -> TumorMeasures:
 
 
 def slice_diameters(mask: npt.NDArray[np.bool_], grid: Grid) -> tuple[float, float]:
-    """Measure a (y, x) slice that is not empty: the two farthest points, and the width across.
+    """Measure the longest part of a (y, x) slice that is not empty: its length, its width across.
 
-    Over the whole slice, so that parts of a lesion that lie apart count as one, as a reader's
-    calliper would take them.
+    Parts touch at no corner: the distance between a lesion and a speck far away is no diameter.
 
     Returns
     -------
     tuple of float
         Millimetres.
     """
+    labelled = np.empty(mask.shape, np.int32)
+    ndimage.label(mask, structure=np.ones((3, 3)), output=labelled)
+    parts = range(1, int(labelled.max()) + 1)
+    return max(_part_diameters(labelled == part, grid) for part in parts)
+
+
+def _part_diameters(mask: npt.NDArray[np.bool_], grid: Grid) -> tuple[float, float]:
+    """The two farthest corners of the outline, and the width at right angles to them."""
     corners = np.concatenate(
         [outline_points_lps_mm(polygon, 0, grid) for polygon in outline_polygons(mask)]
     )

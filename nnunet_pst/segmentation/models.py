@@ -36,6 +36,8 @@ class ModelFacts:
         Of every file that was read, by name.
     folds
         How many networks are averaged.
+    mirroring
+        Whether it predicts mirrored images too and averages.
     """
 
     name: str
@@ -44,6 +46,7 @@ class ModelFacts:
     spacing_range_zyx_mm: tuple[tuple[float, float], ...] | None
     sha256: dict[str, str]
     folds: int
+    mirroring: bool = True
 
     @property
     def fuses(self) -> bool:
@@ -58,6 +61,7 @@ class ModelFacts:
             "channels": list(self.channels),
             "trained_on": list(self.sequences),
             "folds": self.folds,
+            "mirroring": self.mirroring,
             "sha256": self.sha256,
         }
 
