@@ -109,6 +109,23 @@ def test_a_truncated_checkpoint(length: int):
         read_checkpoint(checkpoint()[:length], "model")
 
 
+def test_a_flipped_bit_in_a_weight_is_noticed():
+    weight = torch.arange(64, dtype=torch.float32)
+    content = checkpoint(network_weights={"w": weight})
+    place = content.index(weight.numpy().tobytes())
+    damaged = bytearray(content)
+    damaged[place + 40] ^= 1
+    with pytest.raises(InputError, match="a checksum is wrong"):
+        read_checkpoint(bytes(damaged), "model: x")
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_no_numbers(value: float):
+    weights = {"good": torch.ones(3), "bad": torch.tensor([1.0, value])}
+    with pytest.raises(InputError, match=r"no finite numbers \(bad\)"):
+        read_checkpoint(checkpoint(network_weights=weights), "model: x")
+
+
 def test_packed_records_are_refused():
     file = io.BytesIO()
     with (

@@ -575,6 +575,22 @@ def test_a_folder_that_is_no_comparison(example: Example, capsys: pytest.Capture
     assert "nnunet_pst compare" in line
 
 
+def test_another_dataset_is_refused(
+    example: Example, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    other = tmp_path / "DatasetOther"
+    shutil.copytree(example.dataset, other)
+    assert main(["report", str(example.comparison), "--dataset", str(other), "--overwrite"]) == 1
+    assert f"the comparison is of {DATASET}" in capsys.readouterr().err
+
+
+def test_a_table_that_is_cut_off(example: Example, capsys: pytest.CaptureFixture[str]):
+    path = example.comparison / "cases.csv"
+    path.write_text(path.read_text()[:-30])
+    (line, *_) = problems(example, capsys)
+    assert "is cut off or too long" in line
+
+
 def test_every_problem_of_a_comparison_is_reported(
     example: Example, capsys: pytest.CaptureFixture[str]
 ):

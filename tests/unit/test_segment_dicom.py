@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,9 @@ import SimpleITK as sitk  # noqa: N813
 from nnunet_pst.cli import segment
 from nnunet_pst.cli.main import main
 from nnunet_pst.errors import InputError
+from nnunet_pst.geometry import Grid
 from nnunet_pst.segmentation.dicom_studies import studies_of_dicom
+from nnunet_pst.segmentation.measures import measure_tumor
 from nnunet_pst.segmentation.models import ModelChoice, ModelFacts, Prediction
 from nnunet_pst.volumes import Volume
 
@@ -142,6 +145,40 @@ def test_one_bad_study_does_not_stop_the_others(
     assert model.cases == 2
     assert run(root, tmp_path / "out") == 3  # what is finished is kept
     assert model.cases == 2
+
+
+def test_two_patients_with_one_study_uid_are_two_studies(
+    tmp_path: Path, model: Bright, write_study: Callable[..., np.ndarray]
+) -> None:
+    write_study(tmp_path / "many" / "a", 1, PatientID="AA", StudyInstanceUID="1.2.9")
+    write_study(tmp_path / "many" / "b", 2, PatientID="BB", StudyInstanceUID="1.2.9")
+    assert run(tmp_path / "many", tmp_path / "out") == 0
+    assert model.cases == 2
+    assert (tmp_path / "out" / "study_0002" / "T2_mask.nii.gz").is_file()
+
+
+def test_other_mirroring_is_another_result(
+    tmp_path: Path,
+    model: Bright,
+    write_study: Callable[..., np.ndarray],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    write_study(tmp_path / "study")
+    assert run(tmp_path / "study", tmp_path / "out") == 0
+    monkeypatch.setattr(model, "facts", replace(model.facts, mirroring=False))
+    assert run(tmp_path / "study", tmp_path / "out") == 1
+    assert "other settings" in capsys.readouterr().err
+
+
+def test_a_speck_far_away_does_not_lengthen_the_tumor() -> None:
+    grid = Grid((40, 30, 3), (1.0, 1.0, 5.0), (0.0, 0.0, 0.0), (1, 0, 0, 0, 1, 0, 0, 0, 1))
+    mask = np.zeros((3, 30, 40), bool)
+    mask[1, 5:9, 5:11] = True
+    alone = measure_tumor(mask, grid)
+    mask[1, 25, 38] = True
+    assert measure_tumor(mask, grid).longest_mm == pytest.approx(alone.longest_mm)
+    assert alone.longest_mm == pytest.approx(np.hypot(4, 6))
 
 
 @pytest.mark.parametrize("place", ["nowhere", "empty"])
