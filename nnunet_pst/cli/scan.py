@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -67,7 +68,12 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"every series with its reason ({summary.rows} rows): {summary.series}")
         if summary.key is not None:
             print(f"key from pseudonyms to patients, never to be shared: {summary.key}")
-        print(f"look through it, then: nnunet_pst convert {summary.cohort} --dataset DatasetPST")
+            print("names of folders stand in the table; if they name patients, don't share it")
+        then = ["nnunet_pst", "convert", str(summary.cohort), "--dataset", "DatasetPST"]
+        if summary.masks:
+            print(f"look through it, then: {shlex.join(then)}")
+        else:
+            print("no mask was found: draw some and scan again to train, or use nnunet_pst segment")
     for problem in summary.problems:
         print(f"error: {problem}", file=sys.stderr)
     return PartlyDoneError.exit_code if summary.problems else 0

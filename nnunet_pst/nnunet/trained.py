@@ -97,7 +97,10 @@ def _finished(folder: Path, skipped: list[str]) -> dict[str, Path]:
         elif (validation / "summary.json").is_file():
             found[fold.name] = validation
         else:
-            skipped.append(f"{folder.name} {fold.name}: has no finished validation")
+            skipped.append(
+                f"{folder.name} {fold.name}: has no finished validation "
+                "(nnUNetv2_train ... --val makes one; trainers for a time leave it out)"
+            )
     return found
 
 
