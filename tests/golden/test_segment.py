@@ -32,7 +32,10 @@ def test_masks_and_probabilities_are_the_hosts(
             f"predicts another mask for {case} than `segment`"
         )
         with np.load(predicted / f"{case}.npz") as stored:
-            assert np.array_equal(stored["probabilities"][1], found.probability)
+            # Two processes may split sums among other threads: equal up to rounding.
+            np.testing.assert_allclose(
+                found.probability, stored["probabilities"][1], rtol=0, atol=1e-6
+            )
 
 
 def test_segment_in_a_plain_shell(trained, tmp_path: Path):
