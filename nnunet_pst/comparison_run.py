@@ -8,9 +8,7 @@ A comparison that was interrupted goes on: evaluations whose files are as they w
 
 from __future__ import annotations
 
-import csv
 import json
-import math
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -29,7 +27,7 @@ from nnunet_pst.references import References
 from nnunet_pst.report.comparison_folder import read_comparison
 from nnunet_pst.report.difference_figure import draw_differences
 from nnunet_pst.report.paired_figures import draw_dice_by_sequence
-from nnunet_pst.scores import Row
+from nnunet_pst.scores import Row, mean, write_csv
 from nnunet_pst.strata import Stratum, strata
 from nnunet_pst.whole_files import PARTIAL, refusals_in_one_line, replace_folder, write_atomically
 
@@ -173,7 +171,7 @@ def _case_rows(plan: Plan) -> list[Mapping[str, str]]:
 def _write_tables(plan: Plan, rows: Sequence[Row], groups: Sequence[Stratum], folder: Path) -> None:
     design = plan.design
     names = [measure.name for measure in design.measures]
-    _write(rows, [*_KEYS, *names], folder / "cases.csv")
+    write_csv(rows, [*_KEYS, *names], folder / "cases.csv")
     means = {
         (method, name): patient_means(rows, name, method)
         for method in design.methods
@@ -188,11 +186,11 @@ def _write_tables(plan: Plan, rows: Sequence[Row], groups: Sequence[Stratum], fo
         for method in design.methods
         for patient in means[method, names[0]]
     ]
-    _write(patients, ["method", "patient", *names], folder / "patients.csv")
+    write_csv(patients, ["method", "patient", *names], folder / "patients.csv")
     intervals = interval_rows(rows, design, groups)
-    _write(intervals, list(intervals[0]), folder / "intervals.csv")
+    write_csv(intervals, list(intervals[0]), folder / "intervals.csv")
     differences = difference_rows(rows, design, groups)
-    _write(differences, list(differences[0]), folder / "differences.csv")
+    write_csv(differences, list(differences[0]), folder / "differences.csv")
     facts = _facts(plan, groups, means)
     text = json.dumps(facts, indent=2, allow_nan=False)
     write_atomically(folder / DESCRIPTION, text + "\n")
@@ -248,30 +246,12 @@ def _ranking_warning(plan: Plan, means: Mapping[tuple[str, str], Mapping[str, fl
     host = host_ranking(plan.methods)
     if not host:
         return []
-    ours = {name: _mean(list(means[name, "dice"].values())) for name in host}
+    ours = {name: mean(means[name, "dice"].values()) for name in host}
     theirs = sorted(host, key=lambda name: -host[name])
     if theirs == sorted(ours, key=lambda name: -ours[name]):
         return []
     said = ", ".join(f"{name} {host[name]:.3f}" for name in theirs)
     return [f"nnU-Net's own mean Dice (annotated voxels only) orders the methods otherwise: {said}"]
-
-
-def _mean(values: Sequence[float]) -> float:
-    defined = [value for value in values if not math.isnan(value)]
-    return math.fsum(defined) / len(defined) if defined else -math.inf
-
-
-def _write(rows: Sequence[Row], columns: Sequence[str], path: Path) -> None:
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(columns)
-        writer.writerows([_cell(row[column]) for column in columns] for row in rows)
-
-
-def _cell(value: str | float) -> str:
-    if isinstance(value, float):
-        return "" if math.isnan(value) else f"{value:.6g}"
-    return str(value)
 
 
 def measures_of(names: Sequence[str]) -> tuple[str, ...]:

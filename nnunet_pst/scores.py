@@ -207,14 +207,14 @@ def write_tables(evaluation: Evaluation, folder: Path) -> None:
     tables = {"cases": evaluation.cases, "patients": evaluation.patients}
     tables |= {"sequences": evaluation.sequences, "long": evaluation.long}
     for name, rows in tables.items():
-        _write_csv(rows, list(rows[0]), folder / f"{name}.csv")
-    _write_csv(evaluation.distances, _DISTANCE_COLUMNS, folder / "window_distance.csv")
+        write_csv(rows, list(rows[0]), folder / f"{name}.csv")
+    write_csv(evaluation.distances, _DISTANCE_COLUMNS, folder / "window_distance.csv")
     text = json.dumps(evaluation.summary, indent=2, allow_nan=False)
     (folder / "summary.json").write_text(text + "\n", encoding="utf-8")
 
 
-def _write_csv(rows: Sequence[Row], columns: Sequence[str], path: Path) -> None:
-    """Write rows with equal keys; an undefined value is an empty cell."""
+def write_csv(rows: Sequence[Row], columns: Sequence[str], path: Path) -> None:
+    """Write some columns of rows as a table; an undefined value is an empty cell."""
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(columns)

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from nnunet_pst.scores import mean
+
 
 @dataclass(frozen=True)
 class Measure:
@@ -174,9 +176,3 @@ class Comparison:
         }
         means = {patient: mean(values) for patient, values in sorted(by_patient.items())}
         return {patient: value for patient, value in means.items() if not math.isnan(value)}
-
-
-def mean(values: Sequence[float]) -> float:
-    """Mean of the defined values; NaN if there is none."""
-    defined = [value for value in values if not math.isnan(value)]
-    return math.fsum(defined) / len(defined) if defined else math.nan

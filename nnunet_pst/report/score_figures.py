@@ -21,8 +21,9 @@ from nnunet_pst.report.canvas import (
     picture,
     shortened,
 )
-from nnunet_pst.report.comparison import Comparison, DistanceScore, mean
+from nnunet_pst.report.comparison import Comparison, DistanceScore
 from nnunet_pst.report.words import MINUS
+from nnunet_pst.scores import mean
 
 #: Fewer patients than these make no mean that is worth a line.
 FEWEST_PATIENTS = 3

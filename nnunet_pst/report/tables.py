@@ -11,7 +11,6 @@ from nnunet_pst.report.comparison import (
     Difference,
     MeanInterval,
     Measure,
-    mean,
 )
 from nnunet_pst.report.conclusions import verdict_of
 from nnunet_pst.report.dataset_facts import RegisteredPair
@@ -26,6 +25,7 @@ from nnunet_pst.report.words import (
     signed_interval,
     value,
 )
+from nnunet_pst.scores import mean
 
 
 @dataclass(frozen=True)
