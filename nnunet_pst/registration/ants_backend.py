@@ -15,7 +15,7 @@ import numpy as np
 import SimpleITK as sitk  # noqa: N813 - its usual name
 
 from nnunet_pst.errors import HostError, InputError
-from nnunet_pst.registration.preparation import averaged
+from nnunet_pst.registration.preparation import for_engine
 from nnunet_pst.registration.transforms import SpatialTransform, linear_part
 from nnunet_pst.volumes import Volume, set_output_grid
 
@@ -90,7 +90,7 @@ def estimate(
     import ants
 
     with _one_thread(), _temporary(scratch) as folder:
-        images = [averaged(volume, _PIXEL_MM) for volume in (reference, moving)]
+        images = [for_engine(volume, _PIXEL_MM) for volume in (reference, moving)]
         fixed, movable = (_as_ants(image) for image in images)
         pointer = ants.internal.get_pointer_string
         metric, dense = (

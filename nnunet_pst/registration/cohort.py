@@ -46,7 +46,7 @@ from nnunet_pst.whole_files import write_atomically, written_whole
 from nnunet_pst.workers import Runner
 
 #: Raised when the same images and settings would give another result than before.
-_FORMAT = 2
+_FORMAT = 3
 TABLE, SHEET = "registration.csv", "contact_sheet.png"
 _FOLDERS = ("transforms", "coverage", "overlays", "records")
 #: Where engines keep their files: what a killed run left here, the next one removes.

@@ -7,12 +7,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import SimpleITK as sitk  # noqa: N813 - its usual name
+from scipy import ndimage
 
 from nnunet_pst.volumes import Volume, as_itk
 
 #: Percentiles between which grey values are kept: single hot voxels would leave most of a
 #: histogram's bins empty.
 LOW_PERCENTILE, HIGH_PERCENTILE = 0.5, 99.5
+#: Standard deviation of the Gaussian over which brightness is taken to be the coils', in mm.
+SHADING_MM = 30.0
+#: Share of the brightness's median that is added to it, so that air isn't blown up.
+SHADING_FLOOR = 0.3
 
 
 def clipped(array: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
@@ -22,12 +27,30 @@ def clipped(array: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
     return np.clip(values, low, high)
 
 
-def averaged(volume: Volume, pixel_mm: float) -> sitk.Image:
-    """Clip, and average pixels to about this size; slices, which are thicker, stay apart.
+def for_engine(volume: Volume, pixel_mm: float) -> sitk.Image:
+    """Clip, average pixels to about this size (slices, which are thicker, stay apart), light evenly.
 
     Averaging takes noise away, and with it the pull of the grid: an engine that looks at every
-    original voxel is slower and no more exact (docs/decisions/0051).
+    original voxel is slower and no more exact (docs/decisions/0051). Each image is bright near its
+    own coils, which mutual information mistakes for anatomy (docs/decisions/0053).
     """
     image = as_itk(clipped(volume.array), volume.grid)
     factors = [max(1, round(pixel_mm / spacing)) for spacing in volume.grid.spacing_xyz_mm[:2]]
-    return sitk.BinShrink(image, [*factors, 1])
+    return evenly_lit(sitk.BinShrink(image, [*factors, 1]))
+
+
+def evenly_lit(image: sitk.Image) -> sitk.Image:
+    """Divide an image by its own brightness, averaged over `SHADING_MM`.
+
+    A blank image comes back as it is.
+    """
+    values = sitk.GetArrayFromImage(image).astype(np.float32)
+    values -= values.min()
+    sigma = [SHADING_MM / spacing for spacing in reversed(image.GetSpacing())]
+    brightness = ndimage.gaussian_filter(values, sigma)
+    floor = SHADING_FLOOR * float(np.median(brightness))
+    if floor == 0:
+        return image
+    result = sitk.GetImageFromArray(values / (brightness + floor))
+    result.CopyInformation(image)
+    return result

@@ -6,7 +6,7 @@ import numpy as np
 import SimpleITK as sitk  # noqa: N813 - its usual name
 
 from nnunet_pst.errors import InputError
-from nnunet_pst.registration.preparation import averaged
+from nnunet_pst.registration.preparation import for_engine
 from nnunet_pst.registration.transforms import SpatialTransform, linear_part
 from nnunet_pst.volumes import Volume
 
@@ -61,7 +61,7 @@ def _run(reference: Volume, moving: Volume, transform: sitk.Transform) -> sitk.T
     if isinstance(transform, sitk.Euler3DTransform):
         transform.SetCenter(reference.grid.corners_lps_mm.mean(axis=0).tolist())
     for pixel_mm, voxels, step_mm in LEVELS:
-        fixed, movable = averaged(reference, pixel_mm), averaged(moving, pixel_mm)
+        fixed, movable = for_engine(reference, pixel_mm), for_engine(moving, pixel_mm)
         method = sitk.ImageRegistrationMethod()
         method.SetMetricAsMattesMutualInformation(BINS)
         share = voxels / float(np.prod(fixed.GetSize()))

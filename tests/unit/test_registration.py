@@ -18,6 +18,7 @@ from nnunet_pst.phantom.patients import draw_patient
 from nnunet_pst.registration import ants_backend, policy
 from nnunet_pst.registration.pictures import draw_registration
 from nnunet_pst.registration.policy import RegistrationSettings, register, require_engine
+from nnunet_pst.registration.preparation import evenly_lit
 from nnunet_pst.registration.quality import Alignment
 from nnunet_pst.registration.resampling import carry_label, resample_image
 from nnunet_pst.registration.transforms import SpatialTransform, read_transform, write_transform
@@ -273,3 +274,24 @@ def test_a_real_dynamic_series_gets_no_worse():
     found = register(dicom(series[5]), dicom(series[96]), RegistrationSettings())
     assert found.after.mutual_information >= found.before.mutual_information
     assert found.accepted or found.displacement_mm == 0
+
+
+def test_light_from_the_coils_is_taken_out():
+    tissue = np.zeros((10, 80, 80), dtype=np.float32)
+    tissue[:, 5:-5, 5:-5] = np.random.default_rng(0).uniform(1, 2, (10, 70, 70))
+    coil = np.exp(np.linspace(-0.8, 0.8, 80, dtype=np.float32))
+    plain, shaded = (sitk.GetImageFromArray(array) for array in (tissue, tissue * coil))
+    for image in (plain, shaded):
+        image.SetSpacing((4.0, 4.0, 6.0))
+
+    def likeness(*images: sitk.Image) -> float:
+        values = [sitk.GetArrayFromImage(image)[:, 15:-15, 15:-15].ravel() for image in images]
+        return float(np.corrcoef(*values)[0, 1])
+
+    assert likeness(plain, shaded) < 0.6
+    assert likeness(evenly_lit(plain), evenly_lit(shaded)) > 0.9
+
+
+def test_a_blank_image_has_no_light_to_take_out():
+    blank = sitk.Image(8, 8, 4, sitk.sitkFloat32)
+    assert not sitk.GetArrayFromImage(evenly_lit(blank + 3)).std()
