@@ -75,6 +75,23 @@ def loader(device: str, configuration: str, *, batches: int, cache_gb: float) ->
     return Contender(measure, items=batches * trainer.batch_size, facts=_batch_facts(next(stream)))
 
 
+def training_input(device: str, configuration: str, *, batches: int) -> Contender:
+    """Start a training as far as its first batch, which is timed once; then draw batches."""
+    torch.set_num_threads(1)
+    start = time.perf_counter()
+    trainer, stream = _training(configuration, "cpu")
+    batch = next(stream)
+    facts = {"start_s": time.perf_counter() - start, **_batch_facts(batch)}
+
+    def measure() -> float:
+        start = time.perf_counter()
+        for _ in range(batches):
+            next(stream)
+        return time.perf_counter() - start
+
+    return Contender(measure, items=batches * trainer.batch_size, facts=facts)
+
+
 def training_step(device: str, configuration: str) -> Contender:
     """Forward, loss, backward and update of one batch that is at hand."""
     trainer, stream = _training(configuration, device)
