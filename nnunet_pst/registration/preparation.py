@@ -16,8 +16,8 @@ from nnunet_pst.volumes import Volume, as_itk
 LOW_PERCENTILE, HIGH_PERCENTILE = 0.5, 99.5
 #: Standard deviation of the Gaussian over which brightness is taken to be the coils', in mm.
 SHADING_MM = 30.0
-#: Share of the brightness's median that is added to it, so that air isn't blown up.
-SHADING_FLOOR = 0.3
+#: Times the brightness's median that is added to it, so that noise and air aren't blown up.
+SHADING_FLOOR = 2.0
 
 
 def clipped(array: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
