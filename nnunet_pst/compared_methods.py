@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from nnunet_pst.csv_text import restored
 from nnunet_pst.errors import InputError
 from nnunet_pst.evaluation import evaluate_predictions, evaluation_key
 from nnunet_pst.references import References, case_names
@@ -202,7 +203,7 @@ def score_part(part: Part, home: Path, keys: Path, *, workers: int, overlays: bo
 
 def _numbers(row: Mapping[str, str]) -> Row:
     return {
-        name: text if name in _KEYS else float(text) if text else math.nan
+        name: restored(text) if name in _KEYS else float(text) if text else math.nan
         for name, text in row.items()
     }
 

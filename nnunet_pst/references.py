@@ -12,7 +12,6 @@ from nnunet_pst.case_table import CASE_TABLE, read_case_table
 from nnunet_pst.errors import InputError
 from nnunet_pst.metrics.overlap import DEFAULT_WINDOW
 
-SPLITS = ("test", "train", "val")
 #: All of ``labelsTr``: what the folds of a cross-validation are drawn from.
 TRAINING = "training"
 

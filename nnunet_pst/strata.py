@@ -6,18 +6,16 @@ by tumour size; equal numbers stay together, so thirds may differ in size.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from nnunet_pst.case_table import CASE_COLUMNS, rows_by_patient
+from nnunet_pst.number_columns import as_number, is_numeric
 
 #: More groups than this are too small to look at, or no groups at all.
 MOST_LEVELS = 8
-#: Numbers with so few different values are codes, and words as they stand.
-MOST_CODES = 5
 SEQUENCE = "sequence"
 
 
@@ -77,18 +75,3 @@ def _thirds(name: str, numbers: Mapping[str, float], patients: Sequence[float]) 
         for case, number in numbers.items()
     }
     return Stratum(name, levels, tuple(o for o in order if o in levels.values()), (low, high))
-
-
-def as_number(text: str) -> float:
-    """Read a finite number; NaN for anything else."""
-    try:
-        value = float(text)
-    except ValueError:
-        return math.nan
-    return value if math.isfinite(value) else math.nan
-
-
-def is_numeric(values: Sequence[str]) -> bool:
-    """Whether values are measurements: numbers, and more different ones than codes have."""
-    numbers = [as_number(value) for value in values]
-    return not any(map(math.isnan, numbers)) and len(set(numbers)) > MOST_CODES

@@ -131,7 +131,7 @@ def _references(
     arguments: argparse.Namespace, methods: list[Method]
 ) -> tuple[References, list[dict[str, str]]]:
     """Labels of the cases, and the dataset's case table."""
-    from nnunet_pst.case_table import cases_of_dataset
+    from nnunet_pst.case_table import cases_of_dataset, number_problems
     from nnunet_pst.compared_methods import VALIDATION
     from nnunet_pst.references import TRAINING, references_of_dataset
 
@@ -141,7 +141,10 @@ def _references(
     folder = dataset_folder(name)
     validated = any(path.name == VALIDATION for method in methods for path in method.folders)
     split = arguments.split or (TRAINING if validated else "test")
-    return references_of_dataset(folder, split), cases_of_dataset(folder)
+    references, rows = references_of_dataset(folder, split), cases_of_dataset(folder)
+    if problems := number_problems(rows):
+        raise InputError(problems)
+    return references, rows
 
 
 def _design(arguments: argparse.Namespace, methods: list[Method], baseline: str) -> Design:

@@ -24,6 +24,8 @@ HOUSE: dict[str, list[str]] = {
         "nnunet_pst.geometry",
         "nnunet_pst.labels",
         "nnunet_pst.settings",
+        "nnunet_pst.number_columns",
+        "nnunet_pst.csv_text",
         "nnunet_pst.case_table",
         "nnunet_pst.cohort_columns",
         "nnunet_pst.image_paths",
