@@ -125,11 +125,18 @@ def _draft_folder(output: Path) -> Path:
 
 @contextmanager
 def _draft(output: Path) -> Iterator[Path]:
-    """Give the folder in which the comparison grows; it stays if something goes wrong."""
+    """Give the folder in which the comparison grows; after an interruption it stays.
+
+    A refusal removes it: whoever is refused looks for nothing hidden, and finds nothing.
+    """
     folder = _draft_folder(output)
     (folder / "keys").mkdir(parents=True, exist_ok=True)
     (folder / "result").mkdir(exist_ok=True)
-    yield folder
+    try:
+        yield folder
+    except InputError:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
 
 
 def _score_all(plan: Plan, draft: Path, *, workers: int, overlays: bool) -> list[Row]:

@@ -72,10 +72,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Compare, write, and print a table and what it allows to say."""
     from nnunet_pst.compared_methods import parts_of
-    from nnunet_pst.comparison_run import DESCRIPTION, Plan, run_comparison, scored_before
+    from nnunet_pst.comparison_run import (
+        DESCRIPTION,
+        Plan,
+        check_output,
+        run_comparison,
+        scored_before,
+    )
     from nnunet_pst.nnunet.environment import usable_cores
     from nnunet_pst.report.comparison_folder import read_comparison
 
+    check_output(arguments.output, overwrite=arguments.overwrite)
     methods, baseline, skipped = _methods(arguments)
     references, table = _references(arguments, methods)
     parts = parts_of(methods, references)

@@ -171,6 +171,38 @@ def test_other_patients_are_refused(
     assert not (tmp_path / "out").exists()
 
 
+def test_wrong_folders_are_a_line_each_and_nothing_is_left(
+    tmp_path: Path, dataset: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    exact = predict(dataset, tmp_path / "exact", 6)
+    for number in range(12):
+        save(tmp_path / "others" / f"KITS_{number}.nii.gz", tumor(6))
+    words = ["compare", f"a={exact}", f"b={tmp_path / 'others'}", f"c={tmp_path}"]
+    words += ["--dataset", str(dataset), "-o", str(tmp_path / "out"), "--workers", "1"]
+    draft = tmp_path / ".partial-out" / "keys"  # of an earlier comparison that was killed
+    draft.mkdir(parents=True)
+    (draft / "a.key").touch()
+    assert main(words) == 1
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 2
+    assert "error: b: " in lines[0]
+    assert "holds none of the 8 cases of DatasetPST test" in lines[0]
+    assert "error: c: " in lines[1]
+    assert draft.is_dir()
+
+
+def test_a_mask_that_cannot_be_read_leaves_nothing(
+    tmp_path: Path, dataset: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folders = [predict(dataset, tmp_path / name, 6) for name in "ab"]
+    (folders[1] / "PST_3_T2.nii.gz").write_bytes(b"no image")
+    words = ["compare", *(f"{one.name}={one}" for one in folders), "--dataset", str(dataset)]
+    before = sorted(tmp_path.iterdir())
+    assert main([*words, "-o", str(tmp_path / "out"), "--no-overlays", "--workers", "1"]) == 1
+    assert "error: b: PST_3_T2: " in capsys.readouterr().err
+    assert sorted(tmp_path.iterdir()) == before
+
+
 def test_interrupted_comparison_goes_on_and_gives_the_same_bytes(
     tmp_path: Path,
     dataset: Path,

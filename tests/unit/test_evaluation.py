@@ -85,17 +85,12 @@ def score(predictions: Path, dataset: Path, output: Path | None = None, **rest) 
     return evaluate_predictions(predictions, references, output=output, **rest)
 
 
-def seen(folder: Path) -> list[Path]:
-    """Everything in a folder but the draft that the next evaluation goes on from."""
-    return sorted(path for path in folder.rglob("*") if ".partial-" not in str(path))
-
-
 def problems_of(predictions: Path, dataset: Path, output: Path, **rest) -> list[str]:
-    """Problems of an evaluation that must fail, and must leave nothing that is seen."""
-    before = seen(output.parent)
+    """Problems of an evaluation that must fail, and must leave nothing, hidden or not."""
+    before = sorted(output.parent.rglob("*"))
     with pytest.raises(InputError) as error:
         score(predictions, dataset, output, **rest)
-    assert seen(output.parent) == before
+    assert sorted(output.parent.rglob("*")) == before
     return error.value.problems
 
 
@@ -387,16 +382,20 @@ def interrupt_at(number: int, monkeypatch) -> None:
     monkeypatch.setattr("nnunet_pst.evaluation.score_case", broken)
 
 
+def interrupted(predictions: Path, dataset: Path, output: Path, monkeypatch, at=3, **rest) -> None:
+    with monkeypatch.context() as patch:
+        interrupt_at(at, patch)
+        with pytest.raises(KeyboardInterrupt):
+            score(predictions, dataset, output, **rest)
+    assert scored_before(output) == at
+
+
 def test_an_interrupted_evaluation_goes_on(
     predictions: Path, dataset: Path, tmp_path: Path, monkeypatch, request
 ):
     score(predictions, dataset, tmp_path / "whole")
-    with monkeypatch.context() as patch:
-        interrupt_at(2, patch)
-        with pytest.raises(KeyboardInterrupt):
-            score(predictions, dataset, tmp_path / "scores")
+    interrupted(predictions, dataset, tmp_path / "scores", monkeypatch, at=2)
     assert not (tmp_path / "scores").exists()
-    assert scored_before(tmp_path / "scores") == 2
     scored = request.getfixturevalue("count_scored")
     result = score(predictions, dataset, tmp_path / "scores")
     assert scored == ["PST_0002_T2", "PST_0003_T2"]
@@ -415,14 +414,11 @@ def test_an_interrupted_evaluation_goes_on(
     ids=["prediction", "label", "date only"],
 )
 def test_what_changed_is_scored_again(
-    predictions: Path, dataset: Path, tmp_path: Path, count_scored: list[str], change, again: int
+    predictions: Path, dataset: Path, tmp_path: Path, monkeypatch, request, change, again: int
 ):
-    good = (predictions / "PST_0003_T2.nii.gz").read_bytes()
-    (predictions / "PST_0003_T2.nii.gz").write_bytes(b"no image")
-    problems_of(predictions, dataset, tmp_path / "scores", overlays=False)
-    (predictions / "PST_0003_T2.nii.gz").write_bytes(good)
+    interrupted(predictions, dataset, tmp_path / "scores", monkeypatch, overlays=False)
     change(predictions, dataset)
-    count_scored.clear()
+    count_scored = request.getfixturevalue("count_scored")
     score(predictions, dataset, tmp_path / "scores", overlays=False)
     assert len(count_scored) == again
     score(predictions, dataset, tmp_path / "anew", overlays=False)
@@ -431,12 +427,9 @@ def test_what_changed_is_scored_again(
 
 @pytest.mark.parametrize("setting", [{"tolerances_mm": (1.0,)}, {"overlays": False}])
 def test_other_settings_score_again(
-    predictions: Path, dataset: Path, tmp_path: Path, count_scored: list[str], setting: dict
+    predictions: Path, dataset: Path, tmp_path: Path, monkeypatch, setting: dict
 ):
-    (predictions / "PST_0009_T1.nii.gz").write_bytes(b"")
-    problems_of(predictions, dataset, tmp_path / "scores")
-    (predictions / "PST_0009_T1.nii.gz").unlink()
-    count_scored.clear()
+    interrupted(predictions, dataset, tmp_path / "scores", monkeypatch)
     assert score(predictions, dataset, tmp_path / "scores", **setting).kept == 0
     score(predictions, dataset, tmp_path / "anew", **setting)
     assert contents(tmp_path / "scores") == contents(tmp_path / "anew")
@@ -490,3 +483,73 @@ def test_command_says_that_it_goes_on(
     assert "nsd_1.5mm" in (tmp_path / "out" / "cases.csv").read_text()
     with pytest.raises(SystemExit):
         main([*words, "--tolerances", "nan"])
+
+
+def test_nothing_goes_on_in_a_wrong_folder(
+    predictions: Path, dataset: Path, tmp_path: Path, monkeypatch, capsys
+):
+    output = tmp_path / "out"
+    interrupted(predictions, dataset, output, monkeypatch)
+    words = ["--dataset", str(dataset), "--workers", "1", "-o", str(output)]
+    assert main(["evaluate", str(tmp_path / "nowhere"), *words]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "nowhere: is not a folder" in line
+    assert scored_before(output) == 3  # a slip costs no work
+
+
+def test_a_refusal_removes_what_an_interruption_left(
+    predictions: Path, dataset: Path, tmp_path: Path, monkeypatch
+):
+    interrupted(predictions, dataset, tmp_path / "out", monkeypatch)
+    (predictions / "PST_0003_T2.nii.gz").write_bytes(b"no image")
+    with pytest.raises(InputError):
+        score(predictions, dataset, tmp_path / "out")
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+
+
+def test_the_predictions_of_another_split_are_named(predictions: Path, dataset: Path, tmp_path):
+    """A folder of validation cases, and one that mixes them with test cases."""
+    save(tmp_path / "val" / "PST_0004_T1.nii.gz", TUMOR)
+    (line,) = problems_of(tmp_path / "val", dataset, tmp_path / "out", overlays=False)
+    assert "holds none of the 4 cases of DatasetPST test" in line
+    assert "but 1 val case; give --split val" in line
+    save(predictions / "PST_0004_T1.nii.gz", TUMOR)
+    (line,) = problems_of(predictions, dataset, tmp_path / "out", overlays=False)
+    assert line == (
+        f"{predictions}: holds 4 test cases to score, and 1 val case (PST_0004_T1); move "
+        "the latter to a folder of their own, and score that with --split val"
+    )
+
+
+@pytest.mark.parametrize("table", [True, False])
+def test_a_folder_of_another_dataset_is_one_line(dataset: Path, tmp_path: Path, table: bool):
+    if not table:
+        (dataset / "cases.csv").unlink()
+    for number in range(12):
+        save(tmp_path / "others" / f"KITS_{number:03d}.nii.gz", TUMOR)
+    (line,) = problems_of(tmp_path / "others", dataset, tmp_path / "out")
+    assert "holds none of the 4 cases of DatasetPST test (PST_0001_T1, " in line
+    assert "but KITS_000, KITS_001, KITS_002, KITS_003 and 8 more; give another dataset" in line
+
+
+def test_a_mistake_of_all_cases_is_no_flood_of_lines(tmp_path: Path):
+    """Each with its own number of voxels apart, and two that are missing."""
+    for number in range(14):
+        save(tmp_path / "labels" / f"case{number}.nii.gz", TUMOR)
+        grid = Grid(GRID.size_xyz, GRID.spacing_xyz_mm, (0.0, 1.0 + number, 0.0), GRID.direction)
+        if number > 1:
+            save(tmp_path / "masks" / f"case{number}.nii.gz", TUMOR, grid)
+    references = references_in_folder(tmp_path / "labels")
+    with pytest.raises(InputError) as error:
+        evaluate_predictions(tmp_path / "masks", references, output=tmp_path / "out")
+    lines = error.value.problems
+    assert ["has no prediction" in line for line in lines] == [True] * 2 + [False] * 5
+    assert all("different grids" in line for line in lines[2:6])
+    assert lines[6] == "and 8 more like the last one"
+
+
+def test_no_workers_are_wrong_usage(capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["evaluate", "predictions", "--dataset", "A", "--workers", "0"])
+    assert stop.value.code == 2
+    assert "--workers: must be 1 or more" in capsys.readouterr().err

@@ -90,6 +90,7 @@ HOUSE: dict[str, list[str]] = {
         "nnunet_pst.metrics.window_distance",
         "nnunet_pst.metrics.case",
         "nnunet_pst.references",
+        "nnunet_pst.prediction_names",
         "nnunet_pst.scores",
         "nnunet_pst.overlays",
         "nnunet_pst.case_scoring",
