@@ -27,6 +27,7 @@ from nnunet_pst.references import References
 from nnunet_pst.report.comparison_folder import read_comparison
 from nnunet_pst.report.difference_figure import draw_differences
 from nnunet_pst.report.paired_figures import draw_dice_by_sequence
+from nnunet_pst.same_masks import same_masks
 from nnunet_pst.scores import Row, mean, write_csv
 from nnunet_pst.strata import Stratum, strata
 from nnunet_pst.whole_files import PARTIAL, refusals_in_one_line, replace_folder, write_atomically
@@ -228,7 +229,7 @@ def _facts(
         "resamples": design.resamples,
         "strata": {group.name: _described(group, plan) for group in groups},
         "label_rules": dict(plan.references.label_rules),
-        "warnings": [*plan.warnings, *_ranking_warning(plan, means)],
+        "warnings": [*plan.warnings, *same_masks(plan.parts), *_ranking_warning(plan, means)],
         "versions": {"nnunet_pst": __version__}
         | {name: metadata.version(name) for name in ("nnunetv2", "numpy", "scipy", "SimpleITK")},
     }

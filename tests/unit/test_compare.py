@@ -312,15 +312,50 @@ def test_folds_of_other_cases_are_refused(tmp_path: Path, training_dataset: Path
     ("words", "said"),
     [
         (["a"], "is no NAME=FOLDER"),
-        (["../a=."], "can't name a method"),
+        (["../a=."], "'../a' can't name a method: it becomes a folder's"),
+        (["a\\b=."], "it becomes a folder's"),
+        ([".a=."], "a first '.'"),
+        ([" =."], "' ' can't name a method: it is blank"),
+        (["a\nb=."], r"'a\\nb' can't name a method: it holds a line end"),
+        (["a\u202eb=."], "can't be seen"),
+        (["a =."], "begins or ends with a space"),
+        ([f"{'a' * 61}=."], "it has 61 characters, more than 60"),
+        (["+a=."], "takes it for a formula; leave out the first '\\+'"),
+        (["Ours=.", "ours=.."], "'Ours' differs from it in capitals alone"),
         (["a=nowhere"], "nowhere: is not a folder"),
         (["a=.", "a=."], "is given twice"),
         (["a=."], "two methods or more"),
     ],
 )
 def test_words_are_refused(words: list[str], said: str) -> None:
-    with pytest.raises(InputError, match=said):
+    with pytest.raises(InputError, match=said) as refusal:
         parse_methods(words)
+    assert len(refusal.value.problems) == 1
+    assert "\n" not in refusal.value.problems[0]
+
+
+def test_the_same_masks_under_two_names_are_said(
+    tmp_path: Path,
+    dataset: Path,
+    widths: dict[str, int],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    one, other = (predict(dataset, tmp_path / name, widths) for name in ("one", "other"))
+    exact = predict(dataset, tmp_path / "exact", 6)
+    words = [f"a={one}", f"b={other}", f"c={exact}", f"c={other}", f"d={one}", f"d={other}"]
+    out = compare(tmp_path, dataset, *words)
+    asked = "the same masks, byte by byte; was a folder given twice?"
+    expected = [
+        "repeats of d hold the same masks, byte by byte; was a training given twice?",
+        f"a and b hold {asked}",
+        f"a and c hold some of {asked}",
+        f"a and d hold {asked}",
+        f"b and c hold some of {asked}",
+        f"b and d hold {asked}",
+        f"c and d hold some of {asked}",
+    ]
+    assert json.loads((out / "comparison.json").read_text())["warnings"] == expected
+    assert f"note: {expected[0]}" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

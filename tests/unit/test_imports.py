@@ -98,6 +98,7 @@ HOUSE: dict[str, list[str]] = {
         "nnunet_pst.evaluation",
         "nnunet_pst.cohort_statistics",
         "nnunet_pst.compared_methods",
+        "nnunet_pst.same_masks",
         "nnunet_pst.strata",
         "nnunet_pst.cohort_table",
         "nnunet_pst.comparison_tables",
