@@ -637,5 +637,11 @@ def test_a_dataset_that_was_named_must_be_there(
 ):
     (line,) = problems(example, capsys, "--dataset", "DatasetOther")
     assert "nnUNet_raw is not set" in line
+
+
+def test_a_folder_that_is_no_sweep(example: Example, capsys: pytest.CaptureFixture[str]):
     (line,) = problems(example, capsys, "--sweep", str(example.folder / "nowhere"))
     assert "nnunet_pst sweep" in line
+    (line,) = problems(example, capsys, "--sweep", str(example.dataset))
+    assert "DatasetPST: is no sweep; the folder of one, " in line
+    assert "holds sweep.json, jobs/ and, of table2.csv, table3.csv, table4.csv" in line
