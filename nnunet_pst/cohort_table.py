@@ -21,6 +21,7 @@ from scipy import stats
 from nnunet_pst.case_table import CASE_COLUMNS, SPLITS, rows_by_patient
 from nnunet_pst.csv_text import csv_text
 from nnunet_pst.number_columns import is_numeric
+from nnunet_pst.rounding import short
 
 #: A category column with more levels would print half the cohort.
 _MOST_LEVELS = 20
@@ -216,7 +217,9 @@ def _number_lines(column: str, groups: Sequence[Sequence[float]]) -> list[Line]:
             column,
             "mean (SD)",
             tuple(
-                f"{statistics.mean(g):.4g} ({statistics.stdev(g):.3g})" if len(g) > 1 else "-"
+                f"{short(statistics.mean(g))} ({short(statistics.stdev(g), 3)})"
+                if len(g) > 1
+                else "-"
                 for g in groups
             ),
             p,
@@ -227,7 +230,7 @@ def _number_lines(column: str, groups: Sequence[Sequence[float]]) -> list[Line]:
             column,
             "median [range]",
             tuple(
-                f"{statistics.median(g):.4g} [{min(g):.4g}, {max(g):.4g}]" if g else "-"
+                f"{short(statistics.median(g))} [{short(min(g))}, {short(max(g))}]" if g else "-"
                 for g in groups
             ),
         ),

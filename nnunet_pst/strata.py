@@ -6,13 +6,14 @@ by tumour size; equal numbers stay together, so thirds may differ in size.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from nnunet_pst.case_table import CASE_COLUMNS, rows_by_patient
 from nnunet_pst.number_columns import as_number, is_numeric
+from nnunet_pst.rounding import short, short_between
 
 #: More groups than this are too small to look at, or no groups at all.
 MOST_LEVELS = 8
@@ -67,11 +68,21 @@ def _stratum(name: str, rows: Sequence[Mapping[str, str]]) -> Stratum:
 
 
 def _thirds(name: str, numbers: Mapping[str, float], patients: Sequence[float]) -> Stratum:
-    """Cut at the patients' terciles; a value on a cut belongs below it."""
+    """Cut at the patients' terciles; a value on a cut belongs below it.
+
+    Levels are called by cuts with few digits, which lie between the same two patients.
+    """
     low, high = (float(cut) for cut in np.quantile(patients, [1 / 3, 2 / 3]))
-    order = (f"to {low:g}", f"{low:g} to {high:g}", f"above {high:g}")
+    first, second = (_spelled(cut, numbers.values()) for cut in (low, high))
+    order = (f"to {first}", f"{first} to {second}", f"above {second}")
     levels = {
         case: order[0 if number <= low else 1 if number <= high else 2]
         for case, number in numbers.items()
     }
     return Stratum(name, levels, tuple(o for o in order if o in levels.values()), (low, high))
+
+
+def _spelled(cut: float, values: Collection[float]) -> str:
+    below = [value for value in values if value <= cut]
+    above = [value for value in values if value > cut]
+    return short_between(max(below), min(above), cut) if above else short(cut)

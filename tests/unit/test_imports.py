@@ -25,6 +25,7 @@ HOUSE: dict[str, list[str]] = {
         "nnunet_pst.labels",
         "nnunet_pst.settings",
         "nnunet_pst.number_columns",
+        "nnunet_pst.rounding",
         "nnunet_pst.csv_text",
         "nnunet_pst.case_table",
         "nnunet_pst.cohort_columns",
