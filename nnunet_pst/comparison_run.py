@@ -30,7 +30,13 @@ from nnunet_pst.report.paired_figures import draw_dice_by_sequence
 from nnunet_pst.same_masks import same_masks
 from nnunet_pst.scores import Row, mean, write_csv
 from nnunet_pst.strata import Stratum, strata
-from nnunet_pst.whole_files import PARTIAL, refusals_in_one_line, replace_folder, write_atomically
+from nnunet_pst.whole_files import (
+    PARTIAL,
+    gone_if_refused,
+    refusals_in_one_line,
+    replace_folder,
+    write_atomically,
+)
 
 DESCRIPTION = "comparison.json"
 _KEYS = ("method", "repeat", "case", "patient", "sequence")
@@ -131,13 +137,10 @@ def _draft(output: Path) -> Iterator[Path]:
     A refusal removes it: whoever is refused looks for nothing hidden, and finds nothing.
     """
     folder = _draft_folder(output)
-    (folder / "keys").mkdir(parents=True, exist_ok=True)
-    (folder / "result").mkdir(exist_ok=True)
-    try:
+    with gone_if_refused(folder):
+        (folder / "keys").mkdir(parents=True, exist_ok=True)
+        (folder / "result").mkdir(exist_ok=True)
         yield folder
-    except InputError:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise
 
 
 def _score_all(plan: Plan, draft: Path, *, workers: int, overlays: bool) -> list[Row]:

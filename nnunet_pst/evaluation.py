@@ -25,7 +25,7 @@ from nnunet_pst.overlays import draw_contact_sheet
 from nnunet_pst.prediction_names import name_problems
 from nnunet_pst.references import References
 from nnunet_pst.scores import Evaluation, evaluate_scores, write_tables
-from nnunet_pst.whole_files import refusals_in_one_line
+from nnunet_pst.whole_files import gone_if_refused, refusals_in_one_line
 from nnunet_pst.workers import Failure, Runner
 
 #: What an evaluation consists of; ``overwrite`` replaces a folder only if it holds nothing else.
@@ -175,13 +175,10 @@ def _opened(draft: Draft | None, jobs: Sequence[ScoringJob]) -> Iterator[None]:
     if draft is None:
         yield
         return
-    with refusals_in_one_line(draft.output):
+    with refusals_in_one_line(draft.output), gone_if_refused(draft.folder):
         draft.open({job.case.name for job in jobs}, {job.case.name for job in jobs if job.overlay})
         try:
             yield
-        except InputError:
-            draft.remove()
-            raise
         finally:
             draft.close()
 

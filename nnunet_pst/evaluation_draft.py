@@ -90,11 +90,7 @@ class Draft:
     def close(self) -> None:
         """Remove the folder if no case was scored; else the next evaluation goes on from it."""
         if not self.scored():
-            self.remove()
-
-    def remove(self) -> None:
-        """Remove the folder and all that is kept in it."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+            shutil.rmtree(self.folder, ignore_errors=True)
 
     def publish(self) -> None:
         """Put the result in its place, instead of an earlier one, and remove the rest."""

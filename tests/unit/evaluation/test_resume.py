@@ -134,6 +134,7 @@ def test_a_refusal_removes_what_an_interruption_left(
 ):
     interrupted(predictions, dataset, tmp_path / "out", monkeypatch)
     (predictions / "PST_0003_T2.nii.gz").write_bytes(b"no image")
-    with pytest.raises(InputError):
-        score(predictions, dataset, tmp_path / "out")
-    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+    for output in (tmp_path / "out", tmp_path / "new" / "folders" / "out"):
+        with pytest.raises(InputError):
+            score(predictions, dataset, output)
+    assert {path.name for path in tmp_path.iterdir()} == {"predictions", "raw"}
