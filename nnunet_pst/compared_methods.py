@@ -10,13 +10,14 @@ from __future__ import annotations
 import csv
 import json
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from nnunet_pst.csv_text import guarded, restored
+from nnunet_pst.csv_text import restored
 from nnunet_pst.errors import InputError, few_of_each_kind
 from nnunet_pst.evaluation import evaluate_predictions, evaluation_key
+from nnunet_pst.method_names import name_problem
 from nnunet_pst.prediction_names import listed, name_problems
 from nnunet_pst.references import References, case_names
 from nnunet_pst.scores import Row
@@ -25,8 +26,6 @@ from nnunet_pst.whole_files import write_atomically
 #: nnU-Net's folder of a fold's own masks (``nnUNetTrainer.perform_actual_validation``).
 VALIDATION = "validation"
 _KEYS = ("case", "patient", "sequence")
-#: Longer names don't fit tables and pictures.
-_LONGEST_NAME = 60
 
 
 @dataclass(frozen=True)
@@ -77,7 +76,7 @@ def parse_methods(words: Sequence[str]) -> list[Method]:
         name, equals, path = word.partition("=")
         if not equals or not name or not path:
             problems.append(f"'{word}' is no NAME=FOLDER, such as ours=predictions")
-        elif wrong := _name_problem(name, folders):
+        elif wrong := name_problem(name, folders):
             problems.append(f"{name!r} can't name a method: {wrong}")
         elif not Path(path).is_dir():
             problems.append(f"{path}: is not a folder; give what nnUNetv2_predict wrote")
@@ -90,26 +89,6 @@ def parse_methods(words: Sequence[str]) -> list[Method]:
     if problems:
         raise InputError(problems)
     return [Method(name, tuple(found)) for name, found in folders.items()]
-
-
-def _name_problem(name: str, others: Collection[str]) -> str:
-    """Say why a name can't be a method's beside others, and what to do; empty if it can."""
-    twin = next((one for one in others if one != name and one.casefold() == name.casefold()), None)
-    if not name.strip():
-        return "it is blank; write a word before the ="
-    if not name.isprintable():
-        return "it holds a line end or another character that can't be seen; leave it out"
-    if name != name.strip():
-        return "it begins or ends with a space; leave it out"
-    if len(name) > _LONGEST_NAME:
-        return f"it has {len(name)} characters, more than {_LONGEST_NAME}; shorten it"
-    if set(name) & {"/", "\\", ":"} or name.startswith("."):
-        return "it becomes a folder's; leave out '/', '\\', ':' and a first '.'"
-    if guarded(name) != name:
-        return f"a spreadsheet takes it for a formula; leave out the first '{name[0]}'"
-    if twin is not None:
-        return f"{twin!r} differs from it in capitals alone; write both alike, or choose another"
-    return ""
 
 
 def parts_of(methods: Sequence[Method], references: References) -> list[Part]:

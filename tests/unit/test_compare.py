@@ -191,6 +191,18 @@ def test_wrong_folders_are_a_line_each_and_nothing_is_left(
     assert draft.is_dir()
 
 
+def test_a_slip_in_a_covariate_is_told_before_anything_is_scored(
+    tmp_path: Path, dataset: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    exact = predict(dataset, tmp_path / "exact", 6)
+    text = (dataset / "cases.csv").read_text()
+    (dataset / "cases.csv").write_text(text.replace(",9,malignant", ",9cm,malignant"))
+    words = ["compare", f"a={exact}", f"b={exact}", "--dataset", str(dataset)]
+    assert main([*words, "-o", str(tmp_path / "out")]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: cases.csv, row 9, column size_cm: '9cm' is no number")
+
+
 def test_a_mask_that_cannot_be_read_leaves_nothing(
     tmp_path: Path, dataset: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nnunet_pst import csv_text as csv_module
 from nnunet_pst.cohort import read_cohort
 from nnunet_pst.csv_text import csv_text, guarded, restored
 from nnunet_pst.nnunet.conversion_records import read_key, write_key
@@ -53,3 +55,10 @@ def test_the_key_names_the_patient_and_runs_nothing(cohort_files, tmp_path):
     write_key(key, {FORMULA.casefold(): "PST_0001"}, patients)
     assert f"PST_0001,'{FORMULA}" in key.read_text()
     assert read_key(key) == {FORMULA.casefold(): "PST_0001"}
+
+
+def test_no_other_file_writes_csv():
+    package = Path(csv_module.__file__).parent
+    writers = [path.name for path in package.rglob("*.py") if "csv.writer(" in path.read_text()]
+    writers += [path.name for path in package.rglob("*.py") if "DictWriter" in path.read_text()]
+    assert writers == ["csv_text.py"]

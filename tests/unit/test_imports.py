@@ -98,6 +98,7 @@ HOUSE: dict[str, list[str]] = {
         "nnunet_pst.evaluation_draft",
         "nnunet_pst.evaluation",
         "nnunet_pst.cohort_statistics",
+        "nnunet_pst.method_names",
         "nnunet_pst.compared_methods",
         "nnunet_pst.same_masks",
         "nnunet_pst.strata",

@@ -8,12 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from evaluation_example import (
-    CASES,
-    SHAPE,
-    TUMOR,
-    save,
-)
+from evaluation_example import CASES, SHAPE, TUMOR, save
 
 
 @pytest.fixture

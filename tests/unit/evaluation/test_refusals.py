@@ -6,14 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from evaluation_example import (
-    GRID,
-    TUMOR,
-    problems_of,
-    rewrite_case,
-    save,
-    score,
-)
+from evaluation_example import GRID, TUMOR, problems_of, rewrite_case, save, score
 from nnunet_pst.cli.main import main
 from nnunet_pst.errors import InputError
 from nnunet_pst.evaluation import evaluate_predictions

@@ -6,13 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from evaluation_example import (
-    HALF,
-    TUMOR,
-    contents,
-    save,
-    score,
-)
+from evaluation_example import HALF, TUMOR, contents, save, score
 from nnunet_pst.case_scoring import score_case
 from nnunet_pst.cli.main import main
 from nnunet_pst.errors import InputError

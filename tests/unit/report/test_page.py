@@ -12,13 +12,7 @@ from nnunet_pst.report.comparison_folder import read_comparison
 from nnunet_pst.report.dataset_facts import read_dataset
 from nnunet_pst.report.page import tumour_sizes
 from nnunet_pst.report.sources import Sources
-from report_example import (
-    DATASET,
-    Example,
-    Seen,
-    drawings,
-    write_rows,
-)
+from report_example import DATASET, Example, Seen, drawings, write_rows
 
 
 def test_a_report_has_all_its_parts(whole: Example):

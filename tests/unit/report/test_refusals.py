@@ -9,10 +9,7 @@ from pathlib import Path
 import pytest
 
 from nnunet_pst.cli.main import main
-from report_example import (
-    DATASET,
-    Example,
-)
+from report_example import DATASET, Example
 
 
 def problems(example: Example, capsys: pytest.CaptureFixture[str], *words: str) -> list[str]:
@@ -100,3 +97,10 @@ def test_a_folder_that_is_no_sweep(example: Example, capsys: pytest.CaptureFixtu
     (line,) = problems(example, capsys, "--sweep", str(example.dataset))
     assert "DatasetPST: is no sweep; the folder of one, " in line
     assert "holds sweep.json, jobs/ and, of table2.csv, table3.csv, table4.csv" in line
+
+
+def test_a_slip_in_the_datasets_table(example: Example, capsys: pytest.CaptureFixture[str]):
+    example.change(f"raw/{DATASET}/cases.csv", ",37,", ",3T,")
+    lines = problems(example, capsys, "--dataset", str(example.dataset))
+    assert ["column age: '3T' is no number" in line for line in lines] == [True, True]
+    assert lines[0].startswith("error: cases.csv, row 14, ")

@@ -7,11 +7,7 @@ import re
 
 import matplotlib
 
-from report_example import (
-    Example,
-    Seen,
-    drawings,
-)
+from report_example import Example, Seen, drawings
 
 
 def test_a_report_asks_no_network_for_anything(whole: Example):
