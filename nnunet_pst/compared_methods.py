@@ -75,7 +75,7 @@ def parse_methods(words: Sequence[str]) -> list[Method]:
     for word in words:
         name, equals, path = word.partition("=")
         if not equals or not name or not path:
-            problems.append(f"'{word}' is no NAME=FOLDER, such as ours=predictions")
+            problems.append(f"{word!r} is no NAME=FOLDER, such as ours=predictions")
         elif wrong := name_problem(name, folders):
             problems.append(f"{name!r} can't name a method: {wrong}")
         elif not Path(path).is_dir():

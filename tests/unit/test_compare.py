@@ -324,6 +324,7 @@ def test_folds_of_other_cases_are_refused(tmp_path: Path, training_dataset: Path
     ("words", "said"),
     [
         (["a"], "is no NAME=FOLDER"),
+        (["a\nb"], r"'a\\nb' is no NAME=FOLDER"),
         (["../a=."], "'../a' can't name a method: it becomes a folder's"),
         (["a\\b=."], "it becomes a folder's"),
         ([".a=."], "a first '.'"),
