@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Literal, TypeVar
 
 from nnunet_pst.cohort_columns import SUFFIXES, Columns, classify_columns, near_miss
+from nnunet_pst.csv_text import restored
 from nnunet_pst.errors import InputError
 from nnunet_pst.image_paths import image_path_problem
 
@@ -202,7 +203,7 @@ def _read_table(table: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
     delimiter = max(",;\t", key=first_line.count)
     try:
         records = [
-            (number, [cell.strip() for cell in record])
+            (number, [restored(cell.strip()) for cell in record])
             for number, record in enumerate(
                 csv.reader(io.StringIO(text, newline=""), delimiter=delimiter), start=1
             )

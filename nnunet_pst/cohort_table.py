@@ -8,8 +8,6 @@ a difference is (above 0.1 is often called imbalance).
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 import statistics
 from collections import Counter
@@ -20,10 +18,11 @@ from itertools import combinations
 import numpy as np
 from scipy import stats
 
-from nnunet_pst.case_table import CASE_COLUMNS, rows_by_patient
-from nnunet_pst.strata import is_numeric
+from nnunet_pst.case_table import CASE_COLUMNS, SPLITS, rows_by_patient
+from nnunet_pst.csv_text import csv_text
+from nnunet_pst.number_columns import is_numeric
+from nnunet_pst.rounding import short
 
-SPLITS = ("train", "val", "test")
 #: A category column with more levels would print half the cohort.
 _MOST_LEVELS = 20
 
@@ -149,10 +148,7 @@ def smd_of_categories(first: Sequence[int], second: Sequence[int]) -> float:
 
 def as_csv(splits: Sequence[str], lines: Sequence[Line]) -> str:
     """Write the table as CSV."""
-    file = io.StringIO()
-    writer = csv.writer(file, lineterminator="\n")
-    writer.writerows(_grid(splits, lines))
-    return file.getvalue()
+    return csv_text(_grid(splits, lines))
 
 
 def as_markdown(splits: Sequence[str], lines: Sequence[Line]) -> str:
@@ -221,7 +217,9 @@ def _number_lines(column: str, groups: Sequence[Sequence[float]]) -> list[Line]:
             column,
             "mean (SD)",
             tuple(
-                f"{statistics.mean(g):.4g} ({statistics.stdev(g):.3g})" if len(g) > 1 else "-"
+                f"{short(statistics.mean(g))} ({short(statistics.stdev(g), 3)})"
+                if len(g) > 1
+                else "-"
                 for g in groups
             ),
             p,
@@ -232,7 +230,7 @@ def _number_lines(column: str, groups: Sequence[Sequence[float]]) -> list[Line]:
             column,
             "median [range]",
             tuple(
-                f"{statistics.median(g):.4g} [{min(g):.4g}, {max(g):.4g}]" if g else "-"
+                f"{short(statistics.median(g))} [{short(min(g))}, {short(max(g))}]" if g else "-"
                 for g in groups
             ),
         ),

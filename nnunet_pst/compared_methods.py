@@ -14,8 +14,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from nnunet_pst.errors import InputError
+from nnunet_pst.csv_text import restored
+from nnunet_pst.errors import InputError, few_of_each_kind
 from nnunet_pst.evaluation import evaluate_predictions, evaluation_key
+from nnunet_pst.method_names import name_problem
+from nnunet_pst.prediction_names import listed, name_problems
 from nnunet_pst.references import References, case_names
 from nnunet_pst.scores import Row
 from nnunet_pst.whole_files import write_atomically
@@ -23,8 +26,6 @@ from nnunet_pst.whole_files import write_atomically
 #: nnU-Net's folder of a fold's own masks (``nnUNetTrainer.perform_actual_validation``).
 VALIDATION = "validation"
 _KEYS = ("case", "patient", "sequence")
-#: So many cases are named in a message.
-_SHOWN = 5
 
 
 @dataclass(frozen=True)
@@ -66,16 +67,17 @@ def parse_methods(words: Sequence[str]) -> list[Method]:
     Raises
     ------
     InputError
-        With a line for each word that is no such pair, names no folder or comes twice.
+        With a line for each word that is no such pair, names no folder or comes twice, or whose
+        name can't stand in a table, a picture and the name of a folder.
     """
     folders: dict[str, list[Path]] = {}
     problems = []
     for word in words:
         name, equals, path = word.partition("=")
         if not equals or not name or not path:
-            problems.append(f"'{word}' is no NAME=FOLDER, such as ours=predictions")
-        elif Path(name).name != name or name.startswith(".") or "\\" in name:
-            problems.append(f"'{name}' can't name a method; use letters, digits, - and _")
+            problems.append(f"{word!r} is no NAME=FOLDER, such as ours=predictions")
+        elif wrong := name_problem(name, folders):
+            problems.append(f"{name!r} can't name a method: {wrong}")
         elif not Path(path).is_dir():
             problems.append(f"{path}: is not a folder; give what nnUNetv2_predict wrote")
         elif Path(path).resolve() in {known.resolve() for known in folders.get(name, ())}:
@@ -93,12 +95,13 @@ def parts_of(methods: Sequence[Method], references: References) -> list[Part]:
     """Sort the folders of all methods into repeats, and check that all are about the same cases.
 
     A folder that nnU-Net calls ``validation`` is about the cases that it holds; any other must hold
-    every case of the references.
+    every case of the references. Only names are looked at.
 
     Raises
     ------
     InputError
-        With a line for each folder that has lost cases, and each method that lacks some.
+        With lines for each folder that lacks cases or holds others, and each method that lacks
+        some.
     """
     parts, problems = [], []
     cases: dict[str, set[str]] = {}
@@ -110,6 +113,7 @@ def parts_of(methods: Sequence[Method], references: References) -> list[Part]:
             if not names:
                 problems.append(f"{method.name}: {folder.name} holds no case of {references.name}")
                 continue
+            problems += [f"{method.name}: {line}" for line in _name_problems(folder, own)]
             free = [place for place, seen in enumerate(repeats) if not seen & names]
             if free:
                 repeats[free[0]] |= names
@@ -120,13 +124,13 @@ def parts_of(methods: Sequence[Method], references: References) -> list[Part]:
             parts.append(Part(method.name, repeat, place, folder, own))
         cases[method.name] = set().union(*repeats)
         problems += [
-            f"{method.name}: its repeat {number} lacks {_listed(cases[method.name] - names)}"
+            f"{method.name}: its repeat {number} lacks {listed(cases[method.name] - names)}"
             for number, names in enumerate(repeats, 1)
             if names != cases[method.name]
         ]
     everyone = set().union(*cases.values())
     problems += [
-        f"{name}: lacks {_listed(everyone - found)}, which others have predicted; predict the "
+        f"{name}: lacks {listed(everyone - found)}, which others have predicted; predict the "
         "same cases with every method"
         for name, found in cases.items()
         if found != everyone
@@ -144,9 +148,11 @@ def _about(folder: Path, references: References) -> References:
     return replace(references, cases=tuple(c for c in references.cases if c.name in there))
 
 
-def _listed(names: set[str]) -> str:
-    shown = ", ".join(sorted(names)[:_SHOWN])
-    return shown if len(names) <= _SHOWN else f"{shown} and {len(names) - _SHOWN} more"
+def _name_problems(folder: Path, references: References) -> list[str]:
+    try:
+        return few_of_each_kind(name_problems(folder, references))
+    except InputError as error:
+        return error.problems
 
 
 def score_part(part: Part, home: Path, keys: Path, *, workers: int, overlays: bool) -> list[Row]:
@@ -202,7 +208,7 @@ def score_part(part: Part, home: Path, keys: Path, *, workers: int, overlays: bo
 
 def _numbers(row: Mapping[str, str]) -> Row:
     return {
-        name: text if name in _KEYS else float(text) if text else math.nan
+        name: restored(text) if name in _KEYS else float(text) if text else math.nan
         for name, text in row.items()
     }
 

@@ -27,9 +27,16 @@ from nnunet_pst.references import References
 from nnunet_pst.report.comparison_folder import read_comparison
 from nnunet_pst.report.difference_figure import draw_differences
 from nnunet_pst.report.paired_figures import draw_dice_by_sequence
+from nnunet_pst.same_masks import same_masks
 from nnunet_pst.scores import Row, mean, write_csv
 from nnunet_pst.strata import Stratum, strata
-from nnunet_pst.whole_files import PARTIAL, refusals_in_one_line, replace_folder, write_atomically
+from nnunet_pst.whole_files import (
+    PARTIAL,
+    gone_if_refused,
+    refusals_in_one_line,
+    replace_folder,
+    write_atomically,
+)
 
 DESCRIPTION = "comparison.json"
 _KEYS = ("method", "repeat", "case", "patient", "sequence")
@@ -125,11 +132,15 @@ def _draft_folder(output: Path) -> Path:
 
 @contextmanager
 def _draft(output: Path) -> Iterator[Path]:
-    """Give the folder in which the comparison grows; it stays if something goes wrong."""
+    """Give the folder in which the comparison grows; after an interruption it stays.
+
+    A refusal removes it: whoever is refused looks for nothing hidden, and finds nothing.
+    """
     folder = _draft_folder(output)
-    (folder / "keys").mkdir(parents=True, exist_ok=True)
-    (folder / "result").mkdir(exist_ok=True)
-    yield folder
+    with gone_if_refused(folder):
+        (folder / "keys").mkdir(parents=True, exist_ok=True)
+        (folder / "result").mkdir(exist_ok=True)
+        yield folder
 
 
 def _score_all(plan: Plan, draft: Path, *, workers: int, overlays: bool) -> list[Row]:
@@ -221,7 +232,7 @@ def _facts(
         "resamples": design.resamples,
         "strata": {group.name: _described(group, plan) for group in groups},
         "label_rules": dict(plan.references.label_rules),
-        "warnings": [*plan.warnings, *_ranking_warning(plan, means)],
+        "warnings": [*plan.warnings, *same_masks(plan.parts), *_ranking_warning(plan, means)],
         "versions": {"nnunet_pst": __version__}
         | {name: metadata.version(name) for name in ("nnunetv2", "numpy", "scipy", "SimpleITK")},
     }

@@ -20,6 +20,7 @@ from nnunet_pst.cohort_statistics import (
     paired_test,
 )
 from nnunet_pst.metrics.measures import Measure
+from nnunet_pst.rounding import without_noise
 from nnunet_pst.scores import Row, mean
 from nnunet_pst.strata import Stratum
 
@@ -62,8 +63,15 @@ class Design:
         return tuple(name for name in self.methods if name != self.baseline)
 
     def interval(self, values: Sequence[float]) -> Interval:
-        """Interval of a mean over patients."""
-        return mean_interval(values, seed=self.seed, resamples=self.resamples)
+        """Interval of a mean over patients; what rounding left of zero is zero."""
+        found = mean_interval(values, seed=self.seed, resamples=self.resamples)
+        return replace(
+            found,
+            mean=without_noise(found.mean),
+            low=without_noise(found.low),
+            high=without_noise(found.high),
+            median=without_noise(found.median),
+        )
 
 
 def patient_means(rows: Sequence[Row], measure: str, method: str) -> dict[str, float]:

@@ -10,6 +10,8 @@ import re
 
 from nnunet_pst.case_table import CASE_COLUMNS
 from nnunet_pst.cohort import Cohort
+from nnunet_pst.errors import few_of_each_kind
+from nnunet_pst.number_columns import no_number, odd_cells
 
 _IDENTIFYING_WORDS = re.compile(
     r"\b(names?|surname|forename|firstname|lastname|initials|birth|dob|birthday|mrn|ids?|pid|uid|"
@@ -50,6 +52,18 @@ def screen_covariates(cohort: Cohort) -> tuple[tuple[str, ...], list[str]]:
         else:
             dropped.append(f"column '{column}' is not copied: {reason}")
     return tuple(kept), dropped
+
+
+def number_problems_of_cohort(cohort: Cohort) -> list[str]:
+    """Name the cells that keep a covariate that is kept from being a number, a line each."""
+    kept, _ = screen_covariates(cohort)
+    return few_of_each_kind(
+        (f"{cohort.table.name}, row {patient.row}, column {column}", no_number(cells[place]))
+        for column in kept
+        for cells in [[patient.covariates[column] for patient in cohort.patients]]
+        for place in odd_cells(cells)
+        for patient in [cohort.patients[place]]
+    )
 
 
 def _reason_to_drop(column: str, cohort: Cohort) -> str | None:

@@ -11,7 +11,12 @@ and keeps its traceback.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
+
+#: So many problems of one kind are all told; of more, the first few and their number.
+_MOST_OF_A_KIND = 10
+_SHOWN_OF_A_KIND = 4
 
 
 class PSTError(Exception):
@@ -34,6 +39,34 @@ class PSTError(Exception):
         # The default would rebuild from the joined text and lose the separate problems on the
         # way back from a worker process.
         return type(self), (self.problems,)
+
+
+def few_of_each_kind(problems: Iterable[tuple[str, str]]) -> list[str]:
+    """Write problems of many cases as lines, cut short where one mistake made them all.
+
+    Parameters
+    ----------
+    problems
+        Pairs of what it is about, such as a case, and what is wrong with it. Those that differ
+        in numbers and quoted words alone are of one kind.
+
+    Returns
+    -------
+    list[str]
+        ``about: what`` in the order of their first ones; of a kind with more than ten, the first
+        four and how many more.
+    """
+    kinds: dict[str, list[str]] = {}
+    for about, text in problems:
+        kind = re.sub(r"'[^']*'|\d+(\.\d+)?", "", text.replace(about, ""))
+        kinds.setdefault(kind, []).append(f"{about}: {text}")
+    lines = []
+    for found in kinds.values():
+        shown = len(found) if len(found) <= _MOST_OF_A_KIND else _SHOWN_OF_A_KIND
+        lines += found[:shown]
+        if len(found) > shown:
+            lines.append(f"and {len(found) - shown} more like the last one")
+    return lines
 
 
 class InputError(PSTError):

@@ -18,13 +18,14 @@ from pathlib import Path
 import numpy as np
 
 from nnunet_pst.case_scoring import CaseScore, ScoringJob, score_case
-from nnunet_pst.errors import InputError, PSTError
+from nnunet_pst.errors import InputError, PSTError, few_of_each_kind
 from nnunet_pst.evaluation_draft import Draft, case_key
 from nnunet_pst.metrics.measures import DEFAULT_TOLERANCES_MM
 from nnunet_pst.overlays import draw_contact_sheet
-from nnunet_pst.references import References, case_names
+from nnunet_pst.prediction_names import name_problems
+from nnunet_pst.references import References
 from nnunet_pst.scores import Evaluation, evaluate_scores, write_tables
-from nnunet_pst.whole_files import refusals_in_one_line
+from nnunet_pst.whole_files import gone_if_refused, refusals_in_one_line
 from nnunet_pst.workers import Failure, Runner
 
 #: What an evaluation consists of; ``overwrite`` replaces a folder only if it holds nothing else.
@@ -62,9 +63,9 @@ def evaluate_predictions(
 ) -> Evaluation:
     """Score a folder of predictions; each worker holds one case in memory.
 
-    An evaluation that was interrupted, or refused for the sake of some cases, goes on when it is
-    started again: cases whose files and settings are as they were are not scored anew. The result
-    is the same, byte by byte, and so it is with any number of workers.
+    An evaluation that was interrupted goes on when it is started again: cases whose files and
+    settings are as they were are not scored anew. The result is the same, byte by byte, and so it
+    is with any number of workers. One that is refused leaves nothing behind.
 
     Parameters
     ----------
@@ -98,9 +99,7 @@ def evaluate_predictions(
     HostError
         When a worker process was killed.
     """
-    if output is not None:
-        _check_output(output, overwrite)
-    problems = _name_problems(predictions, references)
+    problems = check_folders(predictions, references, output, overwrite=overwrite)
     tolerances = tuple(float(tolerance) for tolerance in tolerances_mm)
     draft = Draft(output.absolute()) if output is not None else None
     jobs = _jobs(predictions, references, draft if overlays else None, tolerances)
@@ -118,6 +117,21 @@ def evaluate_predictions(
             _write_contact_sheet(jobs, evaluation, draft, f"{references.name} {references.split}")
             draft.publish()
     return replace(evaluation, kept=sum(part.was_kept for part in scored.values()))
+
+
+def check_folders(
+    predictions: Path, references: References, output: Path | None, *, overwrite: bool
+) -> list[tuple[str, str]]:
+    """Look at names alone, before anything is scored: `prediction_names.name_problems`.
+
+    Raises
+    ------
+    InputError
+        ``output`` is in the way, or ``predictions`` is another folder as a whole.
+    """
+    if output is not None:
+        _check_output(output, overwrite)
+    return name_problems(predictions, references)
 
 
 def scored_before(output: Path) -> int:
@@ -142,32 +156,6 @@ def evaluation_key(predictions: Path, references: References, *, overlays: bool 
     return hashlib.sha256(json.dumps([said, keys, patients, rules]).encode()).hexdigest()
 
 
-def _name_problems(predictions: Path, references: References) -> list[str]:
-    """Say which predictions are missing and which have no reference."""
-    if not predictions.is_dir():
-        raise InputError(f"{predictions}: is not a folder; give what nnUNetv2_predict wrote")
-    found = set(case_names(predictions, references.file_ending))
-    wanted = {case.name for case in references.cases}
-    if not found:
-        raise InputError(
-            f"{predictions}: holds no file that ends in {references.file_ending}; give the folder "
-            "that nnUNetv2_predict wrote"
-        )
-    source = f"{references.name} {references.split}".strip()
-    images = f"images{'Ts' if references.split == 'test' else 'Tr'}" if references.split else ""
-    where = f" its image in {images}" if images else " it"
-    other = "references" if not images else "--dataset or --split"
-    missing = [
-        f"{name}: has no prediction; predict{where}, or give the folder that holds it"
-        for name in sorted(wanted - found)
-    ]
-    extra = [
-        f"{name}: is predicted but not a case of {source}; move it elsewhere, or give other {other}"
-        for name in sorted(found - wanted)
-    ]
-    return missing + extra
-
-
 def _jobs(
     predictions: Path, references: References, drawn: Draft | None, tolerances: tuple[float, ...]
 ) -> list[ScoringJob]:
@@ -183,11 +171,11 @@ def _jobs(
 
 @contextmanager
 def _opened(draft: Draft | None, jobs: Sequence[ScoringJob]) -> Iterator[None]:
-    """Keep a draft's folders while an evaluation is under way."""
+    """Keep a draft's folders while an evaluation is under way, and after an interruption."""
     if draft is None:
         yield
         return
-    with refusals_in_one_line(draft.output):
+    with refusals_in_one_line(draft.output), gone_if_refused(draft.folder):
         draft.open({job.case.name for job in jobs}, {job.case.name for job in jobs if job.overlay})
         try:
             yield
@@ -196,7 +184,7 @@ def _opened(draft: Draft | None, jobs: Sequence[ScoringJob]) -> Iterator[None]:
 
 
 def _score_all(
-    jobs: Sequence[ScoringJob], workers: int, draft: Draft | None, problems: list[str]
+    jobs: Sequence[ScoringJob], workers: int, draft: Draft | None, problems: list[tuple[str, str]]
 ) -> dict[str, _Scored]:
     """Score all cases, in the order of the jobs; refuse if there is any problem, after all.
 
@@ -216,9 +204,9 @@ def _score_all(
         if isinstance(outcome, _Scored):
             scored[job.case.name] = outcome
         else:
-            found += [f"{job.case.name}: {problem}" for problem in _lines(outcome)]
+            found += [(job.case.name, problem) for problem in _lines(outcome)]
     if found:
-        raise InputError(found)
+        raise InputError(few_of_each_kind(found))
     return scored
 
 

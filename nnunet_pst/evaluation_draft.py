@@ -133,12 +133,13 @@ def case_key(job: ScoringJob) -> str:
         job.tolerances_mm,
         job.overlay is not None,
         _versions(),
-        [_digest(path) for path in files],
+        [file_digest(path) for path in files],
     ]
     return hashlib.sha256(json.dumps(said).encode()).hexdigest()
 
 
-def _digest(path: Path) -> str:
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file's bytes, of which a chunk at a time is in memory."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while chunk := file.read(_CHUNK_BYTES):

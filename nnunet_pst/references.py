@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from nnunet_pst.case_table import CASE_TABLE, read_case_table
-from nnunet_pst.errors import InputError
+from nnunet_pst.errors import InputError, few_of_each_kind
 from nnunet_pst.metrics.overlap import DEFAULT_WINDOW
 
-SPLITS = ("test", "train", "val")
 #: All of ``labelsTr``: what the folds of a cross-validation are drawn from.
 TRAINING = "training"
 
@@ -60,6 +59,8 @@ class References:
         Ending of prediction and label files.
     label_rules
         How the dataset's labels were made from what was drawn (``dataset.json``); may be empty.
+    elsewhere
+        Split of each case of the dataset that is not among these.
     """
 
     name: str
@@ -68,6 +69,7 @@ class References:
     window: int = DEFAULT_WINDOW
     file_ending: str = ".nii.gz"
     label_rules: Mapping[str, Any] = field(default_factory=dict)
+    elsewhere: Mapping[str, str] = field(default_factory=dict)
 
 
 def references_of_dataset(
@@ -101,13 +103,11 @@ def references_of_dataset(
             "another --split, or a folder of labels as --references"
         )
     table = dataset / CASE_TABLE
-    if table.is_file():
-        wanted = ("train", "val") if split == TRAINING else (split,)
-        rows = [row for row in read_case_table(table) if row["split"] in wanted]
-    elif split == "val":
+    if not table.is_file() and split == "val":
         raise InputError(f"{dataset.name}: has no cases.csv, so its val cases are unknown")
-    else:
-        rows = [_bare_row(name) for name in case_names(labels, ending)]
+    every = read_case_table(table) if table.is_file() else _bare_rows(dataset, ending)
+    wanted = ("train", "val") if split == TRAINING else (split,)
+    rows = [row for row in every if row["split"] in wanted]
     if not rows:
         raise InputError(f"{dataset.name}: has no {split} cases with labels; give another --split")
     cases = _reference_cases(rows, labels, dataset / f"images{suffix}", ending)
@@ -120,6 +120,7 @@ def references_of_dataset(
         window=_window(rules) if window is None else window,
         file_ending=ending,
         label_rules=rules,
+        elsewhere={row["case"]: row["split"] for row in every if row["split"] not in wanted},
     )
 
 
@@ -160,9 +161,9 @@ def references_in_folder(
     rows: list[Mapping[str, str]] = [_bare_row(name) for name in names]
     if table is not None:
         known = {row["case"]: row for row in read_case_table(table)}
-        lost = [f"{table.name}: has no row for case {name}" for name in names if name not in known]
+        lost = [(name, f"has no row in {table.name}") for name in names if name not in known]
         if lost:
-            raise InputError(lost)
+            raise InputError(few_of_each_kind(lost))
         rows = [known[name] for name in names]
     name = labels.resolve().name
     cases = _reference_cases(rows, labels, images, file_ending)
@@ -178,8 +179,19 @@ def case_names(folder: Path, file_ending: str) -> list[str]:
     )
 
 
-def _bare_row(name: str) -> dict[str, str]:
-    return {"case": name, "patient": name, "sequence": ""}
+def _bare_row(name: str, split: str = "") -> dict[str, str]:
+    return {"case": name, "patient": name, "sequence": "", "split": split}
+
+
+def _bare_rows(dataset: Path, ending: str) -> list[dict[str, str]]:
+    """Rows for a dataset without a table: a split is the folder that the label lies in."""
+    folders = {"train": dataset / "labelsTr", "test": dataset / "labelsTs"}
+    return [
+        _bare_row(name, split)
+        for split, folder in folders.items()
+        if folder.is_dir()
+        for name in case_names(folder, ending)
+    ]
 
 
 def _reference_cases(
@@ -193,10 +205,10 @@ def _reference_cases(
         image = images / f"{name}_0000{ending}" if images is not None else None
         files = [label] if image is None else [label, image]
         lost = [file for file in files if not file.is_file()]
-        problems += [f"{name}: {file.parent.name}/{file.name} is missing" for file in lost]
+        problems += [(name, f"{file.parent.name}/{file.name} is missing") for file in lost]
         cases.append(ReferenceCase(name, row["patient"], row["sequence"], label, image))
     if problems:
-        raise InputError(problems)
+        raise InputError(few_of_each_kind(problems))
     return tuple(cases)
 
 

@@ -7,7 +7,6 @@ of patients behind it.
 
 from __future__ import annotations
 
-import csv
 import json
 import math
 import statistics
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from nnunet_pst import __version__
+from nnunet_pst.csv_text import csv_text
 from nnunet_pst.metrics.measures import DEFAULT_TOLERANCES_MM, MEASURES, Measure, measures
 from nnunet_pst.metrics.window_distance import BINS, AtDistance, pooled
 from nnunet_pst.references import ReferenceCase, References
@@ -215,10 +215,8 @@ def write_tables(evaluation: Evaluation, folder: Path) -> None:
 
 def write_csv(rows: Sequence[Row], columns: Sequence[str], path: Path) -> None:
     """Write some columns of rows as a table; an undefined value is an empty cell."""
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(columns)
-        writer.writerows([_cell(row[column]) for column in columns] for row in rows)
+    cells = ([_cell(row[column]) for column in columns] for row in rows)
+    path.write_text(csv_text([columns, *cells]), encoding="utf-8", newline="")
 
 
 def _cell(value: Value) -> str:

@@ -6,18 +6,17 @@ by tumour size; equal numbers stay together, so thirds may differ in size.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from nnunet_pst.case_table import CASE_COLUMNS, rows_by_patient
+from nnunet_pst.number_columns import as_number, is_numeric
+from nnunet_pst.rounding import short, short_between
 
 #: More groups than this are too small to look at, or no groups at all.
 MOST_LEVELS = 8
-#: Numbers with so few different values are codes, and words as they stand.
-MOST_CODES = 5
 SEQUENCE = "sequence"
 
 
@@ -69,9 +68,13 @@ def _stratum(name: str, rows: Sequence[Mapping[str, str]]) -> Stratum:
 
 
 def _thirds(name: str, numbers: Mapping[str, float], patients: Sequence[float]) -> Stratum:
-    """Cut at the patients' terciles; a value on a cut belongs below it."""
+    """Cut at the patients' terciles; a value on a cut belongs below it.
+
+    Levels are called by cuts with few digits, which lie between the same two patients.
+    """
     low, high = (float(cut) for cut in np.quantile(patients, [1 / 3, 2 / 3]))
-    order = (f"to {low:g}", f"{low:g} to {high:g}", f"above {high:g}")
+    first, second = (_spelled(cut, numbers.values()) for cut in (low, high))
+    order = (f"to {first}", f"{first} to {second}", f"above {second}")
     levels = {
         case: order[0 if number <= low else 1 if number <= high else 2]
         for case, number in numbers.items()
@@ -79,16 +82,7 @@ def _thirds(name: str, numbers: Mapping[str, float], patients: Sequence[float]) 
     return Stratum(name, levels, tuple(o for o in order if o in levels.values()), (low, high))
 
 
-def as_number(text: str) -> float:
-    """Read a finite number; NaN for anything else."""
-    try:
-        value = float(text)
-    except ValueError:
-        return math.nan
-    return value if math.isfinite(value) else math.nan
-
-
-def is_numeric(values: Sequence[str]) -> bool:
-    """Whether values are measurements: numbers, and more different ones than codes have."""
-    numbers = [as_number(value) for value in values]
-    return not any(map(math.isnan, numbers)) and len(set(numbers)) > MOST_CODES
+def _spelled(cut: float, values: Collection[float]) -> str:
+    below = [value for value in values if value <= cut]
+    above = [value for value in values if value > cut]
+    return short_between(max(below), min(above), cut) if above else short(cut)

@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from nnunet_pst.csv_text import csv_text, restored
 from nnunet_pst.sweep_plan import OWN_TABLE, Job, Method
 
 #: Measures of a table, as ``evaluate`` names them, with their headings.
@@ -65,8 +66,9 @@ def scores_of_job(job: Job, text: str) -> list[CaseScore]:
     scores = []
     for row in csv.DictReader(io.StringIO(text, newline="")):
         values = {name: float(row[name]) if row[name] else math.nan for name in MEASURES}
-        tested = row["sequence"].partition("+")[0]
-        scores.append(CaseScore(job, row["case"], row["patient"], tested, values))
+        tested = restored(row["sequence"]).partition("+")[0]
+        names = restored(row["case"]), restored(row["patient"])
+        scores.append(CaseScore(job, *names, tested, values))
     return scores
 
 
@@ -156,7 +158,7 @@ def table_csv(rows: Sequence[TableRow], columns: Sequence[str]) -> str:
         ]
         method = row.method
         lines.append([method.strategy.label, method.configuration, row.done, row.runs, *numbers])
-    return _csv(lines)
+    return csv_text(lines)
 
 
 def table_markdown(
@@ -197,10 +199,4 @@ def cases_csv(scores: Iterable[CaseScore]) -> str:
         lines.append(
             [*origin, job.fold, job.seed, score.case, score.patient, score.sequence, *values]
         )
-    return _csv(lines)
-
-
-def _csv(lines: Sequence[Sequence[object]]) -> str:
-    text = io.StringIO(newline="")
-    csv.writer(text, lineterminator="\n").writerows(lines)
-    return text.getvalue()
+    return csv_text(lines)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from nnunet_pst.errors import InputError
@@ -64,6 +64,23 @@ def replace_folder(new: Path, place: Path) -> None:
         place.rename(old)
     new.rename(place)
     shutil.rmtree(old, ignore_errors=True)
+
+
+@contextmanager
+def gone_if_refused(folder: Path) -> Iterator[None]:
+    """Remove a folder, with those above that were made for it, when what fills it is refused.
+
+    After anything else, such as Ctrl-C or a full disk, it stays for the next run to go on from.
+    """
+    above = [parent for parent in folder.parents if not parent.exists()]
+    try:
+        yield
+    except InputError:
+        shutil.rmtree(folder, ignore_errors=True)
+        for parent in above:
+            with suppress(OSError):  # somebody else has put something there
+                parent.rmdir()
+        raise
 
 
 @contextmanager

@@ -49,17 +49,22 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _rows(arguments: argparse.Namespace) -> tuple[list[dict[str, str]], list[str]]:
     """Rows with patient, split and covariates, and which columns were left out."""
-    from nnunet_pst.case_table import CASE_TABLE, read_case_table
-    from nnunet_pst.cohort import read_cohort
-    from nnunet_pst.covariates import screen_covariates
+    from nnunet_pst.case_table import CASE_TABLE, number_problems, read_case_table
+    from nnunet_pst.cohort import parse_cohort
+    from nnunet_pst.covariates import number_problems_of_cohort, screen_covariates
 
     if arguments.dataset is not None:
         folder = dataset_folder(arguments.dataset, holds=CASE_TABLE)
         rows = read_case_table(folder / CASE_TABLE)
         if not rows:
             raise InputError(f"{folder.name}/{CASE_TABLE}: has no cases")
+        if problems := number_problems(rows):
+            raise InputError(problems)
         return rows, []
-    cohort = read_cohort(arguments.table)
+    cohort, problems = parse_cohort(arguments.table)
+    problems += number_problems_of_cohort(cohort)
+    if problems:
+        raise InputError(problems)
     kept, notes = screen_covariates(cohort)
     return [
         {

@@ -72,10 +72,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Compare, write, and print a table and what it allows to say."""
     from nnunet_pst.compared_methods import parts_of
-    from nnunet_pst.comparison_run import DESCRIPTION, Plan, run_comparison, scored_before
+    from nnunet_pst.comparison_run import (
+        DESCRIPTION,
+        Plan,
+        check_output,
+        run_comparison,
+        scored_before,
+    )
     from nnunet_pst.nnunet.environment import usable_cores
     from nnunet_pst.report.comparison_folder import read_comparison
 
+    check_output(arguments.output, overwrite=arguments.overwrite)
     methods, baseline, skipped = _methods(arguments)
     references, table = _references(arguments, methods)
     parts = parts_of(methods, references)
@@ -131,7 +138,7 @@ def _references(
     arguments: argparse.Namespace, methods: list[Method]
 ) -> tuple[References, list[dict[str, str]]]:
     """Labels of the cases, and the dataset's case table."""
-    from nnunet_pst.case_table import cases_of_dataset
+    from nnunet_pst.case_table import cases_of_dataset, number_problems
     from nnunet_pst.compared_methods import VALIDATION
     from nnunet_pst.references import TRAINING, references_of_dataset
 
@@ -141,7 +148,10 @@ def _references(
     folder = dataset_folder(name)
     validated = any(path.name == VALIDATION for method in methods for path in method.folders)
     split = arguments.split or (TRAINING if validated else "test")
-    return references_of_dataset(folder, split), cases_of_dataset(folder)
+    references, rows = references_of_dataset(folder, split), cases_of_dataset(folder)
+    if problems := number_problems(rows):
+        raise InputError(problems)
+    return references, rows
 
 
 def _design(arguments: argparse.Namespace, methods: list[Method], baseline: str) -> Design:

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nnunet_pst.cli.argument_types import positive
 from nnunet_pst.cli.dataset_folders import dataset_folder
 from nnunet_pst.errors import InputError
 
@@ -61,20 +62,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--overwrite", action="store_true", help="replace an earlier evaluation")
     parser.add_argument("--no-overlays", action="store_true", help="tables only")
-    parser.add_argument("--workers", type=int, help="processes (default: one per core, at most 8)")
+    parser.add_argument(
+        "--workers", type=positive, help="processes (default: one per core, at most 8)"
+    )
     parser.add_argument("--json", action="store_true", help="print the summary as JSON")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Score, write, and print a short table or the summary."""
-    from nnunet_pst.evaluation import evaluate_predictions, scored_before
+    from nnunet_pst.evaluation import check_folders, evaluate_predictions, scored_before
     from nnunet_pst.metrics.measures import DEFAULT_TOLERANCES_MM
     from nnunet_pst.nnunet.environment import usable_cores
 
     references = _references(arguments)
     output = arguments.output or arguments.predictions / "evaluation"
+    overwrite = arguments.overwrite
+    problems = check_folders(arguments.predictions, references, output, overwrite=overwrite)
     before = scored_before(output)
-    if before:
+    if before and not problems:
         print(
             f"going on with an evaluation that was interrupted: {before} of "
             f"{len(references.cases)} cases are scored; those that changed are scored again",
@@ -86,7 +91,7 @@ def run(arguments: argparse.Namespace) -> int:
         output=output,
         overlays=not arguments.no_overlays,
         workers=arguments.workers or min(8, usable_cores()),
-        overwrite=arguments.overwrite,
+        overwrite=overwrite,
         tolerances_mm=sorted(set(arguments.tolerances or DEFAULT_TOLERANCES_MM)),
     )
     if arguments.json:

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 
 from nnunet_pst.cohort_columns import USUAL_SEQUENCES
+from nnunet_pst.csv_text import csv_text
 from nnunet_pst.dicom.choice import Judgement
 from nnunet_pst.dicom.headers import RTSTRUCT, SEG
 from nnunet_pst.dicom.series import Series
 from nnunet_pst.dicom.stack_geometry import grid_of
 from nnunet_pst.dicom.studies import DicomStudy
 from nnunet_pst.errors import InputError
-
-#: A spreadsheet takes cells that begin so for formulas.
-_FORMULA = re.compile(r"^[=+@\t\r-]")
 
 
 @dataclass(frozen=True)
@@ -127,27 +122,13 @@ def _number(series: Series) -> str:
 
 
 def series_table(rows: Iterable[SeriesRow]) -> str:
-    """Write the rows as CSV; what a spreadsheet would take for a formula is quoted."""
+    """Write the rows as CSV."""
     names = [field.name for field in fields(SeriesRow)]
-    return _csv(names, [[getattr(row, name) for name in names] for row in rows])
+    return csv_text([names, *([getattr(row, name) for name in names] for row in rows)])
 
 
 def cohort_table(rows: Sequence[Mapping[str, str]]) -> str:
     """Write the rows of patients as a cohort table with the columns that are needed."""
     sequences = [name for name in USUAL_SEQUENCES if any(row.get(name) for row in rows)]
     columns = ["patient", *(c for name in sequences for c in (name, f"{name}_label"))]
-    # No quoting here: these cells are read back.
-    return _csv(columns, [[row.get(c, "") for c in columns] for row in rows], escape=False)
-
-
-def _csv(names: Sequence[str], rows: Iterable[Sequence[str]], *, escape: bool = True) -> str:
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(names)
-    for row in rows:
-        writer.writerow([_harmless(cell) if escape else cell for cell in row])
-    return text.getvalue()
-
-
-def _harmless(cell: str) -> str:
-    return f"'{cell}" if _FORMULA.match(cell) else cell
+    return csv_text([columns, *([row.get(c, "") for c in columns] for row in rows)])

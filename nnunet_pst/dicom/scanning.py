@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from nnunet_pst.csv_text import csv_text, restored
 from nnunet_pst.dicom.addresses import address_of, mask_address
 from nnunet_pst.dicom.choice import Judgement
 from nnunet_pst.dicom.files import printable
@@ -171,11 +172,8 @@ class _Names:
         """Write the key, readable for its owner only."""
         if self._key is None:
             return
-        text = io.StringIO(newline="")
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(["pseudonym", "patient"])
-        writer.writerows((name, patient) for patient, name in self._names.items())
-        write_atomically(self._key, text.getvalue(), mode=_PRIVATE)
+        named = ((name, patient) for patient, name in self._names.items())
+        write_atomically(self._key, csv_text([("pseudonym", "patient"), *named]), mode=_PRIVATE)
 
 
 def _read_key(path: Path) -> dict[str, str]:
@@ -184,7 +182,7 @@ def _read_key(path: Path) -> dict[str, str]:
     problem = f"{path.name}: no key of an earlier scan; move it away, or name another table with -o"
     try:
         rows = list(csv.reader(io.StringIO(path.read_text(encoding="utf-8"), newline="")))
-        names = {patient: name for name, patient in rows[1:]}
+        names = {restored(patient): name for name, patient in rows[1:]}
         numbers = [int(name[1:]) for name in names.values() if name.startswith("P")]
     except (ValueError, csv.Error) as error:
         raise InputError(problem) from error

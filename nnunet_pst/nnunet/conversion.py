@@ -11,7 +11,7 @@ from nnunet_pst.annotation import LabelRules
 from nnunet_pst.case_building import CaseFacts
 from nnunet_pst.case_table import CASE_TABLE
 from nnunet_pst.cohort import parse_cohort
-from nnunet_pst.covariates import screen_covariates
+from nnunet_pst.covariates import number_problems_of_cohort, screen_covariates
 from nnunet_pst.errors import HostError, InputError, PartlyDoneError
 from nnunet_pst.layouts import Case, Wanted, load_layout
 from nnunet_pst.nnunet.case_tasks import Registered, check_task, write_task
@@ -105,6 +105,7 @@ def convert_cohort(
     place = locate_dataset(dataset)
     made = load_layout(layout)
     cohort, problems = parse_cohort(table, drawn_sequence(made, sequences, labels_from))
+    problems += number_problems_of_cohort(cohort)
     cohort = with_roi(cohort, roi)
     wanted = Wanted(
         chosen_sequences(cohort, sequences, made, labels_from), allow_missing, labels_from

@@ -19,6 +19,7 @@ from typing import Any
 
 from nnunet_pst.case_building import CaseFacts
 from nnunet_pst.cohort import Patient, Sequence
+from nnunet_pst.csv_text import csv_text, restored
 from nnunet_pst.errors import InputError
 from nnunet_pst.image_paths import image_path_problem, source_files
 from nnunet_pst.layouts import Case
@@ -41,7 +42,7 @@ def read_key(path: Path) -> dict[str, str]:
         return {}
     try:
         rows = list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8-sig"), newline="")))
-        key = {row["patient"].casefold(): row["pseudonym"] for row in rows}
+        key = {restored(row["patient"]).casefold(): row["pseudonym"] for row in rows}
         if len(set(key.values())) < len(rows) or not all(map(_number, key.values())):
             raise ValueError
     except (OSError, ValueError, KeyError, AttributeError, csv.Error) as error:
@@ -87,12 +88,9 @@ def assign_pseudonyms(patients: Iterable[Patient], key: Mapping[str, str]) -> di
 def write_key(path: Path, pseudonyms: Mapping[str, str], patients: Iterable[Patient]) -> None:
     """Write the key, readable for its owner only."""
     spelled = {patient.identifier.casefold(): patient.identifier for patient in patients}
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["pseudonym", "patient"])
-    for folded, pseudonym in sorted(pseudonyms.items(), key=lambda item: _number(item[1])):
-        writer.writerow([pseudonym, spelled.get(folded, folded)])
-    write_atomically(path, text.getvalue(), mode=_PRIVATE)
+    numbered = sorted(pseudonyms.items(), key=lambda item: _number(item[1]))
+    named = ((pseudonym, spelled.get(folded, folded)) for folded, pseudonym in numbered)
+    write_atomically(path, csv_text([("pseudonym", "patient"), *named]), mode=_PRIVATE)
 
 
 def _sources(case: Case) -> list[Path]:

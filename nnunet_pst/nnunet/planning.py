@@ -208,6 +208,7 @@ def _folders(dataset: str) -> _Folders:
         raise InputError(
             f"{dataset}: no dataset.json in nnUNet_raw; make the dataset with 'nnunet_pst convert'"
         )
+    cases_of_dataset(roots["nnUNet_raw"])  # refused now, not after minutes of the host's planning
     return _Folders(roots["nnUNet_raw"], roots["nnUNet_preprocessed"])
 
 

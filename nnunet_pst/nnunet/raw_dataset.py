@@ -12,8 +12,6 @@ nnUNet_raw/
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import os
 import re
@@ -26,6 +24,7 @@ from nnunet_pst import __version__
 from nnunet_pst.case_building import BuiltCase, CaseFacts
 from nnunet_pst.case_table import CASE_COLUMNS
 from nnunet_pst.cohort import format_slices
+from nnunet_pst.csv_text import csv_text
 from nnunet_pst.errors import HostError, InputError
 from nnunet_pst.labels import LABEL_VALUES
 from nnunet_pst.layouts import Case, Layout
@@ -220,14 +219,12 @@ def cases_table(
     cases: Sequence[Case], facts: Mapping[str, CaseFacts], covariates: Sequence[str]
 ) -> str:
     """Build the content of ``cases.csv``; covariates must have been screened."""
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([*CASE_COLUMNS, *covariates])
+    rows: list[list[object]] = [[*CASE_COLUMNS, *covariates]]
     for case in cases:
         fact = facts[case.name]
         # The clicks of a sequence whose mask was carried count that one's slices.
         clicked = None if case.mask_from else case.reference
-        writer.writerow(
+        rows.append(
             [
                 case.name,
                 case.pseudonym,
@@ -240,4 +237,4 @@ def cases_table(
                 *(case.patient.covariates[name] for name in covariates),
             ]
         )
-    return text.getvalue()
+    return csv_text(rows)

@@ -101,4 +101,8 @@ def _notes(table: str, sweep: Sweep) -> list[str]:
         notes.append(f"{', '.join(sorted(stock))} can't be seeded: a seed there numbers a repeat")
     if settings.budget.endswith("epochs"):
         notes.append("an epoch of stock nnU-Net is 250 iterations, of the 2.5D trainer 50 or more")
-    return [*notes, "no intervals, no tests: see nnunet_pst compare; research use only"]
+    return [
+        *notes,
+        "no intervals, no tests: nnunet_pst compare gives them for methods that predicted the same "
+        "cases of one dataset, which all-sequence and fusion methods never do; research use only",
+    ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import os
 import shutil
@@ -16,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nnunet_pst.annotation import largest_slice, window
+from nnunet_pst.csv_text import csv_text
 from nnunet_pst.errors import InputError
 from nnunet_pst.phantom.acquisition import (
     FINE_SPACING_MM,
@@ -138,7 +138,7 @@ def write_cohort(folder: Path, plan: CohortPlan, *, workers: int = 1) -> Path:
                 if isinstance(outcome, Exception):
                     raise outcome
         table = folder / TABLE
-        write_atomically(table, "".join(_table_lines(folder, facts, splits, plan)))
+        write_atomically(table, csv_text(_table_rows(folder, facts, splits, plan)))
     return table
 
 
@@ -219,15 +219,13 @@ def _truth(rendered: RenderedPatient) -> dict[str, Any]:
     return {"patient": asdict(rendered.facts), "sequences": sequences}
 
 
-def _table_lines(
+def _table_rows(
     folder: Path, facts: list[PatientFacts], splits: dict[str, str], plan: CohortPlan
-) -> Iterator[str]:
-    """Make the cohort table, one line at a time."""
-    lines = _Lines()
-    writer = csv.writer(lines, lineterminator="\n")
+) -> Iterator[list[Any]]:
+    """Give the rows of the cohort table, the header first."""
     parts = ("", "_label", "_first", "_last")
     header = [f"{sequence}{part}" for sequence in SEQUENCES for part in parts]
-    writer.writerow(["patient", *header, "label_kind", "split", *COVARIATES])
+    yield ["patient", *header, "label_kind", "split", *COVARIATES]
     for one in facts:
         truth = json.loads(_truth_file(folder, one).read_text())["sequences"]
         row: list[Any] = [one.name]
@@ -236,15 +234,4 @@ def _table_lines(
             row += [f"{image}.nii.gz", f"{image}_label.nii.gz"]
             row += [truth[sequence]["first"], truth[sequence]["last"]]
         kind = "coarse" if _is_coarse(plan, splits, one) else "fine"
-        writer.writerow([*row, kind, splits[one.name], *(getattr(one, c) for c in COVARIATES)])
-    yield from lines.written
-
-
-class _Lines:
-    """Collects what a csv writer writes."""
-
-    def __init__(self) -> None:
-        self.written: list[str] = []
-
-    def write(self, line: str) -> None:
-        self.written.append(line)
+        yield [*row, kind, splits[one.name], *(getattr(one, c) for c in COVARIATES)]

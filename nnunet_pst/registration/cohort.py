@@ -15,9 +15,7 @@ Everything is pseudonymous.
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 import json
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
@@ -29,6 +27,7 @@ from typing import Any
 import numpy as np
 
 from nnunet_pst.cohort import Sequence as Acquired
+from nnunet_pst.csv_text import csv_text
 from nnunet_pst.errors import InputError
 from nnunet_pst.image_paths import source_files, split_address
 from nnunet_pst.image_sources import read_source_image
@@ -303,13 +302,8 @@ def _missing(cases: Iterable[Case], settings: RegistrationSettings) -> list[Pair
 
 
 def _table(records: Iterable[PairRecord]) -> str:
-    text = io.StringIO(newline="")
     names = [field.name for field in fields(PairRecord)]
-    writer = csv.DictWriter(text, names, lineterminator="\n")
-    writer.writeheader()
-    for record in records:
-        writer.writerow({name: _cell(value) for name, value in asdict(record).items()})
-    return text.getvalue()
+    return csv_text([names, *(map(_cell, asdict(record).values()) for record in records)])
 
 
 def _cell(value: Any) -> Any:  # noqa: ANN401 - a cell may hold anything

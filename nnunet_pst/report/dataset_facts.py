@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nnunet_pst.case_table import CASE_TABLE, cases_of_dataset
+from nnunet_pst.case_table import CASE_TABLE, SPLITS, cases_of_dataset, number_problems
 from nnunet_pst.errors import InputError
 from nnunet_pst.report.reading import read_object, read_rows
 
@@ -17,7 +17,6 @@ from nnunet_pst.report.reading import read_object, read_rows
 _SAID = ("name", "description", "reference", "licence", "license")
 #: Words by which a dataset says that nobody was scanned for it.
 _SYNTHETIC = ("phantom", "synthetic", "simulated")
-SPLITS = ("train", "val", "test")
 
 
 @dataclass(frozen=True)
@@ -132,6 +131,7 @@ def read_dataset(folder: Path) -> DatasetFacts:
     cases: list[dict[str, str]] = []
     try:
         cases = cases_of_dataset(folder)
+        problems += number_problems(cases)
     except InputError as error:
         # The table is named without the folders above, which are nobody's business.
         problems += [

@@ -14,6 +14,7 @@ from nnunet_pst.report.reading import number, read_table
 from nnunet_pst.report.sources import PaperTable
 from nnunet_pst.report.tables import Cell, Table
 from nnunet_pst.report.words import UNDEFINED, measure_name, p_value, value
+from nnunet_pst.sweep_record import SWEEP_FILE
 
 _FIRST = "Table 1: characteristics of the patients"
 _TITLES = {
@@ -70,10 +71,10 @@ def read_paper_tables(folder: Path | None) -> list[PaperTable]:
     Raises
     ------
     InputError
-        The folder is none, or a table in it can't be used.
+        The folder is none or no sweep's, or a table in it can't be used.
     """
-    if folder is not None and not folder.is_dir():
-        raise InputError(f"{folder}: is no folder; give one that `nnunet_pst sweep` made")
+    if folder is not None:
+        _check_sweep(folder)
     problems: list[str] = []
     tables = []
     for place, title in _TITLES.items():
@@ -91,6 +92,18 @@ def read_paper_tables(folder: Path | None) -> list[PaperTable]:
     return tables
 
 
+def _check_sweep(folder: Path) -> None:
+    """Refuse what is no sweep: its page would say of each table that it is not made yet."""
+    if not folder.is_dir():
+        raise InputError(f"{folder}: is no folder; give one that `nnunet_pst sweep` made")
+    signs = [SWEEP_FILE, *(f"table{place}.csv" for place in _TITLES)]
+    if not any((folder / name).is_file() for name in signs):
+        raise InputError(
+            f"{folder}: is no sweep; the folder of one, `nnunet_pst sweep --out`, holds "
+            f"{SWEEP_FILE}, jobs/ and, of {', '.join(signs[1:])}, those it was asked for"
+        )
+
+
 def _read(path: Path, title: str, problems: list[str]) -> Table:
     rows = read_table(path, _COLUMNS, problems)
     scores = [name for name in (rows[0] if rows else ()) if _SCORE.fullmatch(name)]
@@ -104,7 +117,8 @@ def _read(path: Path, title: str, problems: list[str]) -> Table:
     caption = (
         "Mean over test patients (n), over the trainings that are done (runs); a dash where "
         "nothing was tested yet, or the sequence was not trained on. No intervals: a sweep "
-        "compares by these means alone; nnunet_pst compare gives paired differences."
+        "compares by these means alone; nnunet_pst compare gives paired differences of methods "
+        "that predicted the same cases."
     )
     return Table(
         title, ["trained on", "configuration", "runs", *map(_heading, scores)], lines, caption

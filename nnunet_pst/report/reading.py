@@ -14,6 +14,8 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from nnunet_pst.csv_text import restored
+
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
@@ -57,7 +59,7 @@ def read_table(path: Path, columns: Sequence[str], problems: list[str]) -> list[
         if odd:
             problems.append(f"{shown(path)}: row {odd[0]} is cut off or too long; make it anew")
             return []
-        return [{key: value or "" for key, value in row.items() if key} for row in rows]
+        return [{key: restored(value or "") for key, value in row.items() if key} for row in rows]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         problems.append(f"{shown(path)}: can't be read as a CSV table ({error}); make it anew")
         return []

@@ -31,6 +31,7 @@ from typing import Any
 from tqdm import tqdm
 
 from nnunet_pst import __version__
+from nnunet_pst.csv_text import csv_text, restored
 from nnunet_pst.errors import InputError, PSTError
 from nnunet_pst.segmentation.models import ModelChoice
 from nnunet_pst.segmentation.page import render_study_page
@@ -215,7 +216,7 @@ def _assign(studies: Sequence[Study], key: Path) -> dict[str, str]:
         try:
             text = key.read_text(encoding="utf-8")
             reader = csv.DictReader(io.StringIO(text, newline=""))
-            numbered = {row["source"]: row["study"] for row in reader}
+            numbered = {restored(row["source"]): row["study"] for row in reader}
             names = list(numbered.values())
             if tuple(reader.fieldnames or ()) != _KEY_COLUMNS or len(set(names)) < len(names):
                 raise ValueError(key.name)
@@ -235,11 +236,8 @@ def _assign(studies: Sequence[Study], key: Path) -> dict[str, str]:
 
 
 def _write_key(key: Path, numbered: dict[str, str]) -> None:
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(_KEY_COLUMNS)
-    writer.writerows((name, identity) for identity, name in numbered.items())
-    write_atomically(key, text.getvalue(), mode=_PRIVATE)
+    named = ((name, identity) for identity, name in numbered.items())
+    write_atomically(key, csv_text([_KEY_COLUMNS, *named]), mode=_PRIVATE)
 
 
 def _write_table(output: Path) -> None:
@@ -259,11 +257,9 @@ def _write_table(output: Path) -> None:
     ]
     if not rows:
         return
-    text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    write_atomically(output / TABLE, text.getvalue())
+    columns = list(rows[0])
+    lines = ([row[column] for column in columns] for row in rows)
+    write_atomically(output / TABLE, csv_text([columns, *lines]))
 
 
 @contextmanager

@@ -37,3 +37,22 @@ def test_every_bad_name_is_reported_at_once(tmp_path):
 def test_missing_columns_are_named(tmp_path):
     with pytest.raises(InputError, match="sequence, split"):
         read_case_table(write(tmp_path, "case,patient\nA,A\n"))
+
+
+def test_a_split_that_is_none_is_refused(tmp_path):
+    table = write(tmp_path, HEADER + "A,A,T1,tset,,,,,\nB,B,T1,test,,,,,\nC,C,T1,,,,,,\n")
+    with pytest.raises(InputError) as stopped:
+        read_case_table(table)
+    expected = "is no split; write 'train' or 'val' or 'test'"
+    assert stopped.value.problems == [
+        f"{table}, row 2, column split: 'tset' {expected}",
+        f"{table}, row 4, column split: '' {expected}",
+    ]
+
+
+def test_a_table_of_another_kind_is_no_flood_of_lines(tmp_path):
+    lines = "".join(f"case{n},A,T1,fold{n},,,,,\n" for n in range(50))
+    with pytest.raises(InputError) as stopped:
+        read_case_table(write(tmp_path, HEADER + lines))
+    assert len(stopped.value.problems) == 5
+    assert stopped.value.problems[-1] == "and 46 more like the last one"

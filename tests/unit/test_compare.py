@@ -171,6 +171,50 @@ def test_other_patients_are_refused(
     assert not (tmp_path / "out").exists()
 
 
+def test_wrong_folders_are_a_line_each_and_nothing_is_left(
+    tmp_path: Path, dataset: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    exact = predict(dataset, tmp_path / "exact", 6)
+    for number in range(12):
+        save(tmp_path / "others" / f"KITS_{number}.nii.gz", tumor(6))
+    words = ["compare", f"a={exact}", f"b={tmp_path / 'others'}", f"c={tmp_path}"]
+    words += ["--dataset", str(dataset), "-o", str(tmp_path / "out"), "--workers", "1"]
+    draft = tmp_path / ".partial-out" / "keys"  # of an earlier comparison that was killed
+    draft.mkdir(parents=True)
+    (draft / "a.key").touch()
+    assert main(words) == 1
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 2
+    assert "error: b: " in lines[0]
+    assert "holds none of the 8 cases of DatasetPST test" in lines[0]
+    assert "error: c: " in lines[1]
+    assert draft.is_dir()
+
+
+def test_a_slip_in_a_covariate_is_told_before_anything_is_scored(
+    tmp_path: Path, dataset: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    exact = predict(dataset, tmp_path / "exact", 6)
+    text = (dataset / "cases.csv").read_text()
+    (dataset / "cases.csv").write_text(text.replace(",9,malignant", ",9cm,malignant"))
+    words = ["compare", f"a={exact}", f"b={exact}", "--dataset", str(dataset)]
+    assert main([*words, "-o", str(tmp_path / "out")]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: cases.csv, row 9, column size_cm: '9cm' is no number")
+
+
+def test_a_mask_that_cannot_be_read_leaves_nothing(
+    tmp_path: Path, dataset: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folders = [predict(dataset, tmp_path / name, 6) for name in "ab"]
+    (folders[1] / "PST_3_T2.nii.gz").write_bytes(b"no image")
+    words = ["compare", *(f"{one.name}={one}" for one in folders), "--dataset", str(dataset)]
+    before = sorted(tmp_path.iterdir())
+    assert main([*words, "-o", str(tmp_path / "out"), "--no-overlays", "--workers", "1"]) == 1
+    assert "error: b: PST_3_T2: " in capsys.readouterr().err
+    assert sorted(tmp_path.iterdir()) == before
+
+
 def test_interrupted_comparison_goes_on_and_gives_the_same_bytes(
     tmp_path: Path,
     dataset: Path,
@@ -280,15 +324,51 @@ def test_folds_of_other_cases_are_refused(tmp_path: Path, training_dataset: Path
     ("words", "said"),
     [
         (["a"], "is no NAME=FOLDER"),
-        (["../a=."], "can't name a method"),
+        (["a\nb"], r"'a\\nb' is no NAME=FOLDER"),
+        (["../a=."], "'../a' can't name a method: it becomes a folder's"),
+        (["a\\b=."], "it becomes a folder's"),
+        ([".a=."], "a first '.'"),
+        ([" =."], "' ' can't name a method: it is blank"),
+        (["a\nb=."], r"'a\\nb' can't name a method: it holds a line end"),
+        (["a\u202eb=."], "can't be seen"),
+        (["a =."], "begins or ends with a space"),
+        ([f"{'a' * 61}=."], "it has 61 characters, more than 60"),
+        (["+a=."], "takes it for a formula; leave out the first '\\+'"),
+        (["Ours=.", "ours=.."], "'Ours' differs from it in capitals alone"),
         (["a=nowhere"], "nowhere: is not a folder"),
         (["a=.", "a=."], "is given twice"),
         (["a=."], "two methods or more"),
     ],
 )
 def test_words_are_refused(words: list[str], said: str) -> None:
-    with pytest.raises(InputError, match=said):
+    with pytest.raises(InputError, match=said) as refusal:
         parse_methods(words)
+    assert len(refusal.value.problems) == 1
+    assert "\n" not in refusal.value.problems[0]
+
+
+def test_the_same_masks_under_two_names_are_said(
+    tmp_path: Path,
+    dataset: Path,
+    widths: dict[str, int],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    one, other = (predict(dataset, tmp_path / name, widths) for name in ("one", "other"))
+    exact = predict(dataset, tmp_path / "exact", 6)
+    words = [f"a={one}", f"b={other}", f"c={exact}", f"c={other}", f"d={one}", f"d={other}"]
+    out = compare(tmp_path, dataset, *words)
+    asked = "the same masks, byte by byte; was a folder given twice?"
+    expected = [
+        "repeats of d hold the same masks, byte by byte; was a training given twice?",
+        f"a and b hold {asked}",
+        f"a and c hold some of {asked}",
+        f"a and d hold {asked}",
+        f"b and c hold some of {asked}",
+        f"b and d hold {asked}",
+        f"c and d hold some of {asked}",
+    ]
+    assert json.loads((out / "comparison.json").read_text())["warnings"] == expected
+    assert f"note: {expected[0]}" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ import SimpleITK as sitk  # noqa: N813
 from pydicom.dataset import FileDataset
 
 from nnunet_pst.cli.main import main
+from nnunet_pst.cohort import parse_cohort
 from nnunet_pst.dicom.addresses import read_addressed_image
 from nnunet_pst.dicom.pixels import read_stack
 from nnunet_pst.dicom.sequence_rules import judge, parse_rules, read_rules
@@ -276,6 +277,20 @@ def test_pseudonyms_stay_and_the_key_is_private(tmp_path: Path, write: Writer):
     assert stat.S_IMODE(key.stat().st_mode) == 0o600
     for secret in ("Mustermann", "Adler", "Doe"):
         assert secret not in str(found) + str(series)
+
+
+def test_a_patient_id_runs_as_no_formula(tmp_path: Path, write: Writer):
+    formula = "=cmd|' /C calc'!A0"
+    write(tmp_path / "-a", number=1, PatientID=formula, **T2)
+    (patient,), series = scan(tmp_path / "-a", tmp_path)
+    assert {patient["patient"], *(row["patient"] for row in series)} == {f"'{formula}"}
+    assert patient["T2"] == "'-a"
+    (read,) = parse_cohort(tmp_path / "cohort.csv")[0].patients  # without masks
+    assert (read.identifier, read.sequences["T2"].image) == (formula, tmp_path / "-a")
+    for _ in range(2):  # the key is read back, and names the same patient
+        (patient,), _ = scan(tmp_path / "-a", tmp_path, "--anonymous-ids", "--overwrite")
+        assert patient["patient"] == "P0001"
+    assert rows(tmp_path / "cohort_key.csv") == [{"pseudonym": "P0001", "patient": f"'{formula}"}]
 
 
 def test_of_several_studies_the_fullest_is_taken(tmp_path: Path, write: Writer):

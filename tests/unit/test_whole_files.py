@@ -12,6 +12,7 @@ from nnunet_pst.errors import InputError
 from nnunet_pst.whole_files import (
     PARTIAL,
     copy_atomically,
+    gone_if_refused,
     refusals_in_one_line,
     write_atomically,
     written_whole,
@@ -74,3 +75,18 @@ def test_a_refusal_is_one_line(tmp_path: Path):
     said = r"can't be written \(Not a directory\); make room"
     with pytest.raises(InputError, match=said), refusals_in_one_line(tmp_path):
         write_atomically(tmp_path / "file" / "a", "")
+
+
+@pytest.mark.parametrize(("error", "left"), [(InputError("no"), False), (OSError("full"), True)])
+def test_a_refusal_removes_the_folder_and_an_interruption_does_not(tmp_path, error, left: bool):
+    folder = tmp_path / "made" / "for" / "this"
+
+    def fill() -> None:
+        with gone_if_refused(folder):
+            folder.mkdir(parents=True)
+            (folder / "half").touch()
+            raise error
+
+    with pytest.raises(type(error)):
+        fill()
+    assert folder.exists() == (tmp_path / "made").exists() == left
