@@ -28,7 +28,7 @@ def clipped(array: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
 
 
 def for_engine(volume: Volume, pixel_mm: float) -> sitk.Image:
-    """Clip, average pixels to about this size (slices, which are thicker, stay apart), light evenly.
+    """Clip, average pixels to about this size (slices, thicker, stay apart), light evenly.
 
     Averaging takes noise away, and with it the pull of the grid: an engine that looks at every
     original voxel is slower and no more exact (docs/decisions/0051). Each image is bright near its
