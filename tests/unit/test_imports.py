@@ -168,6 +168,8 @@ HOUSE: dict[str, list[str]] = {
         "nnunet_pst.nnunet.trained",
         "nnunet_pst.nnunet.model_files",
         "nnunet_pst.nnunet.checkpoints",
+        "nnunet_pst.nnunet.model_plans",
+        "nnunet_pst.nnunet.model_network",
         "nnunet_pst.nnunet.prediction",
         "nnunet_pst.nnunet.commands",
         "nnunet_pst.nnunet.demo",
