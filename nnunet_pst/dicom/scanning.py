@@ -19,7 +19,13 @@ from nnunet_pst.dicom.sequence_rules import read_rules
 from nnunet_pst.dicom.series import Series
 from nnunet_pst.dicom.stack_geometry import grid_of
 from nnunet_pst.dicom.structures import choose_name
-from nnunet_pst.dicom.studies import DicomStudy, find_series, judge_studies, reasons
+from nnunet_pst.dicom.studies import (
+    DicomStudy,
+    find_series,
+    judge_studies,
+    reasons,
+    without_images,
+)
 from nnunet_pst.errors import InputError
 from nnunet_pst.geometry import Grid, same_grid
 from nnunet_pst.image_paths import is_image_name
@@ -140,11 +146,10 @@ def _check_usable(root: Path, studies: Sequence[DicomStudy], summary: ScanSummar
     """Refuse when there is nothing to write a table of, with the reasons."""
     if any(study.chosen for study in studies):
         return
-    name = printable(root.name)
     if not any(study.judgements for study in studies):
-        raise InputError([*summary.problems, f"{name}: holds no DICOM images"])
+        raise InputError(without_images(root, summary.problems))
     why = [line for study in studies for line in reasons(study)]
-    raise InputError([*summary.problems, f"{name}: no usable sequence", *why])
+    raise InputError([*summary.problems, f"{printable(root.name)}: no usable sequence", *why])
 
 
 class _Names:

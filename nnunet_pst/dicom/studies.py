@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from nnunet_pst.cohort_columns import USUAL_SEQUENCES
 from nnunet_pst.dicom.choice import Judgement, choose_sequences
-from nnunet_pst.dicom.files import Origin, walk
+from nnunet_pst.dicom.files import Origin, printable, walk
 from nnunet_pst.dicom.headers import RTSTRUCT, SEG, Instance, read_instance
 from nnunet_pst.dicom.pixels import StackImage, read_stack_image
 from nnunet_pst.dicom.sequence_rules import Rule, read_rules
@@ -152,12 +152,19 @@ def read_study(folder: Path, rules: tuple[Rule, ...] | None = None) -> list[Chos
     found = find_series(folder)
     studies = [study for study in judge_studies(found.series, rules) if study.judgements]
     if not studies:
-        raise InputError([*found.problems, f"{folder.name}: holds no DICOM images"])
+        raise InputError(without_images(folder, found.problems))
     if len(studies) > 1:
         raise InputError(
             f"{folder.name}: holds {len(studies)} studies; give a folder for each study"
         )
     return read_chosen(studies[0], folder.name)
+
+
+def without_images(place: Path, problems: Sequence[str]) -> list[str]:
+    """Say why a place gives no images; of a file or archive with a problem, that alone."""
+    if problems and not place.is_dir():
+        return list(problems)
+    return [*problems, f"{printable(place.name)}: holds no DICOM images"]
 
 
 def read_chosen(study: DicomStudy, name: str) -> list[ChosenSequence]:

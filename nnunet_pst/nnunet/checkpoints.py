@@ -140,8 +140,8 @@ def check_plans(plans: dict[str, Any], configuration: str, where: str) -> None:
     for name in _imported_names(plans, configuration, where):
         if not _ALLOWED_CLASS.fullmatch(name):
             raise InputError(
-                f"{where}: plans.json wants to import '{printable(name)[:80]}', which is no network "
-                f"or layer of nnU-Net's; add {TRUST} only if you know who made it"
+                f"{where}: plans.json wants to import '{printable(name)[:80]}', which is no "
+                f"network or layer of nnU-Net's; add {TRUST} only if you know who made it"
             )
 
 

@@ -190,8 +190,8 @@ def _check_labels(dataset: dict[str, Any], where: str) -> None:
     wrong = [name for name, value in labels.items() if repr(value) != repr(int(expected[name]))]
     if len(kept) != 1 or "background" not in labels or wrong:
         raise InputError(
-            f"{where}: segments {printable(', '.join(kept))[:80] or 'nothing'}; expected background "
-            f"of value {BACKGROUND} and one label of value {TUMOR}"
+            f"{where}: segments {printable(', '.join(kept))[:80] or 'nothing'}; expected "
+            f"background of value {BACKGROUND} and one label of value {TUMOR}"
         )
 
 

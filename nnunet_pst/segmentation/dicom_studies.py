@@ -7,7 +7,13 @@ from functools import partial
 from pathlib import Path
 
 from nnunet_pst.dicom.pixels import StackImage
-from nnunet_pst.dicom.studies import DicomStudy, find_series, judge_studies, read_chosen
+from nnunet_pst.dicom.studies import (
+    DicomStudy,
+    find_series,
+    judge_studies,
+    read_chosen,
+    without_images,
+)
 from nnunet_pst.errors import InputError
 from nnunet_pst.segmentation.dicom_source import DicomSource
 from nnunet_pst.segmentation.study_input import Study, StudySequence
@@ -45,7 +51,7 @@ def studies_of_dicom(paths: Sequence[Path]) -> tuple[list[Study], list[str]]:
         if judged:
             notes += found.problems
         else:
-            problems += [*found.problems, f"{path.name}: holds no DICOM images"]
+            problems += without_images(path, found.problems)
         for study in judged:
             # What messages say must not name the patient: the folder may, so it is a number.
             label = path.name if len(judged) == 1 else f"{path.name}, study {len(studies) + 1}"
