@@ -131,6 +131,7 @@ def _lines(outcome: BatchOutcome, output: Path) -> list[str]:
             for one in report["results"]
             for warning in one["warnings"]
         ]
+        lines += [f"  {note}" for note in report["notes"]]
     if outcome.kept:
         lines.append(f"{outcome.kept} of {len(outcome.finished)} were finished before and kept")
     return lines

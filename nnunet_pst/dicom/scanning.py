@@ -21,6 +21,7 @@ from nnunet_pst.dicom.stack_geometry import grid_of
 from nnunet_pst.dicom.structures import choose_name
 from nnunet_pst.dicom.studies import (
     DicomStudy,
+    cut_off,
     find_series,
     judge_studies,
     reasons,
@@ -116,6 +117,7 @@ def scan(
         for number, study in enumerate(own, 1):
             note = "" if study is taken else "another study of this patient is taken"
             rows += series_rows(study, name, number, note)
+            summary.problems += [f"{name}: {line}" for line in cut_off(study)]
         if taken.chosen:
             cells = _cohort_row(taken, found.series, masks, roi, base, summary)
             cohort_rows.append({"patient": name, **cells})

@@ -10,7 +10,7 @@ from pathlib import Path, PurePath
 from tqdm import tqdm
 
 from nnunet_pst.cohort_columns import USUAL_SEQUENCES
-from nnunet_pst.dicom.choice import Judgement, choose_sequences
+from nnunet_pst.dicom.choice import CUT_OFF, Judgement, choose_sequences
 from nnunet_pst.dicom.files import Origin, printable, walk
 from nnunet_pst.dicom.headers import RTSTRUCT, SEG, Instance, read_instance
 from nnunet_pst.dicom.pixels import StackImage, read_stack_image
@@ -180,6 +180,15 @@ def read_chosen(study: DicomStudy, name: str) -> list[ChosenSequence]:
     return [
         ChosenSequence(sequence, read_stack_image(one.stack), one)
         for sequence, one in study.chosen.items()
+    ]
+
+
+def cut_off(study: DicomStudy) -> list[str]:
+    """Give a line for each stack that lacks pixels: whoever copied it should know."""
+    return [
+        f"{one.stack.name}: {one.decision}"
+        for one in study.judgements
+        if one.verdict.rule == CUT_OFF
     ]
 
 

@@ -40,7 +40,7 @@ from nnunet_pst.whole_files import PARTIAL, write_atomically
 
 REPORT, PAGE, TABLE = "report.json", "report.html", "measures.csv"
 #: Raised when the same images and models would give other files than before.
-_FORMAT = 1
+_FORMAT = 2
 _PRIVATE = 0o600
 _PSEUDONYM = re.compile(r"study_(\d{4,9})")
 _KEY_COLUMNS = ("study", "source")
@@ -168,6 +168,7 @@ def _segment_one(
             "agreement": found.agreement,
             "registration": found.registration,
             "not_segmented": list(found.missing),
+            "notes": list(found.notes),
             "digest": digest,
         }
         write_atomically(draft / PAGE, render_study_page(report, draft))

@@ -6,15 +6,18 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
+from nnunet_pst.dicom.files import printable
 from nnunet_pst.dicom.pixels import StackImage
 from nnunet_pst.dicom.studies import (
     DicomStudy,
+    cut_off,
     find_series,
     judge_studies,
     read_chosen,
     without_images,
 )
 from nnunet_pst.errors import InputError
+from nnunet_pst.image_paths import is_image_name
 from nnunet_pst.segmentation.dicom_source import DicomSource
 from nnunet_pst.segmentation.study_input import Study, StudySequence
 
@@ -31,7 +34,8 @@ def studies_of_dicom(paths: Sequence[Path]) -> tuple[list[Study], list[str]]:
     -------
     tuple
         The studies, in the order in which they were found, each once; and a line for each file
-        that can't be read, which concerns no study that is known.
+        that can't be read, which concerns no study that is known, and for each series that lacks
+        pixels, of a study that can do without it.
 
     Raises
     ------
@@ -48,13 +52,17 @@ def studies_of_dicom(paths: Sequence[Path]) -> tuple[list[Study], list[str]]:
             problems += error.problems
             continue
         judged = [study for study in judge_studies(found.series) if study.judgements]
+        images = [other for other in found.others if is_image_name(other)]
         if judged:
             notes += found.problems
+        elif images:
+            problems.append(_as_pairs(path, images))
         else:
             problems += without_images(path, found.problems)
         for study in judged:
             # What messages say must not name the patient: the folder may, so it is a number.
             label = path.name if len(judged) == 1 else f"{path.name}, study {len(studies) + 1}"
+            notes += [f"{label}: {line}" for line in cut_off(study)] if study.chosen else []
             read = partial(_read, study)
             # Some anonymisers give two patients one StudyInstanceUID.
             identity = f"{study.patient} {study.uid}"
@@ -62,6 +70,17 @@ def studies_of_dicom(paths: Sequence[Path]) -> tuple[list[Study], list[str]]:
     if problems:
         raise InputError(problems)
     return list(studies.values()), notes
+
+
+def _as_pairs(path: Path, images: Sequence[Path]) -> str:
+    """Say how to give image files that aren't DICOM: nothing in them tells the sequence."""
+    first = printable(images[0].name)
+    if path.is_file():
+        return f"{first}: say which sequence it is, such as T2={first}"
+    return (
+        f"{printable(path.name)}: holds no DICOM images, but image files, such as {first}; give "
+        f"those of one study with their sequence, such as T2={first}"
+    )
 
 
 def _read(study: DicomStudy) -> list[StudySequence]:

@@ -46,6 +46,7 @@ HOUSE: dict[str, list[str]] = {
         "nnunet_pst.dicom.values",
         "nnunet_pst.dicom.b_values",
         "nnunet_pst.dicom.files",
+        "nnunet_pst.dicom.pixel_lengths",
         "nnunet_pst.dicom.headers",
         "nnunet_pst.dicom.series",
         "nnunet_pst.dicom.stack_geometry",

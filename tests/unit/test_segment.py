@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 import SimpleITK as sitk  # noqa: N813
 
 from nnunet_pst.cli.main import main
+from nnunet_pst.cli.segment import _lines
 from nnunet_pst.errors import InputError
 from nnunet_pst.geometry import Grid
 from nnunet_pst.registration.policy import RegistrationSettings
@@ -149,6 +151,35 @@ def test_a_sequence_elsewhere_has_no_vote_where_it_has_no_voxels():
     # The others begin at slice 5: below it, T2 alone decides; above, they outvote it.
     assert np.array_equal(consensus[:5], found.results[0].mask[:5])
     assert not consensus[5:].any()
+
+
+def test_a_sequence_that_nobody_knows_is_refused_before_anything_is_segmented():
+    model = Threshold("MRI")
+    with pytest.raises(InputError) as caught:
+        segment_study(study("T7", "T2", "FLAIR").read(), choose_models([model]), UNREGISTERED)
+    known = "known are T1, T2, DWI, CET1"
+    assert caught.value.problems == [
+        f"{name}: no model knows a sequence of this name; {known}" for name in ("T7", "FLAIR")
+    ]
+    assert model.calls == []
+
+
+@pytest.mark.parametrize("learnt", [("T1", "Stir"), ()])
+def test_a_sequence_of_the_models_own_is_taken(learnt: tuple[str, ...]):
+    model = Threshold("MRI")
+    model.facts = replace(model.facts, sequences=learnt)
+    found = segment_study(study("STIR", "DWI").read(), choose_models([model]), UNREGISTERED)
+    assert [one.name for one in found.results] == ["STIR", "DWI"]
+
+
+def test_a_consensus_of_one_is_none_and_says_so(tmp_path: Path):
+    settings = SegmentationSettings(consensus=True, registration=UNREGISTERED.registration)
+    chosen = choose_models([Threshold("MRI")])
+    outcome = segment_studies([study("T2")], chosen, tmp_path / "out", settings)
+    note = "no consensus: T2 alone was segmented, nothing to fuse"
+    assert outcome.finished["study_0001"]["notes"] == [note]
+    assert note in (tmp_path / "out" / "study_0001" / "report.html").read_text()
+    assert f"  {note}" in _lines(outcome, tmp_path / "out")
 
 
 def test_models_of_one_kind_are_refused():
