@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -65,6 +66,16 @@ class DicomStudy:
         """What to take, by sequence."""
         found = {one.sequence: one for one in self.judgements if one.chosen}
         return {name: found[name] for name in USUAL_SEQUENCES if name in found}
+
+    @property
+    def place(self) -> Path:
+        """The folder below which its images lie, or the archive; private like the patient."""
+        stacks = [one.stack for one in self.chosen.values() or self.judgements]
+        origins = [one.origin for stack in stacks for one in stack.slices] or [
+            instance.origin for one in self.series for instance in one.instances
+        ]
+        homes = {origin.path if origin.member else origin.path.parent for origin in origins}
+        return Path(os.path.commonpath([home.absolute() for home in homes]))
 
 
 @dataclass(frozen=True)

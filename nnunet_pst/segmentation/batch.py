@@ -7,7 +7,7 @@ OUT/
     T2_mask.nii.gz, T2.png          on the sequence's own grid; slices with the outline
     itksnap_labels.txt, slicer_colors.ctbl
     dicom/T2_seg.dcm, T2_rtstruct.dcm
-OUT_studies.csv                     which study is which: private, beside the folder
+OUT_studies.csv                     which study is which, and where it lies: private
 
 A study's folder appears whole or not at all. One that was made from the same images by the same
 models stays as it is.
@@ -31,6 +31,7 @@ from typing import Any
 from tqdm import tqdm
 
 from nnunet_pst import __version__
+from nnunet_pst.dicom.files import printable
 from nnunet_pst.errors import InputError, PSTError
 from nnunet_pst.segmentation.models import ModelChoice
 from nnunet_pst.segmentation.page import render_study_page
@@ -43,7 +44,7 @@ REPORT, PAGE, TABLE = "report.json", "report.html", "measures.csv"
 _FORMAT = 2
 _PRIVATE = 0o600
 _PSEUDONYM = re.compile(r"study_(\d{4,9})")
-_KEY_COLUMNS = ("study", "source")
+_KEY_COLUMNS = ("study", "source", "folder")
 
 
 @dataclass
@@ -93,7 +94,10 @@ def segment_studies(
     """
     if output.exists() and not output.is_dir():
         raise InputError(f"{output}: is a file; choose another output folder")
-    place = _Place(output, _assign(studies, key_of(output)))
+    key = key_of(output)
+    numbered, folders = _read_key(key) if key.exists() else ({}, {})
+    folders |= {study.identity: printable(study.folder) for study in studies if study.folder}
+    place = _Place(output, _assign(studies, numbered), folders)
     outcome = BatchOutcome()
     # Silent when stderr is no terminal.
     for study in tqdm(studies, desc="segment", unit="study", disable=None):
@@ -117,15 +121,20 @@ def _reason(error: OSError) -> str:
 
 @dataclass(frozen=True)
 class _Place:
-    """The output folder and the pseudonyms in it, by identity."""
+    """The output folder, the pseudonyms in it and where each study lies, by identity."""
 
     output: Path
     numbered: dict[str, str]
+    folders: dict[str, str]
 
     def prepare(self) -> None:
         """Make the folder and write the key: not before there is something to go into it."""
         self.output.mkdir(parents=True, exist_ok=True)
-        _write_key(key_of(self.output), self.numbered)
+        text = io.StringIO(newline="")
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(_KEY_COLUMNS)
+        writer.writerows((n, one, self.folders.get(one, "")) for one, n in self.numbered.items())
+        write_atomically(key_of(self.output), text.getvalue(), mode=_PRIVATE)
 
 
 def key_of(output: Path) -> Path:
@@ -209,38 +218,35 @@ def _read_report(folder: Path) -> dict[str, Any] | None:
         return None
 
 
-def _assign(studies: Sequence[Study], key: Path) -> dict[str, str]:
+def _read_key(key: Path) -> tuple[dict[str, str], dict[str, str]]:
+    """Read an earlier run's key: pseudonym and folder by identity."""
+    try:
+        text = key.read_text(encoding="utf-8")
+        reader = csv.DictReader(io.StringIO(text, newline=""))
+        rows = list(reader)
+        # Older keys have no folder.
+        if tuple(reader.fieldnames or ()) not in (_KEY_COLUMNS, _KEY_COLUMNS[:2]):
+            raise ValueError(key.name)
+        numbered = {row["source"]: row["study"] for row in rows}
+        names = set(numbered.values())
+        if len(names) < len(rows) or not all(_PSEUDONYM.fullmatch(name) for name in names):
+            raise ValueError(key.name)
+    except (OSError, ValueError, TypeError, csv.Error) as error:
+        raise InputError(
+            f"{key.name} is not a key that was written here; put the right one back, or move "
+            "it away to number the studies anew"
+        ) from error
+    return numbered, {row["source"]: row.get("folder") or "" for row in rows}
+
+
+def _assign(studies: Sequence[Study], numbered: dict[str, str]) -> dict[str, str]:
     """Give every study a pseudonym: the one that the key has, else the next number."""
-    numbered: dict[str, str] = {}
-    if key.exists():
-        try:
-            text = key.read_text(encoding="utf-8")
-            reader = csv.DictReader(io.StringIO(text, newline=""))
-            numbered = {row["source"]: row["study"] for row in reader}
-            names = list(numbered.values())
-            if tuple(reader.fieldnames or ()) != _KEY_COLUMNS or len(set(names)) < len(names):
-                raise ValueError(key.name)
-            if not all(_PSEUDONYM.fullmatch(name) for name in names):
-                raise ValueError(key.name)
-        except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
-            raise InputError(
-                f"{key.name} is not a key that was written here; put the right one back, or move "
-                "it away to number the studies anew"
-            ) from error
     following = 1 + max((int(name[6:]) for name in numbered.values()), default=0)
     for study in studies:
         if study.identity not in numbered:
             numbered[study.identity] = f"study_{following:04d}"
             following += 1
     return numbered
-
-
-def _write_key(key: Path, numbered: dict[str, str]) -> None:
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(_KEY_COLUMNS)
-    writer.writerows((name, identity) for identity, name in numbered.items())
-    write_atomically(key, text.getvalue(), mode=_PRIVATE)
 
 
 def _write_table(output: Path) -> None:

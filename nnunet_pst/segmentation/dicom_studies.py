@@ -66,7 +66,8 @@ def studies_of_dicom(paths: Sequence[Path]) -> tuple[list[Study], list[str]]:
             read = partial(_read, study)
             # Some anonymisers give two patients one StudyInstanceUID.
             identity = f"{study.patient} {study.uid}"
-            studies.setdefault(identity, Study(identity, label, read))
+            where = str(study.place)
+            studies.setdefault(identity, Study(identity, label, read, where))
     if problems:
         raise InputError(problems)
     return list(studies.values()), notes
@@ -74,12 +75,12 @@ def studies_of_dicom(paths: Sequence[Path]) -> tuple[list[Study], list[str]]:
 
 def _as_pairs(path: Path, images: Sequence[Path]) -> str:
     """Say how to give image files that aren't DICOM: nothing in them tells the sequence."""
-    first = printable(images[0].name)
     if path.is_file():
-        return f"{first}: say which sequence it is, such as T2={first}"
+        name = printable(path.name)
+        return f"{name}: say which sequence it is, such as T2={name}"
     return (
-        f"{printable(path.name)}: holds no DICOM images, but image files, such as {first}; give "
-        f"those of one study with their sequence, such as T2={first}"
+        f"{printable(path.name)}: holds no DICOM but image files ({printable(images[0].name)}); "
+        "give those of one study with their sequence: T2=FILE CET1=FILE"
     )
 
 

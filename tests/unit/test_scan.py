@@ -270,12 +270,32 @@ def test_pseudonyms_stay_and_the_key_is_private(tmp_path: Path, write: Writer):
     assert [row["patient"] for row in found] == ["P0001", "P0002"]
     key = tmp_path / "cohort_key.csv"
     assert rows(key) == [
-        {"pseudonym": "P0001", "patient": "Mustermann"},
-        {"pseudonym": "P0002", "patient": "Adler"},
+        {"pseudonym": "P0001", "patient": "Mustermann", "folder": str(tmp_path / "b")},
+        {"pseudonym": "P0002", "patient": "Adler", "folder": str(tmp_path / "a")},
     ]
     assert stat.S_IMODE(key.stat().st_mode) == 0o600
-    for secret in ("Mustermann", "Adler", "Doe"):
+    for secret in ("Mustermann", "Adler", "Doe", str(tmp_path)):
         assert secret not in str(found) + str(series)
+
+
+def test_a_key_without_folders_is_continued(tmp_path: Path, write: Writer):
+    write(tmp_path / "a", number=2, PatientID="Adler", **T2)
+    key = tmp_path / "cohort_key.csv"
+    key.write_text("pseudonym,patient\nP0007,Mustermann\nP0003,Adler\n")
+    scan(tmp_path, tmp_path, "--anonymous-ids")
+    assert [tuple(row.values()) for row in rows(key)] == [
+        ("P0007", "Mustermann", ""),
+        ("P0003", "Adler", str(tmp_path / "a")),
+    ]
+
+
+@pytest.mark.parametrize("text", ["", "a,b\n", "pseudonym,patient,folder\nP0001\n"])
+def test_a_key_that_is_none_is_not_replaced(tmp_path: Path, write: Writer, text: str):
+    write(tmp_path / "a", **T2)
+    (tmp_path / "cohort_key.csv").write_text(text)
+    words = ["scan", str(tmp_path), "-o", str(tmp_path / "cohort.csv"), "--anonymous-ids"]
+    assert main(words) == 1
+    assert (tmp_path / "cohort_key.csv").read_text() == text
 
 
 def test_of_several_studies_the_fullest_is_taken(tmp_path: Path, write: Writer):

@@ -264,7 +264,7 @@ def test_a_study_that_fails_leaves_the_others_alone(tmp_path: Path):
     assert not (tmp_path / "out" / "study_0002").exists()
     key = key_of(tmp_path / "out")
     assert key.stat().st_mode & 0o077 == 0
-    assert key.read_text().splitlines()[1:] == ["study_0001,a", "study_0002,b", "study_0003,c"]
+    assert key.read_text().splitlines()[1:] == ["study_0001,a,", "study_0002,b,", "study_0003,c,"]
 
 
 def test_numbers_stay_when_studies_are_added(tmp_path: Path):
@@ -290,6 +290,20 @@ def test_what_a_killed_run_left_is_removed(tmp_path: Path):
     left.mkdir(parents=True)
     run([study("T2")], tmp_path / "out")
     assert not left.exists()
+
+
+def test_a_key_says_where_studies_lie_and_an_older_one_is_continued(tmp_path: Path):
+    key = key_of(tmp_path / "out")
+    key.write_text("study,source\nstudy_0004,m\nstudy_0009,z\n")
+    one = study("T2", identity="m")
+    run([replace(one, folder="/pacs/Mustermann, Eva")], tmp_path / "out")
+    rows = list(csv.reader(key.read_text().splitlines()))
+    assert rows[1:] == [["study_0004", "m", "/pacs/Mustermann, Eva"], ["study_0009", "z", ""]]
+    run([one, replace(study("T2"), folder="/b")], tmp_path / "out")
+    again = list(csv.reader(key.read_text().splitlines()))
+    assert again == [*rows, ["study_0010", "one", "/b"]]
+    for path in (tmp_path / "out").rglob("*.*"):
+        assert b"Mustermann" not in path.read_bytes()
 
 
 def test_a_strange_key_is_not_replaced(tmp_path: Path):

@@ -109,6 +109,9 @@ def test_a_folder_gives_masks_seg_and_rtstruct_in_place(
     assert (home / "dicom" / "T2_rtstruct.dcm").is_file()
     report = (home / "report.json").read_text()
     assert "ID-4711" not in report
+    key = (tmp_path / "out_studies.csv").read_text()
+    assert f",{tmp_path / 'study' / 't2'}\n" in key
+    assert str(tmp_path) not in report
     assert "taken as T2" in report
 
 
@@ -196,8 +199,8 @@ def test_a_place_without_images_is_one_line(
     [
         (
             "scans",
-            "scans: holds no DICOM images, but image files, such as cet1.nii.gz; give those of one "
-            "study with their sequence, such as T2=cet1.nii.gz",
+            "scans: holds no DICOM but image files (cet1.nii.gz); give those of one study with "
+            "their sequence: T2=FILE CET1=FILE",
         ),
         ("scans/t2.mha", "t2.mha: say which sequence it is, such as T2=t2.mha"),
     ],
