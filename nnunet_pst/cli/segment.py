@@ -138,11 +138,13 @@ def _lines(outcome: BatchOutcome, output: Path) -> list[str]:
 
 
 def _measured(one: dict[str, Any]) -> str:
+    from nnunet_pst.segmentation.measures import volume_text
+
     measures = one["measures"]
     if not measures["slices"]:
         return f"{one['name']}: no tumour found"
     return (
-        f"{one['name']}: {measures['volume_ml']:.1f} ml, {measures['longest_mm']:.0f} x "
+        f"{one['name']}: {volume_text(measures['volume_ml'])}, {measures['longest_mm']:.0f} x "
         f"{measures['perpendicular_mm']:.0f} x {measures['height_mm']:.0f} mm, "
-        f"{measures['slices']} slices"
+        f"{measures['slices']} slice{'' if measures['slices'] == 1 else 's'}"
     )

@@ -13,7 +13,12 @@ import numpy.typing as npt
 from nnunet_pst.errors import InputError
 from nnunet_pst.registration.policy import RegistrationSettings
 from nnunet_pst.segmentation.dicom_source import DicomSource
-from nnunet_pst.segmentation.measures import TumorMeasures, mask_warnings, measure_tumor
+from nnunet_pst.segmentation.measures import (
+    TumorMeasures,
+    mask_warnings,
+    measure_tumor,
+    volume_text,
+)
 from nnunet_pst.segmentation.models import (
     Model,
     ModelChoice,
@@ -239,7 +244,8 @@ def _write_result(result: Result, folder: Path, *, study: str, model_id: str) ->
     grid = result.image.grid
     files = {"mask": f"{result.name}_mask.nii.gz", "picture": f"{result.name}.png"}
     write_volume(folder / files["mask"], Volume(result.mask.astype(np.uint8), grid))
-    volume = f"{result.measures.volume_ml:.1f} ml" if result.measures.slices else "no tumour found"
+    found = result.measures.slices > 0
+    volume = volume_text(result.measures.volume_ml) if found else "no tumour found"
     draw_montage(
         folder / files["picture"],
         result.image,

@@ -19,6 +19,7 @@ from nnunet_pst.geometry import Grid
 from nnunet_pst.registration.policy import RegistrationSettings
 from nnunet_pst.segmentation import batch
 from nnunet_pst.segmentation.batch import key_of, segment_studies
+from nnunet_pst.segmentation.measures import volume_text
 from nnunet_pst.segmentation.models import (
     ModelChoice,
     ModelFacts,
@@ -178,7 +179,8 @@ def test_a_consensus_of_one_is_none_and_says_so(tmp_path: Path):
     outcome = segment_studies([study("T2")], chosen, tmp_path / "out", settings)
     note = "no consensus: T2 alone was segmented, nothing to fuse"
     assert outcome.finished["study_0001"]["notes"] == [note]
-    assert note in (tmp_path / "out" / "study_0001" / "report.html").read_text()
+    page = (tmp_path / "out" / "study_0001" / "report.html").read_text()
+    assert f"N{note[1:]}." in page
     assert f"  {note}" in _lines(outcome, tmp_path / "out")
 
 
@@ -226,6 +228,25 @@ def test_a_folder_of_everything(tmp_path: Path):
         ("study_0001", "T1", "0"),
         ("study_0001", "T2", "4"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("volume_ml", "text"),
+    [(0.001, "< 0.1 ml"), (0.0499, "< 0.1 ml"), (0.05, "0.1 ml"), (12, "12.0 ml")],
+)
+def test_a_tumor_is_never_0_ml(volume_ml: float, text: str):
+    assert volume_text(volume_ml) == text
+
+
+def test_a_speck_and_nothing_on_the_page(tmp_path: Path):
+    speck, dark = image(5, tumor=False), image(6, tumor=False)
+    speck.array[3, 4, 5] = 900
+    outcome = run([study("T1", "T2", "CET1", T1=dark, T2=speck, CET1=dark)], tmp_path / "out")
+    page = (tmp_path / "out" / "study_0001" / "report.html").read_text()
+    assert "0.0 ml" not in page
+    for words in ("&lt; 0.1 ml", "<td>1 (3)</td>", "no tumour in either", "no tumour found"):
+        assert words in page
+    assert "  T2: < 0.1 ml, 2 x 2 x 5 mm, 1 slice" in _lines(outcome, tmp_path / "out")
 
 
 def test_what_was_made_stays_and_what_changed_is_refused(tmp_path: Path):
