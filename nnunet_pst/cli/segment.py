@@ -50,7 +50,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--device", choices=("cpu", "cuda"), help="default: cuda if there is one")
     parser.add_argument(
-        "--no-mirroring", action="store_true", help="a quarter of the time, slightly other masks"
+        "--no-mirroring",
+        action="store_true",
+        help="don't predict mirrored images too and average, as nnU-Net does: a quarter of the "
+        "network's work (of a 3D model an eighth), and other masks; compare before you rely on it",
     )
     parser.add_argument(
         "--trust-model", action="store_true", help="load a model that could run code"

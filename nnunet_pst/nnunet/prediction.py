@@ -132,8 +132,8 @@ def load_model(
     device
         ``cpu`` or ``cuda``; by default what there is.
     mirroring
-        Average over mirrored images, as the host does by default; without, a case takes about a
-        quarter of the time.
+        Average over mirrored images, as the host does by default; without, the network computes
+        once instead of four times (a 3D model: eight), and masks are others.
     trusted
         Load checkpoints that could run code.
 

@@ -317,6 +317,22 @@ def test_ones_own_rules_replace_the_packages(tmp_path: Path, write: Writer):
     assert (row["rule"], row["value"]) == ("mine", "100; SE")
 
 
+def test_the_packages_rules_are_printed_to_be_changed(
+    tmp_path: Path, write: Writer, capsys: pytest.CaptureFixture[str]
+):
+    with pytest.raises(SystemExit) as stop:
+        main(["scan", "--print-rules"])
+    assert stop.value.code == 0
+    printed = capsys.readouterr().out
+    assert parse_rules(printed, "printed") == read_rules()
+    write(tmp_path / "t2", spacing=(4.5, 4.5), **T2)
+    words = ["scan", str(tmp_path), "-o", str(tmp_path / "cohort.csv")]
+    assert main(words) == 1
+    assert "pixels of more than 3 mm, as a survey" in capsys.readouterr().err
+    (tmp_path / "rules.csv").write_text(printed.replace("pixel_mm > 3", "pixel_mm > 5"))
+    assert main([*words, "--rules", str(tmp_path / "rules.csv")]) == 0
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
