@@ -92,7 +92,8 @@ def check_plan_values(
         With a line for each such value.
     """
     problems = [
-        *_geometry_problems(plans, configuration, mirrored),
+        *_axes_problems(plans),
+        *_geometry_problems(configuration, mirrored),
         *_architecture_problems(configuration),
         *_class_problems(plans, configuration, channels),
         *_intensity_problems(plans, configuration, channels),
@@ -159,15 +160,16 @@ def _are(values: object, counts: Sequence[int], fits: Callable[[object], bool]) 
     return isinstance(values, list) and len(values) in counts and all(map(fits, values))
 
 
-def _geometry_problems(
-    plans: dict[str, Any], configuration: dict[str, Any], mirrored: object
-) -> Iterator[str]:
+def _axes_problems(plans: dict[str, Any]) -> Iterator[str]:
     for name in ("transpose_forward", "transpose_backward"):
         if sorted(map(repr, _list(plans.get(name)))) != ["0", "1", "2"]:
             yield f"{name} is {_shown(plans.get(name))}; expected an order of the axes 0, 1, 2"
             return
     if np.argsort(plans["transpose_forward"]).tolist() != plans["transpose_backward"]:
         yield "transpose_backward doesn't undo transpose_forward"
+
+
+def _geometry_problems(configuration: dict[str, Any], mirrored: object) -> Iterator[str]:
     low, high = SPACING_RANGE_MM
     spacing = configuration.get("spacing")
     if not _are(spacing, (2, 3), lambda value: is_number(value, low, high)):
