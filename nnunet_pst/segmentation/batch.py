@@ -111,6 +111,7 @@ def segment_studies(
         outcome.finished[name] = report
         outcome.kept += kept
     if outcome.finished:
+        place.prepare()  # studies that were kept may lie elsewhere now
         _write_table(output)
     return outcome
 

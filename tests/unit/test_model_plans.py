@@ -199,9 +199,7 @@ def fuzz(model: Path, file: str, choose: Callable[[tuple], bool], share: float) 
 
 
 def test_odd_values_in_the_plans_of_a_stock_model(stock: Path):
-    assert (
-        fuzz(stock, "plans.json", lambda path: path[:2] != ("configurations", "2d_5"), 0.05) > 80
-    )
+    assert fuzz(stock, "plans.json", lambda path: path[:2] != ("configurations", "2d_5"), 0.05) > 80
 
 
 def test_odd_values_in_the_plans_of_our_model(ours: Path):

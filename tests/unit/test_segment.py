@@ -320,9 +320,14 @@ def test_a_key_says_where_studies_lie_and_an_older_one_is_continued(tmp_path: Pa
     run([replace(one, folder="/pacs/Mustermann, Eva")], tmp_path / "out")
     rows = list(csv.reader(key.read_text().splitlines()))
     assert rows[1:] == [["study_0004", "m", "/pacs/Mustermann, Eva"], ["study_0009", "z", ""]]
-    run([one, replace(study("T2"), folder="/b")], tmp_path / "out")
+    moved = replace(one, folder="/moved")
+    assert run([moved, replace(study("T2"), folder="/b")], tmp_path / "out").kept == 1
     again = list(csv.reader(key.read_text().splitlines()))
-    assert again == [*rows, ["study_0010", "one", "/b"]]
+    assert again[1:] == [
+        ["study_0004", "m", "/moved"],
+        ["study_0009", "z", ""],
+        ["study_0010", "one", "/b"],
+    ]
     for path in (tmp_path / "out").rglob("*.*"):
         assert b"Mustermann" not in path.read_bytes()
 
