@@ -294,7 +294,9 @@ def _spacing_range(files: ModelFiles) -> tuple[tuple[float, float], ...] | None:
     try:
         spacings = np.asarray(files.read_json(FINGERPRINT)["spacings"], dtype=np.float64)
         low, high = spacings.reshape(-1, 3).min(axis=0), spacings.reshape(-1, 3).max(axis=0)
-    except (KeyError, ValueError, TypeError) as error:
+        if not (np.isfinite(spacings) & (spacings > 0)).all():
+            raise ValueError("no spacings")
+    except (KeyError, ValueError, TypeError, OverflowError) as error:
         raise InputError(f"{files.name}: {FINGERPRINT} is damaged; get the model again") from error
     return tuple((float(a), float(b)) for a, b in zip(low, high, strict=True))
 

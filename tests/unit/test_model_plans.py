@@ -23,7 +23,7 @@ from nnunet_pst.volumes import Volume
 
 NAME = "fold_0/checkpoint_final.pth"
 ODD = (
-    *(None, True, -1, 0, 3, 100_000, 2**70, 0.5, -2.5, 1e300, float("nan"), float("inf")),
+    *(None, True, -1, 0, 3, 100_000, 10**400, 0.5, -2.5, 1e300, float("nan"), float("inf")),
     *("", "x", "torch.hub.load", "\x1b[31m", "z" * 10_000),
     *([], [1], [-3, 64, 64], [100_000] * 3, [[]], {}, {"a": 1}, {"order": 10**9}),
 )
@@ -120,6 +120,8 @@ def write_model(folder: Path, configuration: str, trainer: str, network: torch.n
         json.dumps({"labels": labels, "channel_names": {"0": "MRI"}})
     )
     (folder / "plans.json").write_text(json.dumps(PLANS))
+    spacings = {"spacings": [[5.0, 1.5, 1.5], [4.0, 2.0, 2.0]]}
+    (folder / "dataset_fingerprint.json").write_text(json.dumps(spacings))
     return folder
 
 
@@ -208,6 +210,10 @@ def test_odd_values_in_the_plans_of_our_model(ours: Path):
 
 def test_odd_values_in_the_dataset(stock: Path):
     assert fuzz(stock, "dataset.json", lambda path: True, 0.4) > 20
+
+
+def test_odd_values_in_the_fingerprint(stock: Path):
+    assert fuzz(stock, "dataset_fingerprint.json", lambda path: True, 0.4) > 20
 
 
 def respoken(model: Path, path: tuple, value: object) -> list[str] | None:
