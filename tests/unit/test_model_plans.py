@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 
-from nnunet_pst.errors import InputError, PSTError
+from nnunet_pst.errors import HostError, InputError, PSTError
 from nnunet_pst.geometry import Grid
 from nnunet_pst.network.unet25d import Unet25D
 from nnunet_pst.nnunet.model_plans import check_resampled_size
@@ -297,6 +297,21 @@ def test_an_answer_that_is_no_number_is_no_empty_mask(stock: Path):
     path = ("configurations", "2d", "architecture", "arch_kwargs", "norm_op_kwargs", "eps")
     (line,) = respoken(stock, path, -2.5) or ()  # roots of negative variances
     assert "computes no finite numbers" in line
+
+
+@pytest.mark.parametrize(
+    "full",
+    [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory: 9 bytes")],
+    ids=["python", "torch"],
+)
+def test_a_full_memory_is_a_line(stock: Path, monkeypatch: pytest.MonkeyPatch, full: Exception):
+    def fail(*_: object) -> None:
+        raise full
+
+    model = load_model(stock, device="cpu")
+    monkeypatch.setattr(model, "_predict", fail)
+    with pytest.raises(HostError, match="not enough memory to segment an image of 24 x 20 x 3"):
+        model.predict([IMAGE])
 
 
 def test_an_image_that_would_grow_too_large():
