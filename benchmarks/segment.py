@@ -39,7 +39,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("model", type=Path, nargs="+", help="one or two trained models")
     parser.add_argument("--studies", type=int, default=20)
-    parser.add_argument("--size", choices=["small", "paper"], default="small")
+    # The phantom's other size has the pixels of a survey, which is not segmented.
+    parser.add_argument("--size", choices=["paper"], default="paper")
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--no-mirroring", action="store_true")
     parser.add_argument("--out", type=Path, help="folder for JSON and Markdown")

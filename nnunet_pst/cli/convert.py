@@ -163,21 +163,26 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _lines(summary: ConversionSummary, unknown: str) -> list[str]:
     """Say in a few lines what was written and what to type next."""
+    from nnunet_pst.report.words import count as counted
+
     patients, cases = summary.patients, summary.cases
     lines = [
-        f"{summary.dataset}: {sum(cases.values())} cases of {sum(patients.values())} patients ("
+        f"{summary.dataset}: {counted(sum(cases.values()), 'case')} of "
+        f"{counted(sum(patients.values()), 'patient')} ("
         + ", ".join(f"{cases[s]} {s} of {patients[s]}" for s in cases if cases[s])
         + f") in {summary.folder}"
     ]
     if summary.kept or summary.removed_files:
         lines.append(
-            f"found {summary.kept} cases whole already and kept them, wrote {summary.written}, "
-            f"removed {summary.removed_files} left-over files"
+            f"found {counted(summary.kept, 'case')} whole already and kept them, wrote "
+            f"{summary.written}, removed {counted(summary.removed_files, 'left-over file')}"
         )
     for what, names in (("converted anew", summary.renewed), ("removed", summary.removed)):
         if names:
             more = ", ..." if len(names) > _SHOWN else ""
-            lines.append(f"{what}: {len(names)} cases ({', '.join(names[:_SHOWN])}{more})")
+            lines.append(
+                f"{what}: {counted(len(names), 'case')} ({', '.join(names[:_SHOWN])}{more})"
+            )
     named = "unknown" if unknown == "ignore" else "unknown (written as background)"
     lines.append(
         f"labels: {summary.coarse} coarse, {summary.fine} fine; slices: {summary.known} known "

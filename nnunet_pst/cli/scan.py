@@ -6,6 +6,7 @@ import argparse
 import json
 import shlex
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -30,15 +31,36 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--roi", metavar="NAME", help="structure or segment that is the tumor, loosely"
     )
     parser.add_argument(
-        "--rules", type=Path, metavar="RULES.csv", help="your own rules of what is which sequence"
+        "--rules",
+        type=Path,
+        metavar="RULES.csv",
+        help="your own rules of what is which sequence, instead of those of --print-rules",
+    )
+    parser.add_argument(
+        "--print-rules",
+        action=_PrintRules,
+        help="print the rules of this program, a table to copy and change, and exit",
     )
     parser.add_argument(
         "--anonymous-ids",
         action="store_true",
-        help="call patients P0001 and so on; the key goes to a file of its own",
+        help="call patients P0001 and so on; who and where they are goes to a key of its own",
     )
     parser.add_argument("--overwrite", action="store_true", help="replace tables that exist")
     parser.add_argument("--json", action="store_true", help="print the summary as JSON")
+
+
+class _PrintRules(argparse.Action):
+    """Prints the table, as ``--version`` does its line: no folder is needed."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str, help: str) -> None:
+        super().__init__(option_strings, dest, nargs=0, default=argparse.SUPPRESS, help=help)
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        from nnunet_pst.dicom.sequence_rules import own_rules_text
+
+        print(own_rules_text(), end="")
+        parser.exit()
 
 
 def run(arguments: argparse.Namespace) -> int:

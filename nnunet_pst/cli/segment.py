@@ -50,7 +50,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--device", choices=("cpu", "cuda"), help="default: cuda if there is one")
     parser.add_argument(
-        "--no-mirroring", action="store_true", help="a quarter of the time, slightly other masks"
+        "--no-mirroring",
+        action="store_true",
+        help="don't predict mirrored images too and average, as nnU-Net does: a quarter of the "
+        "network's work (of a 3D model an eighth), and other masks; compare before you rely on it",
     )
     parser.add_argument(
         "--trust-model", action="store_true", help="load a model that could run code"
@@ -131,17 +134,20 @@ def _lines(outcome: BatchOutcome, output: Path) -> list[str]:
             for one in report["results"]
             for warning in one["warnings"]
         ]
+        lines += [f"  {note}" for note in report["notes"]]
     if outcome.kept:
         lines.append(f"{outcome.kept} of {len(outcome.finished)} were finished before and kept")
     return lines
 
 
 def _measured(one: dict[str, Any]) -> str:
+    from nnunet_pst.segmentation.measures import volume_text
+
     measures = one["measures"]
     if not measures["slices"]:
         return f"{one['name']}: no tumour found"
     return (
-        f"{one['name']}: {measures['volume_ml']:.1f} ml, {measures['longest_mm']:.0f} x "
+        f"{one['name']}: {volume_text(measures['volume_ml'])}, {measures['longest_mm']:.0f} x "
         f"{measures['perpendicular_mm']:.0f} x {measures['height_mm']:.0f} mm, "
-        f"{measures['slices']} slices"
+        f"{measures['slices']} slice{'' if measures['slices'] == 1 else 's'}"
     )

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from nnunet_pst.cohort_columns import USUAL_SEQUENCES
 from nnunet_pst.dicom.dynamic import Phase, judge_phases
+from nnunet_pst.dicom.files import printable
 from nnunet_pst.dicom.sequence_rules import DYNAMIC, NONE, Rule, Verdict, judge
 from nnunet_pst.dicom.series import Stack
 from nnunet_pst.dicom.stack_geometry import grid_of
@@ -14,6 +15,8 @@ from nnunet_pst.errors import InputError
 
 #: Of several b-values the one closest to this is taken, in s/mm2.
 WANTED_B = 1000.0
+#: Rule of a stack that would be taken for a sequence, but lacks pixels.
+CUT_OFF = "cut off"
 
 
 @dataclass(frozen=True)
@@ -91,17 +94,36 @@ def _usable(one: Judgement) -> Judgement:
     try:
         grid_of(one.stack)
     except InputError as error:
-        problem = error.problems[0]
-        verdict = replace(one.verdict, sequence=NONE, rule="no volume", reason=problem)
-        return replace(one, verdict=verdict, decision=problem)
-    return one
+        rule, problem = "no volume", error.problems[0]
+    else:
+        # Phases are numbered before any is left out, and all are read.
+        rule, problem = CUT_OFF, "" if one.sequence == DYNAMIC else _cut_off(one.stack)
+    if not problem:
+        return one
+    verdict = replace(one.verdict, sequence=NONE, rule=rule, reason=problem)
+    return replace(one, verdict=verdict, decision=problem)
+
+
+def _cut_off(stack: Stack) -> str:
+    """Say that images lack pixels; empty when none does."""
+    faulty = [s for s in stack.slices if s.fault]
+    if not faulty:
+        return ""
+    first = faulty[0]
+    count, verb = len(faulty), "lack" if len(faulty) > 1 else "lacks"
+    return (
+        f"{count} of {len(stack.slices)} images {verb} pixels, the first "
+        f"{printable(first.origin.name)}: {first.fault}; copy the series again"
+    )
 
 
 def _with_phase(one: Judgement, phase: Phase) -> Judgement:
     which = f"phase {phase.number} of {phase.count}"
     if phase.mean is None:
-        verdict = replace(one.verdict, sequence=NONE, reason=phase.problem)
-        return replace(one, verdict=verdict, decision=phase.problem, phase=phase)
+        cut = _cut_off(one.stack)
+        rule, problem = (CUT_OFF, cut) if cut else (one.verdict.rule, phase.problem)
+        verdict = replace(one.verdict, sequence=NONE, rule=rule, reason=problem)
+        return replace(one, verdict=verdict, decision=problem, phase=phase)
     value = f"mean {phase.mean:.1f}, {phase.enhancement:+.0%} against the first phase"
     if phase.count == 1 and one.stack.first.acquisition.agent:
         verdict = replace(one.verdict, sequence="CET1", reason="one phase with an agent named")

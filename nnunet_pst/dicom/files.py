@@ -32,6 +32,7 @@ _BARE_STARTS = tuple(
     bytes([group, 0, element, 0])
     for group, element in ((8, 0), (8, 1), (8, 5), (8, 8), (8, 0x16), (2, 0), (2, 1), (2, 2))
 )
+_ZIP_START = b"PK\x03\x04"
 _DICOM_NAMES = (".dcm", ".dicom", ".ima")
 
 
@@ -146,12 +147,19 @@ def walk(root: Path) -> Walk:
             for path in _files_below(root, found):
                 _look_at(path, root, found)
         elif root.is_file():
-            _look_at(root, root.parent, found, archive=zipfile.is_zipfile(root))
+            _look_at_only(root, found)
         else:
             raise InputError(f"{root}: no such folder or file")
     except ValueError as error:  # a name that no file can have
         raise InputError(f"{root!s}: no such folder or file") from error
     return found
+
+
+def _look_at_only(path: Path, found: Walk) -> None:
+    """Look at the file that was given: it has to be something."""
+    _look_at(path, path.parent, found, archive=is_archive(path))
+    if found.others:
+        found.problems.append(f"{printable(path.name)}: is no DICOM file and no zip archive")
 
 
 def _files_below(root: Path, found: Walk) -> Iterator[Path]:
@@ -226,7 +234,7 @@ def _look_into(path: Path, shown: str, found: Walk) -> None:
         if isinstance(error, OSError) and error.strerror:
             found.problems.append(f"{shown}: can't be read ({error.strerror})")
         else:
-            found.problems.append(f"{shown}: is no whole zip archive; copy it again")
+            found.problems.append(f"{shown}: {archive_fault(path)}")
 
 
 def _look_at_member(
@@ -247,11 +255,37 @@ def _look_at_member(
         found.problems.append(f"{name}: is named like DICOM but isn't (truncated or damaged?)")
 
 
+def is_archive(path: Path) -> bool:
+    """Whether a file is a zip archive, or was one, or is named like one."""
+    # One that is cut off has lost its directory, which `is_zipfile` looks for.
+    named = path.suffix.casefold() == ".zip"
+    return named or zipfile.is_zipfile(path) or _begins_like_archive(path)
+
+
+def archive_fault(path: Path) -> str:
+    """Say why an archive can't be opened: cut off or damaged, or never one."""
+    kind = "a damaged or cut-off" if _begins_like_archive(path) else "no"
+    return f"is {kind} zip archive; copy it again"
+
+
+def _begins_like_archive(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.read(4) == _ZIP_START
+    except OSError:  # said by whoever opens it next
+        return False
+
+
+def leaves_archive(member: str) -> bool:
+    """Whether a member would lie outside the folder into which an archive is unpacked."""
+    name = PurePosixPath(member.replace("\\", "/"))
+    return name.is_absolute() or ".." in name.parts or ":" in "".join(name.parts[:1])
+
+
 def _archive_problem(members: list[zipfile.ZipInfo]) -> str | None:
     """Say why an archive is not opened: a name that leaves it, or sizes beyond reason."""
     for info in members:
-        name = PurePosixPath(info.filename.replace("\\", "/"))
-        if name.is_absolute() or ".." in name.parts or ":" in name.parts[0]:
+        if leaves_archive(info.filename):
             return (
                 f"holds '{printable(info.filename)[:80]}', which would lie outside the archive; "
                 "not opened"

@@ -15,6 +15,7 @@ from pydicom.tag import BaseTag
 
 from nnunet_pst.dicom.b_values import BValue, b_value
 from nnunet_pst.dicom.files import Origin, looks_like_dicom, printable
+from nnunet_pst.dicom.pixel_lengths import pixel_fault
 from nnunet_pst.dicom.values import integer, item, items, number, numbers, text, texts
 from nnunet_pst.errors import InputError
 
@@ -96,6 +97,8 @@ class Slice:
         Distance between rows, between columns; or None.
     acquisition
         How it was acquired.
+    fault
+        What is missing of the file's pixels; empty when nothing is.
     """
 
     origin: Origin
@@ -108,6 +111,7 @@ class Slice:
     orientation: tuple[float, ...] | None
     pixel_spacing_mm: tuple[float, ...] | None
     acquisition: Acquisition
+    fault: str = ""
 
 
 @dataclass(frozen=True)
@@ -186,9 +190,13 @@ def read_dataset(origin: Origin, *, pixels: bool) -> FileDataset:
         When it is no DICOM file, or damaged.
     """
     with translated(origin), origin.open() as file:
-        _refuse_deflated(file, origin)
-        file.seek(0)
-        return pydicom.dcmread(file, stop_before_pixels=not pixels, force=True)
+        return _read(file, origin, pixels=pixels)
+
+
+def _read(file: BinaryIO, origin: Origin, *, pixels: bool) -> FileDataset:
+    _refuse_deflated(file, origin)
+    file.seek(0)
+    return pydicom.dcmread(file, stop_before_pixels=not pixels, force=True)
 
 
 def _refuse_deflated(file: BinaryIO, origin: Origin) -> None:
@@ -216,16 +224,16 @@ def read_instance(origin: Origin) -> Instance:
     InputError
         When it can't be read, or lacks what tells which series it belongs to.
     """
-    dataset = read_dataset(origin, pixels=False)
-    with translated(origin):
+    with translated(origin), origin.open() as file:
+        dataset = _read(file, origin, pixels=False)
         if not text(dataset, "SeriesInstanceUID") or not text(dataset, "SOPInstanceUID"):
             raise InputError(
                 f"{printable(origin.name)}: belongs to no series (a DICOMDIR, or damaged)"
             )
-        return _instance(origin, dataset)
+        return _instance(origin, dataset, pixel_fault(file, dataset))
 
 
-def _instance(origin: Origin, dataset: Dataset) -> Instance:
+def _instance(origin: Origin, dataset: Dataset, fault: str) -> Instance:
     modality = text(dataset, "Modality").upper()
     return Instance(
         origin=origin,
@@ -240,7 +248,7 @@ def _instance(origin: Origin, dataset: Dataset) -> Instance:
         description=text(dataset, "SeriesDescription"),
         protocol=text(dataset, "ProtocolName"),
         series_time=text(dataset, "SeriesDate") + _time(text(dataset, "SeriesTime")),
-        slices=() if modality in (RTSTRUCT, SEG) else tuple(_slices(origin, dataset)),
+        slices=() if modality in (RTSTRUCT, SEG) else tuple(_slices(origin, dataset, fault)),
         references=_references(dataset, modality),
         structures=_structures(dataset, modality),
     )
@@ -274,7 +282,7 @@ def _structures(dataset: Dataset, modality: str) -> tuple[str, ...]:
     return ()
 
 
-def _slices(origin: Origin, dataset: Dataset) -> Iterator[Slice]:
+def _slices(origin: Origin, dataset: Dataset, fault: str) -> Iterator[Slice]:
     """Give the images of a file: one, or the frames of an enhanced one."""
     rows, columns = integer(dataset, "Rows") or 0, integer(dataset, "Columns") or 0
     if rows < 1 or columns < 1:
@@ -303,6 +311,7 @@ def _slices(origin: Origin, dataset: Dataset) -> Iterator[Slice]:
             orientation=groups.numbers("PlaneOrientationSequence", "ImageOrientationPatient", 6),
             pixel_spacing_mm=groups.numbers("PixelMeasuresSequence", "PixelSpacing", 2),
             acquisition=_acquisition(dataset, groups),
+            fault=fault,
         )
 
 

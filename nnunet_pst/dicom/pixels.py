@@ -19,6 +19,9 @@ from nnunet_pst.dicom.values import integer, item, items, number
 from nnunet_pst.errors import InputError
 from nnunet_pst.volumes import KEPT_TYPES, Volume
 
+#: What decodes high-throughput JPEG 2000 (PS3.5, A.4.4); nothing that we install does.
+_HTJ2K = tuple(f"1.2.840.10008.1.2.4.{number}" for number in (201, 202, 203))
+_HTJ2K_PACKAGES = "pylibjpeg pylibjpeg-openjpeg"
 #: Elements that hold pixels: of no use in a header that is kept, and large.
 _PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
 
@@ -81,13 +84,24 @@ def _plane(dataset: FileDataset, one: Slice) -> npt.NDArray[Any]:
         # Imported here: it looks for decoders of compressed images, which takes its time.
         from pydicom.pixels.utils import pixel_array
 
-        raw = pixel_array(dataset, index=one.frame, raw=True)
+        raw = _signed(pixel_array(dataset, index=one.frame, raw=True), dataset)
         if raw.shape != (one.rows, one.columns):
             raise InputError(f"{printable(one.origin.name)}: holds no grey image of its own size")
         slope, intercept = _rescale(dataset, one)
         if (slope, intercept) == (1.0, 0.0):
             return np.array(raw)
         return (raw.astype(np.float64) * slope + intercept).astype(np.float32)
+
+
+def _signed(raw: npt.NDArray[Any], dataset: FileDataset) -> npt.NDArray[Any]:
+    """Give signed values the sign that stands in the highest stored bit (PS3.5, 8.1.1).
+
+    Decoders leave the bits above it as they are; of JPEG-LS they are 0, and -1 of 12 bits is 4095.
+    """
+    unused = 8 * raw.dtype.itemsize - (integer(dataset, "BitsStored") or 0)
+    if raw.dtype.kind != "i" or not 0 < unused < 8 * raw.dtype.itemsize:
+        return raw
+    return (raw << unused) >> unused
 
 
 def _check_size(dataset: FileDataset, one: Slice) -> None:
@@ -114,6 +128,9 @@ def _check_decoder(dataset: FileDataset, name: str) -> None:
     """Say what is missing where pixels are compressed in a way that nothing here decodes."""
     from pydicom.pixels.decoders.base import get_decoder
 
+    from nnunet_pst.dicom.jpeg_frames import register
+
+    register()
     syntax = dataset.file_meta.TransferSyntaxUID
     try:
         decoder = get_decoder(syntax)
@@ -123,9 +140,10 @@ def _check_decoder(dataset: FileDataset, name: str) -> None:
             "convert it with gdcmconv --raw"
         ) from error
     if not decoder.is_available:
+        packages = _HTJ2K_PACKAGES if syntax in _HTJ2K else "python-gdcm"
         raise InputError(
-            f"{name}: is compressed ({syntax.name}), which nothing installed here decodes; pip "
-            "install python-gdcm, or convert it with gdcmconv --raw"
+            f"{name}: is compressed ({syntax.name}), which nothing installed here decodes: pip "
+            f"install {packages}"
         )
 
 

@@ -20,7 +20,14 @@ from nnunet_pst.dicom.sequence_rules import read_rules
 from nnunet_pst.dicom.series import Series
 from nnunet_pst.dicom.stack_geometry import grid_of
 from nnunet_pst.dicom.structures import choose_name
-from nnunet_pst.dicom.studies import DicomStudy, find_series, judge_studies, reasons
+from nnunet_pst.dicom.studies import (
+    DicomStudy,
+    cut_off,
+    find_series,
+    judge_studies,
+    reasons,
+    without_images,
+)
 from nnunet_pst.errors import InputError
 from nnunet_pst.geometry import Grid, same_grid
 from nnunet_pst.image_paths import is_image_name
@@ -28,6 +35,7 @@ from nnunet_pst.volumes import read_header
 from nnunet_pst.whole_files import refusals_in_one_line, write_atomically
 
 _PRIVATE = 0o600
+_KEY_COLUMNS = ("pseudonym", "patient", "folder")
 
 
 @dataclass
@@ -82,8 +90,8 @@ def scan(
     roi
         Structure or segment that masks are.
     anonymous_ids
-        Call patients ``P0001`` and so on; the key goes to a file of its own, and that of an earlier
-        scan is continued.
+        Call patients ``P0001`` and so on; the key, which says where each lies too, goes to a file
+        of its own, and that of an earlier scan is continued.
 
     Raises
     ------
@@ -108,9 +116,11 @@ def scan(
     cohort_rows: list[dict[str, str]] = []
     for name, own in sorted(patients.items()):
         taken = _best(own)
+        names.lie(name, taken.place)
         for number, study in enumerate(own, 1):
             note = "" if study is taken else "another study of this patient is taken"
             rows += series_rows(study, name, number, note)
+            summary.problems += [f"{name}: {line}" for line in cut_off(study)]
         if taken.chosen:
             cells = _cohort_row(taken, found.series, masks, roi, base, summary)
             cohort_rows.append({"patient": name, **cells})
@@ -141,11 +151,10 @@ def _check_usable(root: Path, studies: Sequence[DicomStudy], summary: ScanSummar
     """Refuse when there is nothing to write a table of, with the reasons."""
     if any(study.chosen for study in studies):
         return
-    name = printable(root.name)
     if not any(study.judgements for study in studies):
-        raise InputError([*summary.problems, f"{name}: holds no DICOM images"])
+        raise InputError(without_images(root, summary.problems))
     why = [line for study in studies for line in reasons(study)]
-    raise InputError([*summary.problems, f"{name}: no usable sequence", *why])
+    raise InputError([*summary.problems, f"{printable(root.name)}: no usable sequence", *why])
 
 
 class _Names:
@@ -153,7 +162,7 @@ class _Names:
 
     def __init__(self, key: Path | None) -> None:
         self._key = key
-        self._names = _read_key(key) if key is not None else {}
+        self._names, self._folders = _read_key(key) if key is not None else ({}, {})
         self._unnamed: dict[str, str] = {}
 
     def of(self, study: DicomStudy) -> str:
@@ -168,27 +177,37 @@ class _Names:
             self._names[patient] = f"P{last + 1:04d}"
         return self._names[patient]
 
+    def lie(self, name: str, place: Path) -> None:
+        """Note where a patient's images lie, so that the key leads back to them."""
+        self._folders[name] = printable(str(place))
+
     def write(self) -> None:
         """Write the key, readable for its owner only."""
         if self._key is None:
             return
-        named = ((name, patient) for patient, name in self._names.items())
-        write_atomically(self._key, csv_text([("pseudonym", "patient"), *named]), mode=_PRIVATE)
+        named = (
+            (name, patient, self._folders.get(name, "")) for patient, name in self._names.items()
+        )
+        write_atomically(self._key, csv_text([_KEY_COLUMNS, *named]), mode=_PRIVATE)
 
 
-def _read_key(path: Path) -> dict[str, str]:
+def _read_key(path: Path) -> tuple[dict[str, str], dict[str, str]]:
+    """Read the key of an earlier scan: pseudonyms by patient, folders by pseudonym."""
     if not path.exists():
-        return {}
+        return {}, {}
     problem = f"{path.name}: no key of an earlier scan; move it away, or name another table with -o"
     try:
         rows = list(csv.reader(io.StringIO(path.read_text(encoding="utf-8"), newline="")))
-        names = {restored(patient): name for name, patient in rows[1:]}
+        # Older keys have no folder.
+        if not rows or tuple(rows[0]) not in (_KEY_COLUMNS, _KEY_COLUMNS[:2]):
+            raise ValueError(path.name)
+        names = {restored(patient): name for name, patient, *_ in rows[1:]}
         numbers = [int(name[1:]) for name in names.values() if name.startswith("P")]
     except (ValueError, csv.Error) as error:
         raise InputError(problem) from error
-    if not rows or rows[0] != ["pseudonym", "patient"] or len(set(numbers)) < len(rows) - 1:
+    if len(set(numbers)) < len(rows) - 1:
         raise InputError(problem)
-    return names
+    return names, {row[0]: restored(row[2]) for row in rows[1:] if len(row) > 2}
 
 
 def _best(studies: Sequence[DicomStudy]) -> DicomStudy:

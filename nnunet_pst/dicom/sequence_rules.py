@@ -131,9 +131,13 @@ def read_rules(path: Path | None = None) -> tuple[Rule, ...]:
 
 @lru_cache(maxsize=1)
 def _own_rules() -> tuple[Rule, ...]:
-    name = "sequence_rules.csv"
-    source = resources.files("nnunet_pst.dicom").joinpath(name)
-    return parse_rules(source.read_text(encoding="utf-8"), name)
+    return parse_rules(own_rules_text(), "sequence_rules.csv")
+
+
+def own_rules_text() -> str:
+    """Return the package's table, for whoever wants to change a copy of it."""
+    source = resources.files("nnunet_pst.dicom").joinpath("sequence_rules.csv")
+    return source.read_text(encoding="utf-8")
 
 
 def parse_rules(text: str, name: str) -> tuple[Rule, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,8 +11,8 @@ from pathlib import Path, PurePath
 from tqdm import tqdm
 
 from nnunet_pst.cohort_columns import USUAL_SEQUENCES
-from nnunet_pst.dicom.choice import Judgement, choose_sequences
-from nnunet_pst.dicom.files import Origin, walk
+from nnunet_pst.dicom.choice import CUT_OFF, Judgement, choose_sequences
+from nnunet_pst.dicom.files import Origin, printable, walk
 from nnunet_pst.dicom.headers import RTSTRUCT, SEG, Instance, read_instance
 from nnunet_pst.dicom.pixels import StackImage, read_stack_image
 from nnunet_pst.dicom.sequence_rules import Rule, read_rules
@@ -65,6 +66,16 @@ class DicomStudy:
         """What to take, by sequence."""
         found = {one.sequence: one for one in self.judgements if one.chosen}
         return {name: found[name] for name in USUAL_SEQUENCES if name in found}
+
+    @property
+    def place(self) -> Path:
+        """The folder below which its images lie, or the archive; private like the patient."""
+        stacks = [one.stack for one in self.chosen.values() or self.judgements]
+        origins = [one.origin for stack in stacks for one in stack.slices] or [
+            instance.origin for one in self.series for instance in one.instances
+        ]
+        homes = {origin.path if origin.member else origin.path.parent for origin in origins}
+        return Path(os.path.commonpath([home.absolute() for home in homes]))
 
 
 @dataclass(frozen=True)
@@ -152,12 +163,19 @@ def read_study(folder: Path, rules: tuple[Rule, ...] | None = None) -> list[Chos
     found = find_series(folder)
     studies = [study for study in judge_studies(found.series, rules) if study.judgements]
     if not studies:
-        raise InputError([*found.problems, f"{folder.name}: holds no DICOM images"])
+        raise InputError(without_images(folder, found.problems))
     if len(studies) > 1:
         raise InputError(
             f"{folder.name}: holds {len(studies)} studies; give a folder for each study"
         )
     return read_chosen(studies[0], folder.name)
+
+
+def without_images(place: Path, problems: Sequence[str]) -> list[str]:
+    """Say why a place gives no images; of a file or archive with a problem, that alone."""
+    if problems and not place.is_dir():
+        return list(problems)
+    return [*problems, f"{printable(place.name)}: holds no DICOM images"]
 
 
 def read_chosen(study: DicomStudy, name: str) -> list[ChosenSequence]:
@@ -173,6 +191,15 @@ def read_chosen(study: DicomStudy, name: str) -> list[ChosenSequence]:
     return [
         ChosenSequence(sequence, read_stack_image(one.stack), one)
         for sequence, one in study.chosen.items()
+    ]
+
+
+def cut_off(study: DicomStudy) -> list[str]:
+    """Give a line for each stack that lacks pixels: whoever copied it should know."""
+    return [
+        f"{one.stack.name}: {one.decision}"
+        for one in study.judgements
+        if one.verdict.rule == CUT_OFF
     ]
 
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import copy
 import itertools
-from typing import Literal
+from collections.abc import Sequence
+from typing import Literal, TypeGuard, get_args
 
 import numpy as np
 import torch
@@ -18,6 +19,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from nnunet_pst.errors import InputError
 from nnunet_pst.intensity import find_content, to_unit_range
 from nnunet_pst.slices import bag_members
 
@@ -29,6 +31,9 @@ STRIDE = 32
 IMAGENET_MEAN, IMAGENET_STD = 0.449, 0.226
 
 Intensity = Literal["unit", "host"]
+
+#: Beyond these, a setting is a slip or means harm: sides of an image in pixels, slices of a study.
+MOST_CANVAS, MOST_SLICES = 2048, 255
 
 
 def padded_size(size: int, canvas: int) -> int:
@@ -61,6 +66,11 @@ class Unet25D(nn.Module):
     slices_at_once
         How many slices of a volume are computed together; ``None``: two on a CPU (fastest there,
         with and without `nnunet_pst env`'s allocator settings), 16 on an accelerator.
+
+    Raises
+    ------
+    InputError
+        When a setting, which may come from plans, can't be.
     """
 
     def __init__(
@@ -78,6 +88,8 @@ class Unet25D(nn.Module):
         # Imported here: it takes two seconds and pulls in timm and a model hub client.
         import segmentation_models_pytorch as smp
 
+        settings = (slices_per_bag, encoder, canvas, intensity, slices_at_once)
+        _check_settings(*settings, encoders=smp.encoders.get_encoder_names())
         self.in_channels = in_channels
         self.num_classes = num_classes
         self.slices_per_bag = slices_per_bag
@@ -172,6 +184,40 @@ class Unet25D(nn.Module):
             place = torch.from_numpy(chunk).to(logits.device)
             logits[:, place, content.rows, content.columns] = part.to(logits.dtype)
         return logits
+
+
+def _check_settings(
+    slices_per_bag: object,
+    encoder: object,
+    canvas: object,
+    intensity: object,
+    slices_at_once: object,
+    *,
+    encoders: Sequence[str],
+) -> None:
+    """Refuse what no network can be made with, all of it at once."""
+    checks = {
+        f"slices_per_bag is {slices_per_bag!r}; it must be an odd whole number": (
+            _is_count(slices_per_bag, MOST_SLICES) and slices_per_bag % 2 == 1
+        ),
+        f"encoder is {encoder!r}; segmentation_models_pytorch has none of that name": encoder
+        in encoders,
+        f"canvas is {canvas!r}; it must be a whole number up to {MOST_CANVAS}": _is_count(
+            canvas, MOST_CANVAS
+        ),
+        f"intensity is {intensity!r}; it must be 'unit' or 'host'": intensity
+        in get_args(Intensity),
+        f"slices_at_once is {slices_at_once!r}; it must be a whole number, or absent": (
+            slices_at_once is None or _is_count(slices_at_once, MOST_SLICES)
+        ),
+    }
+    problems = [problem for problem, fine in checks.items() if not fine]
+    if problems:
+        raise InputError(problems)
+
+
+def _is_count(value: object, most: int) -> TypeGuard[int]:
+    return isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= most
 
 
 def _norms_of_older_models(

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from nnunet_pst.dicom.files import printable
 from nnunet_pst.errors import InputError
 
 #: What the host takes from a checkpoint (nnunet-v2 ``inference/predict_from_raw_data.py``).
@@ -59,6 +60,10 @@ def read_checkpoint(content: bytes, where: str, *, trusted: bool = False) -> dic
         raise InputError(_refusal(where, error, trusted)) from error
     if not isinstance(found, dict) or not all(key in found for key in KEYS):
         raise InputError(f"{where}: is no checkpoint of nnU-Net (no {', '.join(KEYS)})")
+    started = found["init_args"]
+    named = (found["trainer_name"], isinstance(started, dict) and started.get("configuration"))
+    if not all(isinstance(name, str) and name and name.isprintable() for name in named):
+        raise InputError(f"{where}: doesn't say what was trained; get it again")
     _check_weights(found["network_weights"], where)
     return found
 
@@ -68,7 +73,12 @@ def _check_weights(weights: object, where: str) -> None:
     if not isinstance(weights, dict):
         raise InputError(f"{where}: holds no weights; get it again")
     for name, value in weights.items():
-        if isinstance(value, torch.Tensor) and not torch.isfinite(value).all():
+        if not isinstance(value, torch.Tensor):
+            continue
+        # A view may repeat few numbers as many, which fills the memory when they are used.
+        if value.layout != torch.strided or value.nbytes > value.untyped_storage().nbytes():
+            raise InputError(f"{where}: weights that the file doesn't hold ({str(name)[:60]})")
+        if not torch.isfinite(value).all():
             raise InputError(f"{where}: weights that are no finite numbers ({str(name)[:60]})")
 
 
@@ -130,8 +140,8 @@ def check_plans(plans: dict[str, Any], configuration: str, where: str) -> None:
     for name in _imported_names(plans, configuration, where):
         if not _ALLOWED_CLASS.fullmatch(name):
             raise InputError(
-                f"{where}: plans.json wants to import '{name[:80]}', which is no network or layer "
-                f"of nnU-Net's; add {TRUST} only if you know who made it"
+                f"{where}: plans.json wants to import '{printable(name)[:80]}', which is no "
+                f"network or layer of nnU-Net's; add {TRUST} only if you know who made it"
             )
 
 

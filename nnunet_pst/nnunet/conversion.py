@@ -61,10 +61,8 @@ def convert_cohort(
 ) -> ConversionSummary:
     """Convert a cohort table into ``nnUNet_raw/<dataset>``.
 
-    The table and every file that it names are checked first; with any problem nothing is written.
-    A conversion that was broken off goes on when the same call is made again, and one that is
-    whole only converts the cases that are new or whose row or files have changed. Without
-    ``overwrite`` no whole case is removed, and never do all of them come from other files.
+    All is checked before anything is written. The same call again goes on where one was broken
+    off, and converts what is new or has changed.
 
     Parameters
     ----------
@@ -74,24 +72,15 @@ def convert_cohort(
         ``DatasetPST`` or ``DatasetNNN_Name``.
     layout
         One of `nnunet_pst.layouts.LAYOUT_MODULES`.
-    sequences
-        Which sequences to convert; all by default. Of the layout ``fusion`` the channels: the
-        first is the reference, to which the others are registered.
-    allow_missing
-        Give patients who lack a channel (not the first) zeros in its place; else they are left out.
-    labels_from
-        A sequence whose mask serves the sequences without one, through a registration.
-    roi
-        Name of the structure or segment to read of DICOM labels, where the table names none.
-    rules
-        How masks become labels.
-    registration
-        How sequences are registered, where the layout or ``labels_from`` needs it.
+    sequences, allow_missing, labels_from, roi
+        As `nnunet_pst convert` has them: which sequences (channels, of ``fusion``); zeros for a
+        channel that is missing; whose mask serves all; the structure of DICOM labels.
+    rules, registration
+        How masks become labels; how sequences are registered, where that is needed.
     workers
         Number of processes; the files are the same with any number.
     overwrite
-        Convert every case anew, also with other rules than before or from another cohort.
-        Pseudonyms in an existing key stay.
+        Convert every case anew, also where whole ones are lost; pseudonyms stay.
 
     Raises
     ------

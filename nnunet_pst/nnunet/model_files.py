@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from nnunet_pst.dicom.files import archive_fault, is_archive, leaves_archive, printable
 from nnunet_pst.errors import InputError
 from nnunet_pst.whole_files import write_atomically
 
@@ -160,7 +161,7 @@ def open_model(path: Path) -> ModelFiles:
         manifest = path / MANIFEST
         found = read_manifest(manifest) if manifest.is_file() else None
         return ModelFiles(path, PurePosixPath(), tuple(names), found)
-    if not path.is_file() or not zipfile.is_zipfile(path):
+    if not path.is_file() or not is_archive(path):
         raise InputError(f"{path}: is no folder and no zip archive; give a trained model")
     return _open_archive(path)
 
@@ -227,7 +228,13 @@ def _open_archive(path: Path, *, check: bool = True) -> ModelFiles:
         with zipfile.ZipFile(path) as archive:
             members = [member for member in archive.infolist() if not member.is_dir()]
     except (zipfile.BadZipFile, OSError, ValueError) as error:
-        raise InputError(f"{path.name}: is a damaged archive; copy it again") from error
+        raise InputError(f"{path.name}: {archive_fault(path)}") from error
+    outside = next((m.filename for m in members if leaves_archive(m.filename)), None)
+    if outside is not None:
+        raise InputError(
+            f"{path.name}: holds '{printable(outside)[:80]}', which would lie outside the archive; "
+            "refused"
+        )
     if len(members) > MOST_MEMBERS:
         raise InputError(f"{path.name}: holds {len(members)} files, more than any model; refused")
     places = [PurePosixPath(member.filename) for member in members]

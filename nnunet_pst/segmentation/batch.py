@@ -7,7 +7,7 @@ OUT/
     T2_mask.nii.gz, T2.png          on the sequence's own grid; slices with the outline
     itksnap_labels.txt, slicer_colors.ctbl
     dicom/T2_seg.dcm, T2_rtstruct.dcm
-OUT_studies.csv                     which study is which: private, beside the folder
+OUT_studies.csv                     which study is which, and where it lies: private
 
 A study's folder appears whole or not at all. One that was made from the same images by the same
 models stays as it is.
@@ -32,6 +32,7 @@ from tqdm import tqdm
 
 from nnunet_pst import __version__
 from nnunet_pst.csv_text import csv_text, restored
+from nnunet_pst.dicom.files import printable
 from nnunet_pst.errors import InputError, PSTError
 from nnunet_pst.segmentation.models import ModelChoice
 from nnunet_pst.segmentation.page import render_study_page
@@ -41,10 +42,10 @@ from nnunet_pst.whole_files import PARTIAL, write_atomically
 
 REPORT, PAGE, TABLE = "report.json", "report.html", "measures.csv"
 #: Raised when the same images and models would give other files than before.
-_FORMAT = 1
+_FORMAT = 2
 _PRIVATE = 0o600
 _PSEUDONYM = re.compile(r"study_(\d{4,9})")
-_KEY_COLUMNS = ("study", "source")
+_KEY_COLUMNS = ("study", "source", "folder")
 
 
 @dataclass
@@ -94,7 +95,10 @@ def segment_studies(
     """
     if output.exists() and not output.is_dir():
         raise InputError(f"{output}: is a file; choose another output folder")
-    place = _Place(output, _assign(studies, key_of(output)))
+    key = key_of(output)
+    numbered, folders = _read_key(key) if key.exists() else ({}, {})
+    folders |= {study.identity: printable(study.folder) for study in studies if study.folder}
+    place = _Place(output, _assign(studies, numbered), folders)
     outcome = BatchOutcome()
     # Silent when stderr is no terminal.
     for study in tqdm(studies, desc="segment", unit="study", disable=None):
@@ -108,6 +112,7 @@ def segment_studies(
         outcome.finished[name] = report
         outcome.kept += kept
     if outcome.finished:
+        place.prepare()  # studies that were kept may lie elsewhere now
         _write_table(output)
     return outcome
 
@@ -118,15 +123,18 @@ def _reason(error: OSError) -> str:
 
 @dataclass(frozen=True)
 class _Place:
-    """The output folder and the pseudonyms in it, by identity."""
+    """The output folder, the pseudonyms in it and where each study lies, by identity."""
 
     output: Path
     numbered: dict[str, str]
+    folders: dict[str, str]
 
     def prepare(self) -> None:
         """Make the folder and write the key: not before there is something to go into it."""
         self.output.mkdir(parents=True, exist_ok=True)
-        _write_key(key_of(self.output), self.numbered)
+        named = ((name, one, self.folders.get(one, "")) for one, name in self.numbered.items())
+        text = csv_text([_KEY_COLUMNS, *named])
+        write_atomically(key_of(self.output), text, mode=_PRIVATE)
 
 
 def key_of(output: Path) -> Path:
@@ -169,6 +177,7 @@ def _segment_one(
             "agreement": found.agreement,
             "registration": found.registration,
             "not_segmented": list(found.missing),
+            "notes": list(found.notes),
             "digest": digest,
         }
         write_atomically(draft / PAGE, render_study_page(report, draft))
@@ -209,35 +218,36 @@ def _read_report(folder: Path) -> dict[str, Any] | None:
         return None
 
 
-def _assign(studies: Sequence[Study], key: Path) -> dict[str, str]:
+def _read_key(key: Path) -> tuple[dict[str, str], dict[str, str]]:
+    """Read an earlier run's key: pseudonym and folder by identity."""
+    try:
+        text = key.read_text(encoding="utf-8")
+        reader = csv.DictReader(io.StringIO(text, newline=""))
+        rows = list(reader)
+        # Older keys have no folder.
+        if tuple(reader.fieldnames or ()) not in (_KEY_COLUMNS, _KEY_COLUMNS[:2]):
+            raise ValueError(key.name)
+        numbered = {restored(row["source"]): row["study"] for row in rows}
+        names = set(numbered.values())
+        if len(names) < len(rows) or not all(_PSEUDONYM.fullmatch(name) for name in names):
+            raise ValueError(key.name)
+    except (OSError, ValueError, TypeError, csv.Error) as error:
+        raise InputError(
+            f"{key.name} is not a key that was written here; put the right one back, or move "
+            "it away to number the studies anew"
+        ) from error
+    folders = {restored(row["source"]): restored(row.get("folder") or "") for row in rows}
+    return numbered, folders
+
+
+def _assign(studies: Sequence[Study], numbered: dict[str, str]) -> dict[str, str]:
     """Give every study a pseudonym: the one that the key has, else the next number."""
-    numbered: dict[str, str] = {}
-    if key.exists():
-        try:
-            text = key.read_text(encoding="utf-8")
-            reader = csv.DictReader(io.StringIO(text, newline=""))
-            numbered = {restored(row["source"]): row["study"] for row in reader}
-            names = list(numbered.values())
-            if tuple(reader.fieldnames or ()) != _KEY_COLUMNS or len(set(names)) < len(names):
-                raise ValueError(key.name)
-            if not all(_PSEUDONYM.fullmatch(name) for name in names):
-                raise ValueError(key.name)
-        except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
-            raise InputError(
-                f"{key.name} is not a key that was written here; put the right one back, or move "
-                "it away to number the studies anew"
-            ) from error
     following = 1 + max((int(name[6:]) for name in numbered.values()), default=0)
     for study in studies:
         if study.identity not in numbered:
             numbered[study.identity] = f"study_{following:04d}"
             following += 1
     return numbered
-
-
-def _write_key(key: Path, numbered: dict[str, str]) -> None:
-    named = ((name, identity) for identity, name in numbered.items())
-    write_atomically(key, csv_text([_KEY_COLUMNS, *named]), mode=_PRIVATE)
 
 
 def _write_table(output: Path) -> None:

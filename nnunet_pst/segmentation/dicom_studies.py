@@ -6,9 +6,18 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
+from nnunet_pst.dicom.files import printable
 from nnunet_pst.dicom.pixels import StackImage
-from nnunet_pst.dicom.studies import DicomStudy, find_series, judge_studies, read_chosen
+from nnunet_pst.dicom.studies import (
+    DicomStudy,
+    cut_off,
+    find_series,
+    judge_studies,
+    read_chosen,
+    without_images,
+)
 from nnunet_pst.errors import InputError
+from nnunet_pst.image_paths import is_image_name
 from nnunet_pst.segmentation.dicom_source import DicomSource
 from nnunet_pst.segmentation.study_input import Study, StudySequence
 
@@ -25,7 +34,8 @@ def studies_of_dicom(paths: Sequence[Path]) -> tuple[list[Study], list[str]]:
     -------
     tuple
         The studies, in the order in which they were found, each once; and a line for each file
-        that can't be read, which concerns no study that is known.
+        that can't be read, which concerns no study that is known, and for each series that lacks
+        pixels, of a study that can do without it.
 
     Raises
     ------
@@ -42,20 +52,36 @@ def studies_of_dicom(paths: Sequence[Path]) -> tuple[list[Study], list[str]]:
             problems += error.problems
             continue
         judged = [study for study in judge_studies(found.series) if study.judgements]
+        images = [other for other in found.others if is_image_name(other)]
         if judged:
             notes += found.problems
+        elif images:
+            problems.append(_as_pairs(path, images))
         else:
-            problems += [*found.problems, f"{path.name}: holds no DICOM images"]
+            problems += without_images(path, found.problems)
         for study in judged:
             # What messages say must not name the patient: the folder may, so it is a number.
             label = path.name if len(judged) == 1 else f"{path.name}, study {len(studies) + 1}"
+            notes += [f"{label}: {line}" for line in cut_off(study)] if study.chosen else []
             read = partial(_read, study)
             # Some anonymisers give two patients one StudyInstanceUID.
             identity = f"{study.patient} {study.uid}"
-            studies.setdefault(identity, Study(identity, label, read))
+            where = str(study.place)
+            studies.setdefault(identity, Study(identity, label, read, where))
     if problems:
         raise InputError(problems)
     return list(studies.values()), notes
+
+
+def _as_pairs(path: Path, images: Sequence[Path]) -> str:
+    """Say how to give image files that aren't DICOM: nothing in them tells the sequence."""
+    if path.is_file():
+        name = printable(path.name)
+        return f"{name}: say which sequence it is, such as T2={name}"
+    return (
+        f"{printable(path.name)}: holds no DICOM but image files ({printable(images[0].name)}); "
+        "give those of one study with their sequence: T2=FILE CET1=FILE"
+    )
 
 
 def _read(study: DicomStudy) -> list[StudySequence]:

@@ -16,6 +16,8 @@ from nnunet_pst.volumes import lesion_count
 
 #: A lesion on fewer slices is mostly partial volume: neither volume nor height mean much.
 FEW_SLICES = 3
+#: Volumes are written to this; of less, a digit more would be noise.
+SMALLEST_ML = 0.1
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,11 @@ def measure_tumor(mask: npt.NDArray[np.bool_], grid: Grid) -> TumorMeasures:
         longest_slice=longest_slice,
         parts=lesion_count(mask),
     )
+
+
+def volume_text(volume_ml: float) -> str:
+    """Write the volume of a mask that is not empty: to a tenth of a millilitre, never as 0."""
+    return f"{volume_ml:.1f} ml" if volume_ml >= SMALLEST_ML / 2 else f"< {SMALLEST_ML} ml"
 
 
 def slice_diameters(mask: npt.NDArray[np.bool_], grid: Grid) -> tuple[float, float]:

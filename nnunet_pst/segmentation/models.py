@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from nnunet_pst.cohort_columns import USUAL_SEQUENCES
 from nnunet_pst.errors import InputError
 from nnunet_pst.geometry import Grid
 from nnunet_pst.volumes import Volume
@@ -129,6 +130,26 @@ def choose_models(models: Sequence[Model]) -> ModelChoice:
             names = " and ".join(model.facts.name for model in found)
             raise InputError(f"{names} both have {kind}; give one model of that kind")
     return ModelChoice(single[0] if single else None, fusion[0] if fusion else None)
+
+
+def unknown_sequences(models: ModelChoice, names: Sequence[str]) -> list[str]:
+    """Say which names are no sequence that anybody knows: slips, most likely.
+
+    Where a model doesn't say what it was trained on, nothing is held against it.
+    """
+    facts = [model.facts for model in models.all]
+    if not all(one.sequences for one in facts):
+        return []
+    learnt = [
+        name for one in facts for name in (*one.sequences, *(one.channels if one.fuses else ()))
+    ]
+    known = list(dict.fromkeys([*USUAL_SEQUENCES, *learnt]))
+    folded = {name.casefold() for name in known}
+    return [
+        f"{name}: no model knows a sequence of this name; known are {', '.join(known)}"
+        for name in names
+        if name.casefold() not in folded
+    ]
 
 
 def model_warnings(facts: ModelFacts, names: Sequence[str], grid: Grid) -> list[str]:

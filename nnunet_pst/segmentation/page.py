@@ -8,6 +8,8 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from nnunet_pst.segmentation.measures import volume_text
+
 
 def render_study_page(report: Mapping[str, Any], folder: Path) -> str:
     """Return the page as HTML; every text is escaped.
@@ -29,4 +31,5 @@ def render_study_page(report: Mapping[str, Any], folder: Path) -> str:
         )
         for one in report["results"]
     }
+    environment.filters["volume"] = volume_text
     return environment.from_string(source).render(report=report, pictures=pictures)

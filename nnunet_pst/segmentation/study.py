@@ -13,8 +13,19 @@ import numpy.typing as npt
 from nnunet_pst.errors import InputError
 from nnunet_pst.registration.policy import RegistrationSettings
 from nnunet_pst.segmentation.dicom_source import DicomSource
-from nnunet_pst.segmentation.measures import TumorMeasures, mask_warnings, measure_tumor
-from nnunet_pst.segmentation.models import Model, ModelChoice, Prediction, model_warnings
+from nnunet_pst.segmentation.measures import (
+    TumorMeasures,
+    mask_warnings,
+    measure_tumor,
+    volume_text,
+)
+from nnunet_pst.segmentation.models import (
+    Model,
+    ModelChoice,
+    Prediction,
+    model_warnings,
+    unknown_sequences,
+)
 from nnunet_pst.segmentation.montage import draw_montage
 from nnunet_pst.segmentation.space import StudySpace, agreement, consensus
 from nnunet_pst.segmentation.study_input import StudySequence
@@ -77,12 +88,13 @@ class Result:
 
 @dataclass(frozen=True)
 class StudyResult:
-    """All masks of a study, and how they compare."""
+    """All masks of a study, how they compare, and what was asked for in vain."""
 
     results: tuple[Result, ...]
     agreement: dict[str, Any] | None
     registration: list[dict[str, Any]]
     missing: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
 
 def segment_study(
@@ -96,9 +108,12 @@ def segment_study(
     Raises
     ------
     InputError
-        When no model can take any of the sequences.
+        When no model can take any of the sequences, or a sequence's name is none.
     """
     by_name = {one.name: one for one in sequences}
+    unknown = unknown_sequences(models, list(by_name))
+    if unknown:
+        raise InputError(unknown)
     space = StudySpace({one.name: one.image for one in sequences}, settings.registration)
     fused = _fused_channels(models, by_name)
     if models.single is None and not fused:
@@ -129,7 +144,11 @@ def segment_study(
         compared = agreement(space, masks)
     done = {result.name for result in results}
     missing = tuple(name for name in by_name if name not in done)
-    return StudyResult(tuple(results), compared, space.records, missing)
+    alone = settings.consensus and len(results) == 1
+    notes = [f"no consensus: {results[0].name} alone was segmented, nothing to fuse"]
+    return StudyResult(
+        tuple(results), compared, space.records, missing, tuple(notes if alone else ())
+    )
 
 
 def _fused_channels(models: ModelChoice, there: dict[str, StudySequence]) -> tuple[str, ...]:
@@ -225,7 +244,8 @@ def _write_result(result: Result, folder: Path, *, study: str, model_id: str) ->
     grid = result.image.grid
     files = {"mask": f"{result.name}_mask.nii.gz", "picture": f"{result.name}.png"}
     write_volume(folder / files["mask"], Volume(result.mask.astype(np.uint8), grid))
-    volume = f"{result.measures.volume_ml:.1f} ml" if result.measures.slices else "no tumour found"
+    found = result.measures.slices > 0
+    volume = volume_text(result.measures.volume_ml) if found else "no tumour found"
     draw_montage(
         folder / files["picture"],
         result.image,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -55,11 +56,14 @@ class Study:
         How messages call it before it has a pseudonym.
     read
         Reads the usable sequences; raises `InputError` where there is none.
+    folder
+        Where it lies, for whoever wants to find it again: private like ``identity``.
     """
 
     identity: str
     label: str
     read: Callable[[], list[StudySequence]]
+    folder: str = ""
 
 
 def study_of_files(words: Sequence[str]) -> Study:
@@ -87,7 +91,8 @@ def study_of_files(words: Sequence[str]) -> Study:
     if problems:
         raise InputError(problems)
     identity = " ".join(f"{name}={path.absolute()}" for name, path in sorted(files.items()))
-    return Study(identity, "the files", lambda: _read_files(files))
+    folder = os.path.commonpath([path.absolute().parent for path in files.values()])
+    return Study(identity, "the files", lambda: _read_files(files), folder)
 
 
 def canonical_name(name: str) -> str:

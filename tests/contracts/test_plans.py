@@ -9,9 +9,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
+from nnunet_pst.errors import InputError
 from nnunet_pst.labels import IGNORE, LABEL_VALUES
+from nnunet_pst.nnunet.base_trainer import PST25DTrainer
+from nnunet_pst.nnunet.model_network import WEIGHABLE
+from nnunet_pst.nnunet.model_plans import check_plan_values, resolve_configuration
 from nnunet_pst.settings import PLANS_KEY
 
 Host = Callable[[str], str]
@@ -80,3 +85,19 @@ def test_planning_again_keeps_our_configurations(host: Host, plans: dict, planne
     assert again.get("2d_5") == plans["configurations"]["2d_5"], host(
         "planning anew drops or changes configurations that it didn't make"
     )
+
+
+def test_what_the_host_plans_is_possible(host: Host, plans: dict):
+    try:
+        for name in plans["configurations"]:
+            found = resolve_configuration(plans, name, "model")
+            check_plan_values(plans, found, channels=1, mirrored=(0, 1), where=name)
+    except InputError as error:
+        pytest.fail(host(f"plans what `segment` refuses: {error}"))
+
+
+def test_who_builds_networks(host: Host):
+    for trainer in (nnUNetTrainer, PST25DTrainer):
+        assert trainer.build_network_architecture.__module__ in WEIGHABLE, host(
+            "builds networks elsewhere, so they are built without weighing them first"
+        )

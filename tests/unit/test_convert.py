@@ -170,6 +170,13 @@ def test_unknown_as_background_is_said(small_cohort, raw: Path, capsys):
     assert values == [[0]] * 8 + [[0, 1]] + [[0]] * 7
 
 
+def test_one_case_of_one_patient(cohort_files, raw: Path, capsys):
+    cohort_files.add("a")
+    words = ["convert", str(cohort_files.table), "--dataset", "DatasetPST", "--workers", "1"]
+    assert main(words) == 0
+    assert capsys.readouterr().out.startswith("DatasetPST: 1 case of 1 patient (1 train of 1)")
+
+
 def test_a_resampled_mask_is_reported(cohort_files, raw: Path):
     cohort_files.add("a")
     label = sitk.ReadImage(str(cohort_files.folder / "a_T2_label.nii.gz"))

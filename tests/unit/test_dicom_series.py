@@ -11,7 +11,7 @@ import pydicom
 import pytest
 from pydicom.dataset import Dataset, FileDataset
 from pydicom.filewriter import dcmwrite
-from pydicom.uid import RLELossless
+from pydicom.uid import HTJ2KLossless, RLELossless
 
 from nnunet_pst.dicom.files import walk
 from nnunet_pst.dicom.headers import read_instance
@@ -212,10 +212,16 @@ def test_compressed_pixels_are_decoded_or_the_decoder_is_named(
     with pytest.raises(InputError, match=r"compressed \(RLE Lossless\).*pip install python-gdcm"):
         read_stack(only(tmp_path))
     monkeypatch.undo()
-    made.file_meta.TransferSyntaxUID = "1.2.3.4"
-    made.save_as(path)
-    with pytest.raises(InputError, match=r"a way that isn't known \(1\.2\.3\.4\)"):
-        read_stack(only(tmp_path))
+    for syntax, said in (
+        (HTJ2KLossless, r"pip install pylibjpeg pylibjpeg-openjpeg$"),
+        ("1.2.3.4", r"a way that isn't known \(1\.2\.3\.4\)"),
+    ):
+        for path in tmp_path.iterdir():
+            made = pydicom.dcmread(path)
+            made.file_meta.TransferSyntaxUID = syntax
+            made.save_as(path)
+        with pytest.raises(InputError, match=said):
+            read_stack(only(tmp_path))
 
 
 def test_headers_come_in_slice_order_and_without_pixels(tmp_path: Path, write_series: Writer):

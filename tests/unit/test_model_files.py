@@ -219,12 +219,28 @@ def test_an_archive_and_its_manifest(model: Path, tmp_path: Path, capsys):
 
 def test_an_archive_is_never_unpacked(model: Path, tmp_path: Path):
     archive = pack(model, tmp_path / "model.zip")
-    with zipfile.ZipFile(archive, "a") as packed:
-        packed.writestr("../../escaped", "x")
-        packed.writestr("/tmp/escaped", "x")
     before = sorted(tmp_path.rglob("*"))
     assert open_model(archive).read(NAME)
     assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize("member", ["../../escaped", "/tmp/escaped", "C:\\escaped", "a/../../b"])
+def test_an_archive_with_a_member_outside_is_refused(model: Path, tmp_path: Path, member: str):
+    archive = pack(model, tmp_path / "model.zip")
+    with zipfile.ZipFile(archive, "a") as packed:
+        packed.writestr(member, "x")
+    with pytest.raises(InputError, match="which would lie outside the archive; refused") as caught:
+        open_model(archive)
+    assert len(caught.value.problems) == 1
+
+
+@pytest.mark.parametrize(("name", "part"), [("model.zip", 0.5), ("model.bin", 0.5), ("m.zip", 0)])
+def test_an_archive_that_is_cut_off_or_none(model: Path, tmp_path: Path, name: str, part: float):
+    archive = pack(model, tmp_path / name)
+    whole = archive.read_bytes()
+    archive.write_bytes(whole[: int(part * len(whole))])
+    with pytest.raises(InputError, match=r"damaged or cut-off zip" if part else "is no zip"):
+        open_model(archive)
 
 
 def test_an_archive_bomb(model: Path, tmp_path: Path):

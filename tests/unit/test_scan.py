@@ -154,6 +154,9 @@ def test_b_values_of_every_maker(tmp_path: Path, write: Writer, edit: Callable, 
         ({**T2, "EchoTime": 20.0}, "none"),
         ({**T2, "Modality": "CT"}, "none"),
         ({**T2, "spacing": (6.25, 6.25)}, "none"),
+        ({**T2, "spacing": (3.3, 3.3)}, "none"),
+        ({**EPI, "DiffusionBValue": 800.0, "spacing": (3.4, 3.4)}, "DWI"),
+        ({**EPI, "DiffusionBValue": 800.0, "spacing": (4.5, 4.5)}, "none"),
         ({**EPI, "DiffusionBValue": 0.0}, "none"),
         ({**EPI, "ImageType": ["DERIVED", "PRIMARY", "DIFFUSION", "TRACEW", "ND", "ADC"]}, "none"),
         ({**EPI, "ImageType": ["DERIVED", "PRIMARY", "DIFFUSION", "FA"]}, "none"),
@@ -271,11 +274,11 @@ def test_pseudonyms_stay_and_the_key_is_private(tmp_path: Path, write: Writer):
     assert [row["patient"] for row in found] == ["P0001", "P0002"]
     key = tmp_path / "cohort_key.csv"
     assert rows(key) == [
-        {"pseudonym": "P0001", "patient": "Mustermann"},
-        {"pseudonym": "P0002", "patient": "Adler"},
+        {"pseudonym": "P0001", "patient": "Mustermann", "folder": str(tmp_path / "b")},
+        {"pseudonym": "P0002", "patient": "Adler", "folder": str(tmp_path / "a")},
     ]
     assert stat.S_IMODE(key.stat().st_mode) == 0o600
-    for secret in ("Mustermann", "Adler", "Doe"):
+    for secret in ("Mustermann", "Adler", "Doe", str(tmp_path)):
         assert secret not in str(found) + str(series)
 
 
@@ -290,7 +293,28 @@ def test_a_patient_id_runs_as_no_formula(tmp_path: Path, write: Writer):
     for _ in range(2):  # the key is read back, and names the same patient
         (patient,), _ = scan(tmp_path / "-a", tmp_path, "--anonymous-ids", "--overwrite")
         assert patient["patient"] == "P0001"
-    assert rows(tmp_path / "cohort_key.csv") == [{"pseudonym": "P0001", "patient": f"'{formula}"}]
+    (named,) = rows(tmp_path / "cohort_key.csv")
+    assert (named["pseudonym"], named["patient"]) == ("P0001", f"'{formula}")
+
+
+def test_a_key_without_folders_is_continued(tmp_path: Path, write: Writer):
+    write(tmp_path / "a", number=2, PatientID="Adler", **T2)
+    key = tmp_path / "cohort_key.csv"
+    key.write_text("pseudonym,patient\nP0007,Mustermann\nP0003,Adler\n")
+    scan(tmp_path, tmp_path, "--anonymous-ids")
+    assert [tuple(row.values()) for row in rows(key)] == [
+        ("P0007", "Mustermann", ""),
+        ("P0003", "Adler", str(tmp_path / "a")),
+    ]
+
+
+@pytest.mark.parametrize("text", ["", "a,b\n", "pseudonym,patient,folder\nP0001\n"])
+def test_a_key_that_is_none_is_not_replaced(tmp_path: Path, write: Writer, text: str):
+    write(tmp_path / "a", **T2)
+    (tmp_path / "cohort_key.csv").write_text(text)
+    words = ["scan", str(tmp_path), "-o", str(tmp_path / "cohort.csv"), "--anonymous-ids"]
+    assert main(words) == 1
+    assert (tmp_path / "cohort_key.csv").read_text() == text
 
 
 def test_of_several_studies_the_fullest_is_taken(tmp_path: Path, write: Writer):
@@ -310,6 +334,22 @@ def test_ones_own_rules_replace_the_packages(tmp_path: Path, write: Writer):
     (patient,), (row,) = scan(tmp_path, tmp_path, "--rules", str(rules))
     assert patient["DWI"] == "t2"
     assert (row["rule"], row["value"]) == ("mine", "100; SE")
+
+
+def test_the_packages_rules_are_printed_to_be_changed(
+    tmp_path: Path, write: Writer, capsys: pytest.CaptureFixture[str]
+):
+    with pytest.raises(SystemExit) as stop:
+        main(["scan", "--print-rules"])
+    assert stop.value.code == 0
+    printed = capsys.readouterr().out
+    assert parse_rules(printed, "printed") == read_rules()
+    write(tmp_path / "t2", spacing=(4.5, 4.5), **T2)
+    words = ["scan", str(tmp_path), "-o", str(tmp_path / "cohort.csv")]
+    assert main(words) == 1
+    assert "pixels of more than 3 mm, as a survey" in capsys.readouterr().err
+    (tmp_path / "rules.csv").write_text(printed.replace("pixel_mm > 3", "pixel_mm > 5"))
+    assert main([*words, "--rules", str(tmp_path / "rules.csv")]) == 0
 
 
 @pytest.mark.parametrize(

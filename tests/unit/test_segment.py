@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +13,13 @@ import pytest
 import SimpleITK as sitk  # noqa: N813
 
 from nnunet_pst.cli.main import main
+from nnunet_pst.cli.segment import _lines
 from nnunet_pst.errors import InputError
 from nnunet_pst.geometry import Grid
 from nnunet_pst.registration.policy import RegistrationSettings
 from nnunet_pst.segmentation import batch
 from nnunet_pst.segmentation.batch import key_of, segment_studies
+from nnunet_pst.segmentation.measures import volume_text
 from nnunet_pst.segmentation.models import (
     ModelChoice,
     ModelFacts,
@@ -151,6 +154,36 @@ def test_a_sequence_elsewhere_has_no_vote_where_it_has_no_voxels():
     assert not consensus[5:].any()
 
 
+def test_a_sequence_that_nobody_knows_is_refused_before_anything_is_segmented():
+    model = Threshold("MRI")
+    with pytest.raises(InputError) as caught:
+        segment_study(study("T7", "T2", "FLAIR").read(), choose_models([model]), UNREGISTERED)
+    known = "known are T1, T2, DWI, CET1"
+    assert caught.value.problems == [
+        f"{name}: no model knows a sequence of this name; {known}" for name in ("T7", "FLAIR")
+    ]
+    assert model.calls == []
+
+
+@pytest.mark.parametrize("learnt", [("T1", "Stir"), ()])
+def test_a_sequence_of_the_models_own_is_taken(learnt: tuple[str, ...]):
+    model = Threshold("MRI")
+    model.facts = replace(model.facts, sequences=learnt)
+    found = segment_study(study("STIR", "DWI").read(), choose_models([model]), UNREGISTERED)
+    assert [one.name for one in found.results] == ["STIR", "DWI"]
+
+
+def test_a_consensus_of_one_is_none_and_says_so(tmp_path: Path):
+    settings = SegmentationSettings(consensus=True, registration=UNREGISTERED.registration)
+    chosen = choose_models([Threshold("MRI")])
+    outcome = segment_studies([study("T2")], chosen, tmp_path / "out", settings)
+    note = "no consensus: T2 alone was segmented, nothing to fuse"
+    assert outcome.finished["study_0001"]["notes"] == [note]
+    page = (tmp_path / "out" / "study_0001" / "report.html").read_text()
+    assert f"N{note[1:]}." in page
+    assert f"  {note}" in _lines(outcome, tmp_path / "out")
+
+
 def test_models_of_one_kind_are_refused():
     with pytest.raises(InputError, match="both have one channel"):
         choose_models([Threshold("MRI"), Threshold("MRI")])
@@ -197,6 +230,25 @@ def test_a_folder_of_everything(tmp_path: Path):
     ]
 
 
+@pytest.mark.parametrize(
+    ("volume_ml", "text"),
+    [(0.001, "< 0.1 ml"), (0.0499, "< 0.1 ml"), (0.05, "0.1 ml"), (12, "12.0 ml")],
+)
+def test_a_tumor_is_never_0_ml(volume_ml: float, text: str):
+    assert volume_text(volume_ml) == text
+
+
+def test_a_speck_and_nothing_on_the_page(tmp_path: Path):
+    speck, dark = image(5, tumor=False), image(6, tumor=False)
+    speck.array[3, 4, 5] = 900
+    outcome = run([study("T1", "T2", "CET1", T1=dark, T2=speck, CET1=dark)], tmp_path / "out")
+    page = (tmp_path / "out" / "study_0001" / "report.html").read_text()
+    assert "0.0 ml" not in page
+    for words in ("&lt; 0.1 ml", "<td>1 (3)</td>", "no tumour in either", "no tumour found"):
+        assert words in page
+    assert "  T2: < 0.1 ml, 2 x 2 x 5 mm, 1 slice" in _lines(outcome, tmp_path / "out")
+
+
 def test_what_was_made_stays_and_what_changed_is_refused(tmp_path: Path):
     output, one = tmp_path / "out", study("T2")
     run([one], output)
@@ -233,7 +285,7 @@ def test_a_study_that_fails_leaves_the_others_alone(tmp_path: Path):
     assert not (tmp_path / "out" / "study_0002").exists()
     key = key_of(tmp_path / "out")
     assert key.stat().st_mode & 0o077 == 0
-    assert key.read_text().splitlines()[1:] == ["study_0001,a", "study_0002,b", "study_0003,c"]
+    assert key.read_text().splitlines()[1:] == ["study_0001,a,", "study_0002,b,", "study_0003,c,"]
 
 
 def test_numbers_stay_when_studies_are_added(tmp_path: Path):
@@ -259,6 +311,25 @@ def test_what_a_killed_run_left_is_removed(tmp_path: Path):
     left.mkdir(parents=True)
     run([study("T2")], tmp_path / "out")
     assert not left.exists()
+
+
+def test_a_key_says_where_studies_lie_and_an_older_one_is_continued(tmp_path: Path):
+    key = key_of(tmp_path / "out")
+    key.write_text("study,source\nstudy_0004,m\nstudy_0009,z\n")
+    one = study("T2", identity="m")
+    run([replace(one, folder="/pacs/Mustermann, Eva")], tmp_path / "out")
+    rows = list(csv.reader(key.read_text().splitlines()))
+    assert rows[1:] == [["study_0004", "m", "/pacs/Mustermann, Eva"], ["study_0009", "z", ""]]
+    moved = replace(one, folder="/moved")
+    assert run([moved, replace(study("T2"), folder="/b")], tmp_path / "out").kept == 1
+    again = list(csv.reader(key.read_text().splitlines()))
+    assert again[1:] == [
+        ["study_0004", "m", "/moved"],
+        ["study_0009", "z", ""],
+        ["study_0010", "one", "/b"],
+    ]
+    for path in (tmp_path / "out").rglob("*.*"):
+        assert b"Mustermann" not in path.read_bytes()
 
 
 def test_a_strange_key_is_not_replaced(tmp_path: Path):

@@ -109,6 +109,9 @@ def test_a_folder_gives_masks_seg_and_rtstruct_in_place(
     assert (home / "dicom" / "T2_rtstruct.dcm").is_file()
     report = (home / "report.json").read_text()
     assert "ID-4711" not in report
+    key = (tmp_path / "out_studies.csv").read_text()
+    assert f",{tmp_path / 'study' / 't2'}\n" in key
+    assert str(tmp_path) not in report
     assert "taken as T2" in report
 
 
@@ -191,6 +194,27 @@ def test_a_place_without_images_is_one_line(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize(
+    ("place", "said"),
+    [
+        (
+            "scans",
+            "scans: holds no DICOM but image files (cet1.nii.gz); give those of one study with "
+            "their sequence: T2=FILE CET1=FILE",
+        ),
+        ("scans/t2.mha", "t2.mha: say which sequence it is, such as T2=t2.mha"),
+    ],
+)
+def test_image_files_without_their_sequence(
+    tmp_path: Path, model: Bright, capsys: pytest.CaptureFixture[str], place: str, said: str
+) -> None:
+    (tmp_path / "scans").mkdir()
+    for name in ("t2.mha", "cet1.nii.gz"):
+        (tmp_path / "scans" / name).write_bytes(b"any")
+    assert run(tmp_path / place, tmp_path / "out") == 1
+    assert capsys.readouterr().err == f"error: {said}\n"
+
+
 def test_files_and_folders_do_not_mix(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["segment", str(tmp_path), "T2=t2.nii.gz", "--model", "m", "-o", str(tmp_path / "o")]
     assert main(words) == 1
@@ -208,6 +232,28 @@ def test_a_missing_slice_is_refused_with_its_place(
     with pytest.raises(InputError, match="no usable sequence") as refusal:
         study.read()
     assert any("slice" in problem for problem in refusal.value.problems)
+
+
+def test_a_cut_off_series_is_left_out_with_a_note(
+    tmp_path: Path,
+    model: Bright,
+    write_study: Callable[..., np.ndarray],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    write_study(tmp_path / "study")
+    write_study(
+        tmp_path / "study" / "second",
+        SeriesInstanceUID="1.2.3.1.2",
+        EchoTime=12,
+        RepetitionTime=500,
+    )
+    victim = min((tmp_path / "study" / "second" / "t2").iterdir())
+    victim.write_bytes(victim.read_bytes()[:-100])
+    assert run(tmp_path / "study", tmp_path / "out") == 0
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("note: study: series 1: 1 of 8 images lacks pixels")
+    report = json.loads((tmp_path / "out" / "study_0001" / "report.json").read_text())
+    assert [one["name"] for one in report["results"]] == ["T2"]
 
 
 @pytest.mark.skipif(not PROSTATE.is_dir(), reason="the shared test data is not here")
