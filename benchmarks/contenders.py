@@ -28,7 +28,7 @@ from synthetic_cohort import DATASET
 from torch import nn
 
 from nnunet_pst.nnunet.base_trainer import PST25DTrainer
-from nnunet_pst.nnunet.dataloading import CACHE_VARIABLE
+from nnunet_pst.nnunet.case_reader import CACHE_VARIABLE
 from nnunet_pst.nnunet.planning import SPARE_SLICES
 from nnunet_pst.settings import PLANS_KEY
 

@@ -25,13 +25,8 @@ from nnunet_pst.errors import InputError, PSTError
 from nnunet_pst.losses import MaskedSoftDiceLoss
 from nnunet_pst.network.encoder_weights import load_encoder_weights
 from nnunet_pst.network.unet25d import Unet25D
-from nnunet_pst.nnunet.dataloading import (
-    BagBatches,
-    CaseReader,
-    bag_loader,
-    cache_bytes,
-    case_slices,
-)
+from nnunet_pst.nnunet.case_reader import CaseReader, SliceCache, cache_bytes, case_slices
+from nnunet_pst.nnunet.dataloading import BagBatches, BatchesOnDevice
 from nnunet_pst.settings import PLANS_KEY, TrainingSettings
 from nnunet_pst.slices import SliceKind, SliceSampler
 from nnunet_pst.splits import separated_patients
@@ -39,6 +34,10 @@ from nnunet_pst.whole_files import write_atomically
 
 #: Batches of the validation during training, which only draws the curve.
 VALIDATION_BATCHES = 8
+
+#: Threads that make batches beside a GPU, unless ``nnUNet_n_proc_DA`` says fewer. One copies
+#: thousands of remembered bags a second; more help while slices are decompressed.
+LOADING_THREADS = 4
 
 TRAINING_STREAM, VALIDATION_STREAM = 0, 1
 
@@ -173,8 +172,9 @@ class PST25DTrainer(nnUNetTrainer):
         self.inference_allowed_mirroring_axes = (1, 2)
         training, validation = self.get_tr_and_val_datasets()
         with _one_line_errors():
-            train_batches = self._batches(training, TRAINING_STREAM, augment=True)
-            val_batches = self._batches(validation, VALIDATION_STREAM, augment=False)
+            cache = SliceCache(cache_bytes())
+            train_batches = self._batches(training, TRAINING_STREAM, cache, augment=True)
+            val_batches = self._batches(validation, VALIDATION_STREAM, cache, augment=False)
         patients = {case.patient for case in train_batches.sampler.cases}
         self.num_iterations_per_epoch = max(self.shortest_epoch, len(patients))
         return (
@@ -182,13 +182,15 @@ class PST25DTrainer(nnUNetTrainer):
             self._iterate(val_batches, self.num_val_iterations_per_epoch),
         )
 
-    def _batches(self, dataset: Any, stream: int, *, augment: bool) -> BagBatches:
+    def _batches(
+        self, dataset: Any, stream: int, cache: SliceCache, *, augment: bool
+    ) -> BagBatches:
         network = self._bare_network()
         reader = CaseReader(
             dataset,
             intensity=network.intensity,
             unknown_is_background=self.unknown_is_background,
-            cache_bytes=cache_bytes(),
+            cache=cache,
         )
         rows = cases_of_dataset(Path(self.preprocessed_dataset_folder_base))
         origins = {row["case"]: (row["patient"], row["sequence"]) for row in rows}
@@ -217,15 +219,13 @@ class PST25DTrainer(nnUNetTrainer):
         )
 
     def _iterate(self, batches: BagBatches, per_epoch: int) -> Iterator[dict[str, Any]]:
-        # On a CPU the network leaves no core for other processes, and a batch costs little.
+        # On a CPU the network leaves no core for other threads, and a batch costs little.
         on_cpu = self.device.type == "cpu"
-        return iter(
-            bag_loader(
-                batches,
-                range(self.current_epoch * per_epoch, self.num_epochs * per_epoch),
-                workers=0 if on_cpu else get_allowed_n_proc_DA(),
-                pin_memory=self.device.type == "cuda",
-            )
+        return BatchesOnDevice(
+            batches,
+            range(self.current_epoch * per_epoch, self.num_epochs * per_epoch),
+            device=self.device,
+            threads=0 if on_cpu else min(LOADING_THREADS, get_allowed_n_proc_DA()),
         )
 
     def save_checkpoint(self, filename: str) -> None:

@@ -70,7 +70,7 @@ def test_the_2d_network_trains_on_single_slices():
 def test_fold_all_trains_on_everybody():
     trainer = start(fold="all")
     trainer.on_train_start()
-    assert len(trainer.dataloader_train._dataset.sampler.cases) == 6
+    assert len(trainer.dataloader_train.batches.sampler.cases) == 6
     batch = next(trainer.dataloader_train)
     assert batch["data"].shape == (12, 3, 64, 64)
     assert len(set(batch["keys"])) == 6
@@ -131,7 +131,7 @@ def test_the_ablation_learns_from_what_is_unknown():
         target = torch.cat([next(trainer.dataloader_train)["target"] for _ in range(3)])
         kinds = {
             int(kind)
-            for case in trainer.dataloader_train._dataset.sampler.cases
+            for case in trainer.dataloader_train.batches.sampler.cases
             for kind in case.kinds
         }
         values[trainer.unknown_is_background] = set(target.unique().tolist()), 0 in kinds

@@ -162,6 +162,7 @@ HOUSE: dict[str, list[str]] = {
         "nnunet_pst.nnunet.conversion_summary",
         "nnunet_pst.nnunet.conversion",
         "nnunet_pst.nnunet.planning",
+        "nnunet_pst.nnunet.case_reader",
         "nnunet_pst.nnunet.dataloading",
         "nnunet_pst.nnunet.base_trainer",
         "nnunet_pst.nnunet.timed_trainer",
