@@ -27,6 +27,7 @@ from nnunet_pst.network.encoder_weights import load_encoder_weights
 from nnunet_pst.network.unet25d import Unet25D
 from nnunet_pst.nnunet.case_reader import CaseReader, SliceCache, cache_bytes, case_slices
 from nnunet_pst.nnunet.dataloading import BagBatches, BatchesOnDevice
+from nnunet_pst.nnunet.training_step import TrainingStep, adamw, compilation_wanted
 from nnunet_pst.settings import PLANS_KEY, TrainingSettings
 from nnunet_pst.slices import SliceKind, SliceSampler
 from nnunet_pst.splits import separated_patients
@@ -104,9 +105,17 @@ class PST25DTrainer(nnUNetTrainer):
         """Build network and optimizer; the plans' seed decides the random weights."""
         torch.manual_seed(self.settings.seed)
         super().initialize()
+        self._step = TrainingStep(
+            self.network,
+            self.loss,
+            self.optimizer,
+            scaler=self.grad_scaler,
+            compiled=compilation_wanted(self.device) and not self.is_ddp,
+        )
 
     def _do_i_compile(self) -> bool:
         # One network serves bags and volumes of any depth; compiling would start anew for each.
+        # Training steps, which are all of one shape, are compiled by themselves.
         return False
 
     def _bare_network(self) -> Unet25D:
@@ -122,9 +131,7 @@ class PST25DTrainer(nnUNetTrainer):
 
     def configure_optimizers(self) -> tuple[torch.optim.Optimizer, PolyLRScheduler]:
         """AdamW (paper) under nnU-Net's polynomial schedule."""
-        optimizer = torch.optim.AdamW(
-            self.network.parameters(), lr=self.initial_lr, weight_decay=self.weight_decay
-        )
+        optimizer = adamw(self.network, self.device, rate=self.initial_lr, decay=self.weight_decay)
         return optimizer, PolyLRScheduler(optimizer, self.initial_lr, self.num_epochs)
 
     def on_train_start(self) -> None:
@@ -227,6 +234,17 @@ class PST25DTrainer(nnUNetTrainer):
             device=self.device,
             threads=0 if on_cpu else min(LOADING_THREADS, get_allowed_n_proc_DA()),
         )
+
+    def train_step(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """Make one step as the host does, but leave the loss on the device."""
+        data = batch["data"].to(self.device, non_blocking=True)
+        target = batch["target"].to(self.device, non_blocking=True)
+        return {"loss": self._step(data, target)}
+
+    def on_train_epoch_end(self, train_outputs: list[dict[str, Any]]) -> None:
+        """Fetch the epoch's losses, then do what the host does."""
+        losses = torch.stack([output["loss"] for output in train_outputs]).cpu().numpy()
+        super().on_train_epoch_end([{"loss": loss} for loss in losses])
 
     def save_checkpoint(self, filename: str) -> None:
         """Write the checkpoint beside its place, then move it: it is whole or absent."""

@@ -164,6 +164,7 @@ HOUSE: dict[str, list[str]] = {
         "nnunet_pst.nnunet.planning",
         "nnunet_pst.nnunet.case_reader",
         "nnunet_pst.nnunet.dataloading",
+        "nnunet_pst.nnunet.training_step",
         "nnunet_pst.nnunet.base_trainer",
         "nnunet_pst.nnunet.timed_trainer",
         "nnunet_pst.nnunet.trained",
