@@ -19,6 +19,12 @@ ROW = {"name", "configuration", "extrapolated", "seconds", "items", "items_per_s
 BATCH = ROW | {"batch", "pixels_per_item"}
 VOLUME = ROW | {"input", "patch", "mirrorings", "parameters", "once_per_process_s"}
 
+LOADERS = [
+    *(f"2d_5, {what}" for what in ("cold", "warm", "for a GPU, cold", "for a GPU, warm")),
+    "stock 2d",
+    "stock 2d, our crops",
+]
+
 pytestmark = pytest.mark.slow
 
 
@@ -41,8 +47,8 @@ def results(output: Path) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("part", "names", "keys"),
     [
-        ("loader", ["2d_5, cold", "2d_5, warm", "stock 2d"], BATCH),
-        ("train", ["2d_5", "stock 2d"], BATCH | {"parameters"}),
+        ("loader", LOADERS, BATCH),
+        ("train", ["2d_5", "2d_5 with its loader", "stock 2d"], BATCH | {"parameters"}),
         ("predict", ["2d_5", "stock 2d", "stock 3d_fullres"], VOLUME),
         ("memory", ["2d_5", "2d_5"], VOLUME),
     ],
