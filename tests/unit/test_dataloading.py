@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections import Counter
 from threading import Thread
@@ -11,7 +12,7 @@ import pytest
 import torch
 from scipy.ndimage import map_coordinates
 
-from nnunet_pst.augmentation import BagTransform
+from nnunet_pst.augmentation import BagTransform, RawBags
 from nnunet_pst.errors import InputError
 from nnunet_pst.intensity import to_unit_range
 from nnunet_pst.labels import IGNORE
@@ -137,6 +138,51 @@ def test_batches_come_in_order_and_are_not_made_far_ahead():
     assert [next(batches) for _ in range(20)] == list(range(20))
     assert max(begun) < 20 + 2 * 2 + 1
     batches.close()
+
+
+def test_a_gpu_gets_the_same_batches_one_ahead(monkeypatch: pytest.MonkeyPatch):
+    """The code for a GPU with everything that needs one replaced by a note of it."""
+    notes: list[str] = []
+
+    class Stream:
+        sampled = 0
+
+        def __init__(self, device: object) -> None:
+            notes.append("stream")
+
+        def record_event(self) -> int:
+            Stream.sampled += 1
+            notes.append(f"sampled {Stream.sampled}")
+            return Stream.sampled
+
+        def wait_event(self, event: int) -> None:
+            notes.append(f"waited for {event}")
+
+    network = Stream(None)
+    monkeypatch.setattr(torch.cuda, "Stream", Stream)
+    monkeypatch.setattr(torch.cuda, "stream", lambda _: contextlib.nullcontext())
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda _: network)
+    monkeypatch.setattr(
+        torch.Tensor, "record_stream", lambda _, stream: notes.append(f"kept {stream is network}")
+    )
+    monkeypatch.setattr(RawBags, "to", lambda bags, _: bags)
+    pinned = []
+    monkeypatch.setattr(
+        dataloading, "replace", lambda batches, **change: pinned.append(change) or batches
+    )
+    wanted = bytes_of(make_batches(make_reader(Host())), *range(3))
+    pinned.clear(), notes.clear()
+    found = BatchesOnDevice(
+        make_batches(make_reader(Host())), range(3), device=torch.device("cuda"), threads=2
+    )
+    assert [as_bytes(batch) for batch in found] == wanted
+    assert pinned == [{"pinned": True}]
+    kept = ["kept True"] * 2
+    assert notes == [
+        *("stream", "sampled 1", "sampled 2", "waited for 1", *kept),
+        *("sampled 3", "waited for 2", *kept),
+        *("waited for 3", *kept),
+    ]
 
 
 def test_what_goes_wrong_in_a_thread_is_said_where_its_batch_is_asked_for():
