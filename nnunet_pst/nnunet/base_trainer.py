@@ -7,7 +7,9 @@ Everything that is overridden is one of the host's hooks (nnunet-v2
 from __future__ import annotations
 
 import json
+import math
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -39,6 +41,10 @@ VALIDATION_BATCHES = 8
 #: Threads that make batches beside a GPU, unless ``nnUNet_n_proc_DA`` says fewer. One copies
 #: thousands of remembered bags a second; more help while slices are decompressed.
 LOADING_THREADS = 4
+
+#: Seconds between two of the host's figures of a training: each takes half a second, which on a
+#: large GPU is half an epoch.
+FIGURE_SECONDS = 60.0
 
 TRAINING_STREAM, VALIDATION_STREAM = 0, 1
 
@@ -75,6 +81,7 @@ class PST25DTrainer(nnUNetTrainer):
         self.num_val_iterations_per_epoch = VALIDATION_BATCHES
         # A killed training loses at most the epoch in hand.
         self.save_every = 1
+        self._figure_drawn = -math.inf
 
     def _settings(self) -> TrainingSettings:
         values = self.configuration_manager.configuration.get(PLANS_KEY)
@@ -246,6 +253,17 @@ class PST25DTrainer(nnUNetTrainer):
         losses = torch.stack([output["loss"] for output in train_outputs]).cpu().numpy()
         super().on_train_epoch_end([{"loss": loss} for loss in losses])
 
+    def on_epoch_end(self) -> None:
+        """Do what the host does, but draw its figure once in a while, and in the last epoch."""
+        now = time.monotonic()
+        last = self.current_epoch == self.num_epochs - 1
+        if last or now - self._figure_drawn >= FIGURE_SECONDS:
+            self._figure_drawn = now
+            super().on_epoch_end()
+        else:
+            with _without_figure(self.logger):
+                super().on_epoch_end()
+
     def save_checkpoint(self, filename: str) -> None:
         """Write the checkpoint beside its place, then move it: it is whole or absent."""
         unfinished = f"{filename}.unfinished"
@@ -274,6 +292,16 @@ def _one_line_errors() -> Iterator[None]:
         yield
     except PSTError as error:
         raise SystemExit("\n".join(f"error: {problem}" for problem in error.problems)) from error
+
+
+@contextmanager
+def _without_figure(logger: Any) -> Iterator[None]:
+    """Let the host's logger draw nothing meanwhile."""
+    logger.plot_progress_png = lambda output_folder: None
+    try:
+        yield
+    finally:
+        del logger.plot_progress_png
 
 
 def forget_paths(file: Path) -> None:

@@ -46,7 +46,8 @@ class SliceCache:
         return self._arrays.get(key)
 
     def offer(self, key: tuple[str, int, str], array: npt.NDArray[Any]) -> None:
-        """Remember an array, which nobody may change from now on, if there is room for it."""
+        """Remember an array, which nobody can change from now on, if there is room for it."""
+        array.setflags(write=False)
         with self._lock:
             if array.nbytes <= self._free_bytes and key not in self._arrays:
                 self._free_bytes -= array.nbytes

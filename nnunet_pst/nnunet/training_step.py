@@ -58,7 +58,7 @@ class TrainingStep:
         self.optimizer.zero_grad(set_to_none=True)
         if self.compiled:
             torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]
-        with torch.autocast(data.device.type) if self.scaler else nullcontext():
+        with nullcontext() if self.scaler is None else torch.autocast(data.device.type):
             loss = self._loss_of(data, target)
         if self.scaler is None:
             loss.backward()  # type: ignore[no-untyped-call]

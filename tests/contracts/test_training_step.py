@@ -177,6 +177,13 @@ print("ONE GRAPH")
 """
 
 
+def test_the_hosts_logger_draws_the_figure(host: Callable[[str], str]):
+    source = inspect.getsource(nnUNetTrainer.on_epoch_end)
+    assert "self.logger.plot_progress_png(self.output_folder)" in source, host(
+        "on_epoch_end doesn't draw with logger.plot_progress_png; then we can't leave it out"
+    )
+
+
 @pytest.mark.slow
 def test_network_and_loss_are_one_graph():
     """Traced for real, run without code generation: CUDA graphs need a GPU."""

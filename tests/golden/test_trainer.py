@@ -154,6 +154,27 @@ def test_switched_off_checkpoints_leave_a_killed_ones_half_where_it_is():
 
 
 @pytest.mark.usefixtures("workplace")
+def test_the_figure_is_drawn_at_first_at_last_and_once_a_minute(monkeypatch: pytest.MonkeyPatch):
+    trainer = start()
+    trainer.disable_checkpointing = True
+    drawn = []
+    monkeypatch.setattr(
+        type(trainer.logger),
+        "plot_progress_png",
+        lambda _, folder: drawn.append(trainer.current_epoch),
+    )
+    now = iter([0.0, 59.0, 61.0, 62.0])
+    monkeypatch.setattr(base_trainer.time, "monotonic", lambda: next(now))
+    for epoch in range(4):
+        for name in ("epoch_start_timestamps", "train_losses", "val_losses", "mean_fg_dice"):
+            trainer.logger.log(name, 0.5, epoch)
+        trainer.logger.log("dice_per_class_or_region", [0.5], epoch)
+        trainer.on_epoch_end()
+    assert drawn == [0, 2, 3]
+    assert trainer.current_epoch == 4
+
+
+@pytest.mark.usefixtures("workplace")
 def test_the_same_seed_makes_the_same_network():
     first, second = start(), start()
     first.initialize()

@@ -384,6 +384,8 @@ def test_what_is_remembered_is_not_read_again():
     assert np.array_equal(first[1], again[1])
     assert host.cases["PST_0002_T2"][0].slices_read() == [4, 5, 6]
     assert host.cases["PST_0002_T2"][1].reads == [(0, 5)]
+    with pytest.raises(ValueError, match="read-only"):
+        again[1][0, 0] = 1
 
 
 def test_memory_stays_below_the_limit_of_all_readers_together():
