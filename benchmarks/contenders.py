@@ -6,6 +6,7 @@ predictor. nnU-Net prints a lot; the process that calls this has silenced standa
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import time
@@ -27,8 +28,9 @@ from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 from synthetic_cohort import DATASET
 from torch import nn
 
-from nnunet_pst.nnunet.base_trainer import PST25DTrainer
-from nnunet_pst.nnunet.dataloading import CACHE_VARIABLE
+from nnunet_pst.nnunet.base_trainer import LOADING_THREADS, PST25DTrainer
+from nnunet_pst.nnunet.case_reader import CACHE_VARIABLE
+from nnunet_pst.nnunet.dataloading import RawBatch
 from nnunet_pst.nnunet.planning import SPARE_SLICES
 from nnunet_pst.settings import PLANS_KEY
 
@@ -55,22 +57,39 @@ class Contender:
     facts: dict[str, Any] = field(default_factory=dict)
 
 
-def loader(device: str, configuration: str, *, batches: int, cache_gb: float) -> Contender:
-    """Draw, read and augment batches in this process, on one core.
+def loader(
+    device: str,
+    configuration: str,
+    *,
+    batches: int,
+    cache_gb: float,
+    sampled: bool = True,
+    same_crops: bool = False,
+) -> Contender:
+    """Draw, read and augment batches on one core, in its time: neighbours don't count.
 
-    ``cache_gb`` of 0: every slice is read and decompressed, as of a cohort larger than the memory.
+    Parameters
+    ----------
+    cache_gb
+        0: every slice is read and decompressed, as of a cohort larger than the memory.
+    sampled
+        False: what the processor does where a GPU samples the bags (ours only).
+    same_crops
+        Patches of the size of our crops instead of the planned ones.
     """
     torch.set_num_threads(1)
     os.environ[CACHE_VARIABLE] = str(cache_gb)
-    trainer, stream = _training(configuration, "cpu")
+    trainer, stream = _training(configuration, "cpu", same_crops=same_crops)
+    if not sampled:
+        stream = map(stream.batches.__getitem__, itertools.count())
     for _ in range(batches):
         next(stream)
 
     def measure() -> float:
-        start = time.perf_counter()
+        start = time.process_time()
         for _ in range(batches):
             next(stream)
-        return time.perf_counter() - start
+        return time.process_time() - start
 
     return Contender(measure, items=batches * trainer.batch_size, facts=_batch_facts(next(stream)))
 
@@ -92,19 +111,23 @@ def training_input(device: str, configuration: str, *, batches: int) -> Contende
     return Contender(measure, items=batches * trainer.batch_size, facts=facts)
 
 
-def training_step(device: str, configuration: str) -> Contender:
-    """Forward, loss, backward and update of one batch that is at hand."""
-    trainer, stream = _training(configuration, device)
+def training_step(device: str, configuration: str, *, fresh: bool = False) -> Contender:
+    """Forward, loss, backward and update of one batch, at hand or, ``fresh``, made meanwhile."""
+    trainer, stream = _training(configuration, device, threads=LOADING_THREADS if fresh else 0)
     trainer.network.train()
     batch = next(stream)
-    # On an accelerator the stock network is compiled in the first steps.
-    for _ in range(1 if device == "cpu" else 5):
+    steps = 1 if device == "cpu" else 50
+    # On an accelerator networks are compiled, and kernels chosen, in the first steps.
+    for _ in range(1 if device == "cpu" else 10):
         trainer.train_step(batch)
 
     def measure() -> float:
         start = time.perf_counter()
-        trainer.train_step(batch)  # returns the loss as an array: waits for the device
-        return time.perf_counter() - start
+        for _ in range(steps):
+            trainer.train_step(next(stream) if fresh else batch)
+        if device != "cpu":
+            torch.cuda.synchronize()
+        return (time.perf_counter() - start) / steps
 
     return Contender(
         measure,
@@ -155,10 +178,15 @@ def prediction(
     return Contender(measure, scale=scale, facts=facts)
 
 
-def _training(configuration: str, device: str) -> tuple[nnUNetTrainer, Any]:
+def _training(
+    configuration: str, device: str, *, same_crops: bool = False, threads: int = 0
+) -> tuple[nnUNetTrainer, Any]:
     # 0: the host augments in this process. (Its planning fails with it, so it is set here.)
-    os.environ["nnUNet_n_proc_DA"] = "0"  # noqa: SIM112 (the host's name)
+    os.environ["nnUNet_n_proc_DA"] = str(threads)  # noqa: SIM112 (the host's name)
     plans = _plans()
+    if same_crops:
+        crop = plans["configurations"]["2d_5"][PLANS_KEY]["crop"]
+        plans["configurations"][configuration]["patch_size"] = [crop, crop]
     # nnUNetv2_train puts this in.
     plans["continue_training"] = False
     made = _trainer_class(plans, configuration)(
@@ -222,8 +250,9 @@ def _tiles(shape: tuple[int, ...], patch: list[int], step: float) -> int:
     return int(np.prod([len(axis) for axis in steps]))
 
 
-def _batch_facts(batch: dict[str, Any]) -> dict[str, Any]:
-    shape = list(batch["data"].shape)
+def _batch_facts(batch: dict[str, Any] | RawBatch) -> dict[str, Any]:
+    images = batch.bags.images if isinstance(batch, RawBatch) else batch["data"]
+    shape = list(images.shape)
     return {"batch": shape, "pixels_per_item": int(np.prod(shape[1:]))}
 
 

@@ -78,13 +78,27 @@ def _entries(part: str, geometry: Geometry, quick: bool) -> list[Entry]:
     if part == "loader":
         amount = {"batches": 2 if quick else 20}
         return [
-            Entry("2d_5, cold", "loader", "2d_5", {**amount, "cache_gb": 0}),
-            Entry("2d_5, warm", "loader", "2d_5", {**amount, "cache_gb": 4}),
-            Entry("stock 2d", "loader", "2d", {**amount, "cache_gb": 0}, stock=True),
+            *(
+                Entry(f"2d_5, {name}", "loader", "2d_5", {**amount, **setting})
+                for name, setting in (
+                    ("cold", {"cache_gb": 0}),
+                    ("warm", {"cache_gb": 4}),
+                    ("for a GPU, cold", {"cache_gb": 0, "sampled": False}),
+                    ("for a GPU, warm", {"cache_gb": 4, "sampled": False}),
+                )
+            ),
+            *(
+                Entry(name, "loader", "2d", {**amount, "cache_gb": 0, **setting}, stock=True)
+                for name, setting in (
+                    ("stock 2d", {}),
+                    ("stock 2d, our crops", {"same_crops": True}),
+                )
+            ),
         ]
     if part == "train":
         return [
             Entry("2d_5", "training_step", "2d_5"),
+            Entry("2d_5 with its loader", "training_step", "2d_5", {"fresh": True}),
             Entry("stock 2d", "training_step", "2d", stock=True),
         ]
     volume = {"slices": geometry.slices, "mirroring": MIRRORING}

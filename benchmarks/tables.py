@@ -54,9 +54,11 @@ def _loader(rows: list[dict[str, Any]]) -> list[str]:
     return [
         "## Loader, one core",
         "",
-        "Reading, augmentation and batching in one process on one thread. A bag is the 3 slices of "
-        "one training example and its label; cold: every slice is read and decompressed, warm: "
-        "from memory.",
+        "Reading, augmentation and batching on one thread, per second of processor time. A bag is "
+        "the 3 slices of one training example and its label; cold: every slice is read and "
+        "decompressed, warm: from memory. For a GPU: what the processor does where the GPU samples "
+        "the bags, which is all but that sampling and the sending. Stock with our crops: its "
+        "patches are as large.",
         "",
         *_table(["", "batch", "bags or slices/s", "image megapixels/s", *_headers(rows)], body),
     ]
@@ -72,8 +74,9 @@ def _train(rows: list[dict[str, Any]]) -> list[str]:
     return [
         "## One training step",
         "",
-        "Forward, loss, backward, clipping, update; the batch is at hand. Both networks learn from "
-        "one labelled slice per item, so the ratio is of bags and slices per second.",
+        "Forward, loss, backward, clipping, update; the batch is at hand or, with its loader, a "
+        "new one for every step. Both networks learn from one labelled slice per item, so the "
+        "ratio is of bags and slices per second.",
         "",
         *_table([*headers, *_headers(rows), "peak MB"], body),
     ]

@@ -2,19 +2,22 @@
 
 Crop, shift, flip, scale and rotation are one affine map per bag and one interpolation; the same
 map hits every slice and channel of a bag and its label. Labels are sampled by nearest neighbour,
-so unknown never turns into tumour or background. Parameters are drawn first, then applied.
+so unknown never turns into tumour or background. Parameters are drawn first, then applied: the
+draws by the process that reads the slices, the sampling wherever the network is
+(``docs/decisions/0094``).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Float, Int8, Int16
 from torch import Tensor
 
 #: How far inside the crop the chosen tumour pixel stays, in output pixels.
@@ -135,70 +138,124 @@ def _log_uniform(largest: float, rng: np.random.Generator) -> float:
     return float(np.exp(rng.uniform(-1, 1) * np.log(largest)))
 
 
-def apply_transforms(
-    bags: Sequence[Float[Tensor, "cs _y _x"]],
-    labels: Sequence[Float[Tensor, "1 _y _x"]],
+class RawBags(NamedTuple):
+    """Bags as they lie in memory, and what is to be done to them; every field is a tensor.
+
+    Attributes
+    ----------
+    images
+        (b, c*s, y, x) slices in the upper left corner of one canvas, 0 beyond; half precision does.
+    labels
+        (b, 1, y, x) of the centre slices, int8, on the same canvas.
+    affine
+        (b, 2, 3) from the crop to the canvas, see `crop_to_canvas`.
+    gamma, gain
+        (b, c) per sequence; ``gain`` is 0 for a sequence that is dropped.
+    """
+
+    images: Float[Tensor, "b cs y x"]
+    labels: Int8[Tensor, "b 1 y x"]
+    affine: Float[Tensor, "b 2 3"]
+    gamma: Float[Tensor, "b c"]
+    gain: Float[Tensor, "b c"]
+
+    def to(self, device: torch.device) -> RawBags:
+        """Send everything to ``device``; from pinned memory without waiting for it."""
+        return RawBags(*(part.to(device, non_blocking=True) for part in self))
+
+    def pinned(self) -> RawBags:
+        """Put what isn't there yet into pinned memory, from where a GPU fetches it by itself."""
+        return RawBags(*(part.pin_memory() for part in self))
+
+
+def raw_bags(
+    images: Float[Tensor, "b cs y x"],
+    labels: Int8[Tensor, "b 1 y x"],
     transforms: Sequence[BagTransform],
     crop: int,
-) -> tuple[Float[Tensor, "b cs crop crop"], Float[Tensor, "b 1 crop crop"]]:
-    """Sample every bag and its label at its transform; outside a slice is 0, known background.
-
-    Bags may differ in size; they are put on one canvas so that one call samples them all.
-    """
-    rows = max(bag.shape[-2] for bag in bags)
-    columns = max(bag.shape[-1] for bag in bags)
-    grid = torch.stack(
-        [sampling_grid(transform, crop, (rows, columns)) for transform in transforms]
+) -> RawBags:
+    """Join slices on a canvas with their drawn transforms."""
+    gain = np.stack([drawn.gain for drawn in transforms])
+    # A dropped sequence looks like one that the patient lacks, whose channel is zero.
+    gain = gain * np.stack([drawn.kept for drawn in transforms])
+    return RawBags(
+        images=images,
+        labels=labels,
+        affine=_single(crop_to_canvas(transforms, crop, (images.shape[-2], images.shape[-1]))),
+        gamma=_single(np.stack([drawn.gamma for drawn in transforms])),
+        gain=_single(gain),
     )
-    images = F.grid_sample(
-        _on_canvas(bags, rows, columns), grid, mode="bilinear", align_corners=False
-    )
-    # grid_sample fills with 0, which is background: beyond the image there is no tumour.
-    targets = F.grid_sample(
-        _on_canvas(labels, rows, columns), grid, mode="nearest", align_corners=False
-    )
-    return change_intensity(images, transforms), targets
 
 
-def _on_canvas(
-    parts: Sequence[Float[Tensor, "c _y _x"]], rows: int, columns: int
-) -> Float[Tensor, "b c y x"]:
-    canvas = parts[0].new_zeros((len(parts), parts[0].shape[0], rows, columns))
-    for slot, part in zip(canvas, parts, strict=True):
-        slot[:, : part.shape[-2], : part.shape[-1]] = part
-    return canvas
+def _single(values: npt.NDArray[np.float64]) -> Tensor:
+    return torch.from_numpy(values.astype(np.float32))
 
 
-def sampling_grid(
-    transform: BagTransform, crop: int, canvas: tuple[int, int]
-) -> Float[Tensor, "crop crop 2"]:
-    """Positions to sample, in the (x, y) order and the [-1, 1] units of `torch` ``grid_sample``.
+def crop_to_canvas(
+    transforms: Sequence[BagTransform], crop: int, canvas: tuple[int, int]
+) -> npt.NDArray[np.float64]:
+    """Return the transforms (b, 2, 3) in the units of `torch` ``grid_sample``.
 
+    From (x, y, 1) in the crop to (x, y) on a canvas of (rows, columns), both in [-1, 1] with
     ``align_corners=False``: pixel ``i`` of ``n`` has its centre at ``(2 i + 1) / n - 1``.
     """
-    offset = torch.arange(crop, dtype=torch.float32) - (crop - 1) / 2
-    place = torch.stack(torch.meshgrid(offset, offset, indexing="ij"), dim=-1)
-    matrix = torch.from_numpy(transform.matrix).float()
-    pixel = place @ matrix.T + torch.from_numpy(transform.centre).float()
-    unit = (2 * pixel + 1) / torch.tensor(canvas, dtype=torch.float32) - 1
-    return unit.flip(-1)
+    matrix = np.stack([drawn.matrix for drawn in transforms]) * (crop / 2)
+    centre = np.stack([drawn.centre for drawn in transforms])
+    size = np.asarray(canvas, dtype=float)
+    unit = np.concatenate(
+        [2 * matrix / size[:, None], ((2 * centre + 1) / size - 1)[..., None]], axis=2
+    )
+    # Rows first becomes x first, in what comes out and in what goes in.
+    swapped: npt.NDArray[np.float64] = unit[:, ::-1][..., [1, 0, 2]]
+    return swapped
+
+
+def sample_bags(
+    raw: RawBags, crop: int
+) -> tuple[Float[Tensor, "b cs crop crop"], Int16[Tensor, "b 1 crop crop"]]:
+    """Sample every bag and its label at its transform, on their device; outside a slice is 0.
+
+    0 is background: beyond the image there is no tumour.
+    """
+    if raw.images.device.type != "cpu":
+        return _sampled_together(raw, crop)
+    # What lies between two operations on few bags stays in the processor's cache.
+    at_once = max(2, torch.get_num_threads())
+    sampled = [
+        _sampled_together(RawBags(*(field[start : start + at_once] for field in raw)), crop)
+        for start in range(0, len(raw.images), at_once)
+    ]
+    images, labels = zip(*sampled, strict=True)
+    return torch.cat(images), torch.cat(labels)
+
+
+def _sampled_together(raw: RawBags, crop: int) -> tuple[Tensor, Tensor]:
+    grid = sampling_grid(raw.affine, crop)
+    images = F.grid_sample(raw.images.float(), grid, mode="bilinear", align_corners=False)
+    labels = F.grid_sample(raw.labels.float(), grid, mode="nearest", align_corners=False)
+    return change_intensity(images, raw.gamma, raw.gain), labels.to(torch.int16)
+
+
+def sampling_grid(affine: Float[Tensor, "b 2 3"], crop: int) -> Float[Tensor, "b crop crop 2"]:
+    """Positions to sample, as `torch` ``affine_grid`` gives them, in a hundredth of its time."""
+    place = (2 * torch.arange(crop, device=affine.device) + 1) / crop - 1
+    along_rows = affine[:, :, 0, None] * place
+    along_columns = affine[:, :, 1, None] * place + affine[:, :, 2, None]
+    return (along_rows[:, :, None, :] + along_columns[:, :, :, None]).permute(0, 2, 3, 1)
 
 
 def change_intensity(
-    images: Float[Tensor, "b cs y x"], transforms: Sequence[BagTransform]
+    images: Float[Tensor, "b cs y x"], gamma: Float[Tensor, "b c"], gain: Float[Tensor, "b c"]
 ) -> Float[Tensor, "b cs y x"]:
-    """Apply gamma and gain, and zero what is dropped; 0 (air and padding) stays 0.
+    """Apply gamma and gain; 0 (air and padding) stays 0.
 
-    Untouched where nothing changes.
+    Untouched where nothing changes and looking is free, which it isn't on a GPU.
     """
-    gamma = torch.from_numpy(np.stack([t.gamma for t in transforms])).float()
-    kept = torch.from_numpy(np.stack([t.kept for t in transforms]))
-    # A dropped sequence looks like one that the patient lacks, whose channel is zero.
-    gain = torch.from_numpy(np.stack([t.gain for t in transforms])).float() * kept
-    if bool((gamma == 1).all() and (gain == 1).all()):
+    if gamma.device.type == "cpu" and bool((gamma == 1).all() and (gain == 1).all()):
         return images
     slices = images.shape[1] // gamma.shape[1]
     gamma = gamma.repeat_interleave(slices, dim=1)[:, :, None, None]
     gain = gain.repeat_interleave(slices, dim=1)[:, :, None, None]
     # Below 0 lies a rim of resampling overshoot; a power of it is no number.
-    return (images.clamp(min=0).pow(gamma) + images.clamp(max=0)) * gain
+    powers = images.clamp(min=0).pow_(gamma)
+    return powers.add_(images.clamp(max=0)).mul_(gain)

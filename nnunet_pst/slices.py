@@ -6,9 +6,10 @@ of channel 1, and so on. Only the centre slice carries a label, so neighbours ma
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -162,32 +163,54 @@ class SliceSampler:
 
     def draw(self, count: int, rng: np.random.Generator) -> list[Draw]:
         """Draw ``count`` bags; no patient twice before all have been drawn once."""
-        patients = self._by_patient()
-        names = sorted(patients)
+        patients = self._patients
         rounds = -(-count // self.bags_per_patient)
         order = [
-            names[i] for _ in range(-(-rounds // len(names))) for i in rng.permutation(len(names))
+            i for _ in range(-(-rounds // len(patients))) for i in rng.permutation(len(patients))
         ]
         return [
-            self._draw_from(patients[order[bag // self.bags_per_patient]], rng)
-            for bag in range(count)
+            _draw_from(patients[order[bag // self.bags_per_patient]], rng) for bag in range(count)
         ]
 
-    def _by_patient(self) -> Mapping[str, Mapping[str, list[CaseSlices]]]:
-        patients: dict[str, dict[str, list[CaseSlices]]] = {}
+    @cached_property
+    def _patients(self) -> list[list[list[_Drawable]]]:
+        """Cases by patient and sequence, all in the order of their names."""
+        patients: dict[str, dict[str, list[_Drawable]]] = {}
         for case in sorted(self.cases, key=lambda case: case.case):
             if (case.kinds != SliceKind.UNKNOWN).any():
-                patients.setdefault(case.patient, {}).setdefault(case.sequence, []).append(case)
+                drawable = _drawable(case, self.lesion_share, self.negative_share)
+                patients.setdefault(case.patient, {}).setdefault(case.sequence, []).append(drawable)
         if not patients:
             raise ValueError("no case has a known slice to learn from")
-        return patients
+        return [
+            [patients[name][sequence] for sequence in sorted(patients[name])]
+            for name in sorted(patients)
+        ]
 
-    def _draw_from(
-        self, sequences: Mapping[str, list[CaseSlices]], rng: np.random.Generator
-    ) -> Draw:
-        cases = sequences[sorted(sequences)[rng.integers(len(sequences))]]
-        case = cases[rng.integers(len(cases))]
-        present = [SliceKind(kind) for kind in np.unique(case.kinds)]
-        odds = kind_odds(present, self.lesion_share, self.negative_share)
-        kind = rng.choice(list(odds), p=list(odds.values()))
-        return Draw(case.case, int(rng.choice(np.flatnonzero(case.kinds == kind))))
+
+@dataclass(frozen=True)
+class _Drawable:
+    """A case with its kinds of slice: cumulative odds, and the slices of each kind."""
+
+    case: str
+    odds: npt.NDArray[np.float64]
+    slices: Sequence[npt.NDArray[np.intp]]
+
+
+def _drawable(case: CaseSlices, lesion_share: float, negative_share: float) -> _Drawable:
+    present = [SliceKind(kind) for kind in np.unique(case.kinds)]
+    odds = kind_odds(present, lesion_share, negative_share)
+    cumulative = np.cumsum(list(odds.values()))
+    return _Drawable(
+        case.case,
+        cumulative / cumulative[-1],
+        [np.flatnonzero(case.kinds == kind) for kind in odds],
+    )
+
+
+def _draw_from(sequences: Sequence[Sequence[_Drawable]], rng: np.random.Generator) -> Draw:
+    # As `rng.choice` draws, number by number, without what it checks and builds each time.
+    cases = sequences[int(rng.integers(len(sequences)))]
+    case = cases[int(rng.integers(len(cases)))]
+    slices = case.slices[int(np.searchsorted(case.odds, rng.random(), side="right"))]
+    return Draw(case.case, int(slices[rng.integers(len(slices))]))

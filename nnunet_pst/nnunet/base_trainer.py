@@ -7,7 +7,9 @@ Everything that is overridden is one of the host's hooks (nnunet-v2
 from __future__ import annotations
 
 import json
+import math
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,13 +27,9 @@ from nnunet_pst.errors import InputError, PSTError
 from nnunet_pst.losses import MaskedSoftDiceLoss
 from nnunet_pst.network.encoder_weights import load_encoder_weights
 from nnunet_pst.network.unet25d import Unet25D
-from nnunet_pst.nnunet.dataloading import (
-    BagBatches,
-    CaseReader,
-    bag_loader,
-    cache_bytes,
-    case_slices,
-)
+from nnunet_pst.nnunet.case_reader import CaseReader, SliceCache, cache_bytes, case_slices
+from nnunet_pst.nnunet.dataloading import BagBatches, BatchesOnDevice
+from nnunet_pst.nnunet.training_step import TrainingStep, adamw, compilation_wanted
 from nnunet_pst.settings import PLANS_KEY, TrainingSettings
 from nnunet_pst.slices import SliceKind, SliceSampler
 from nnunet_pst.splits import separated_patients
@@ -39,6 +37,14 @@ from nnunet_pst.whole_files import write_atomically
 
 #: Batches of the validation during training, which only draws the curve.
 VALIDATION_BATCHES = 8
+
+#: Threads that make batches beside a GPU, unless ``nnUNet_n_proc_DA`` says fewer. One copies
+#: thousands of remembered bags a second; more help while slices are decompressed.
+LOADING_THREADS = 4
+
+#: Seconds between two of the host's figures of a training: each takes half a second, which on a
+#: large GPU is half an epoch.
+FIGURE_SECONDS = 60.0
 
 TRAINING_STREAM, VALIDATION_STREAM = 0, 1
 
@@ -75,6 +81,7 @@ class PST25DTrainer(nnUNetTrainer):
         self.num_val_iterations_per_epoch = VALIDATION_BATCHES
         # A killed training loses at most the epoch in hand.
         self.save_every = 1
+        self._figure_drawn = -math.inf
 
     def _settings(self) -> TrainingSettings:
         values = self.configuration_manager.configuration.get(PLANS_KEY)
@@ -105,9 +112,17 @@ class PST25DTrainer(nnUNetTrainer):
         """Build network and optimizer; the plans' seed decides the random weights."""
         torch.manual_seed(self.settings.seed)
         super().initialize()
+        self._step = TrainingStep(
+            self.network,
+            self.loss,
+            self.optimizer,
+            scaler=self.grad_scaler,
+            compiled=compilation_wanted(self.device) and not self.is_ddp,
+        )
 
     def _do_i_compile(self) -> bool:
         # One network serves bags and volumes of any depth; compiling would start anew for each.
+        # Training steps, which are all of one shape, are compiled by themselves.
         return False
 
     def _bare_network(self) -> Unet25D:
@@ -123,9 +138,7 @@ class PST25DTrainer(nnUNetTrainer):
 
     def configure_optimizers(self) -> tuple[torch.optim.Optimizer, PolyLRScheduler]:
         """AdamW (paper) under nnU-Net's polynomial schedule."""
-        optimizer = torch.optim.AdamW(
-            self.network.parameters(), lr=self.initial_lr, weight_decay=self.weight_decay
-        )
+        optimizer = adamw(self.network, self.device, rate=self.initial_lr, decay=self.weight_decay)
         return optimizer, PolyLRScheduler(optimizer, self.initial_lr, self.num_epochs)
 
     def on_train_start(self) -> None:
@@ -173,8 +186,9 @@ class PST25DTrainer(nnUNetTrainer):
         self.inference_allowed_mirroring_axes = (1, 2)
         training, validation = self.get_tr_and_val_datasets()
         with _one_line_errors():
-            train_batches = self._batches(training, TRAINING_STREAM, augment=True)
-            val_batches = self._batches(validation, VALIDATION_STREAM, augment=False)
+            cache = SliceCache(cache_bytes())
+            train_batches = self._batches(training, TRAINING_STREAM, cache, augment=True)
+            val_batches = self._batches(validation, VALIDATION_STREAM, cache, augment=False)
         patients = {case.patient for case in train_batches.sampler.cases}
         self.num_iterations_per_epoch = max(self.shortest_epoch, len(patients))
         return (
@@ -182,13 +196,15 @@ class PST25DTrainer(nnUNetTrainer):
             self._iterate(val_batches, self.num_val_iterations_per_epoch),
         )
 
-    def _batches(self, dataset: Any, stream: int, *, augment: bool) -> BagBatches:
+    def _batches(
+        self, dataset: Any, stream: int, cache: SliceCache, *, augment: bool
+    ) -> BagBatches:
         network = self._bare_network()
         reader = CaseReader(
             dataset,
             intensity=network.intensity,
             unknown_is_background=self.unknown_is_background,
-            cache_bytes=cache_bytes(),
+            cache=cache,
         )
         rows = cases_of_dataset(Path(self.preprocessed_dataset_folder_base))
         origins = {row["case"]: (row["patient"], row["sequence"]) for row in rows}
@@ -217,16 +233,36 @@ class PST25DTrainer(nnUNetTrainer):
         )
 
     def _iterate(self, batches: BagBatches, per_epoch: int) -> Iterator[dict[str, Any]]:
-        # On a CPU the network leaves no core for other processes, and a batch costs little.
+        # On a CPU the network leaves no core for other threads, and a batch costs little.
         on_cpu = self.device.type == "cpu"
-        return iter(
-            bag_loader(
-                batches,
-                range(self.current_epoch * per_epoch, self.num_epochs * per_epoch),
-                workers=0 if on_cpu else get_allowed_n_proc_DA(),
-                pin_memory=self.device.type == "cuda",
-            )
+        return BatchesOnDevice(
+            batches,
+            range(self.current_epoch * per_epoch, self.num_epochs * per_epoch),
+            device=self.device,
+            threads=0 if on_cpu else min(LOADING_THREADS, get_allowed_n_proc_DA()),
         )
+
+    def train_step(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """Make one step as the host does, but leave the loss on the device."""
+        data = batch["data"].to(self.device, non_blocking=True)
+        target = batch["target"].to(self.device, non_blocking=True)
+        return {"loss": self._step(data, target)}
+
+    def on_train_epoch_end(self, train_outputs: list[dict[str, Any]]) -> None:
+        """Fetch the epoch's losses, then do what the host does."""
+        losses = torch.stack([output["loss"] for output in train_outputs]).cpu().numpy()
+        super().on_train_epoch_end([{"loss": loss} for loss in losses])
+
+    def on_epoch_end(self) -> None:
+        """Do what the host does, but draw its figure once in a while, and in the last epoch."""
+        now = time.monotonic()
+        last = self.current_epoch == self.num_epochs - 1
+        if last or now - self._figure_drawn >= FIGURE_SECONDS:
+            self._figure_drawn = now
+            super().on_epoch_end()
+        else:
+            with _without_figure(self.logger):
+                super().on_epoch_end()
 
     def save_checkpoint(self, filename: str) -> None:
         """Write the checkpoint beside its place, then move it: it is whole or absent."""
@@ -256,6 +292,16 @@ def _one_line_errors() -> Iterator[None]:
         yield
     except PSTError as error:
         raise SystemExit("\n".join(f"error: {problem}" for problem in error.problems)) from error
+
+
+@contextmanager
+def _without_figure(logger: Any) -> Iterator[None]:
+    """Let the host's logger draw nothing meanwhile."""
+    logger.plot_progress_png = lambda output_folder: None
+    try:
+        yield
+    finally:
+        del logger.plot_progress_png
 
 
 def forget_paths(file: Path) -> None:

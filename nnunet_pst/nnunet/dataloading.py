@@ -1,156 +1,49 @@
-"""Batches of bags from nnU-Net's preprocessed cases, the same bytes for any number of workers."""
+"""Batches of bags from nnU-Net's preprocessed cases, the same bytes for any number of threads.
+
+Threads read and draw; the sampling itself happens on the network's device
+(``docs/decisions/0094``).
+"""
 
 from __future__ import annotations
 
-import math
-import os
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
 
 from nnunet_pst.augmentation import (
     NO_AUGMENTATION,
     AugmentationRanges,
-    apply_transforms,
+    RawBags,
     draw_transform,
+    raw_bags,
+    sample_bags,
 )
-from nnunet_pst.errors import InputError
-from nnunet_pst.intensity import apply_window, intensity_window
-from nnunet_pst.labels import BACKGROUND, IGNORE, TUMOR
+from nnunet_pst.labels import TUMOR
+from nnunet_pst.nnunet.case_reader import CaseReader
 from nnunet_pst.settings import TrainingSettings
-from nnunet_pst.slices import CaseSlices, SliceSampler, bag_members, kinds_of_label
-
-#: GiB of slices kept in memory by each loading process; what doesn't fit is read every time.
-CACHE_VARIABLE = "NNUNET_PST_CACHE_GB"
-DEFAULT_CACHE_GB = 4.0
-#: Cases whose two files stay open; systems allow a process 1024 files or fewer.
-OPEN_CASES = 128
+from nnunet_pst.slices import Draw, SliceSampler, bag_members
 
 
-class CaseReader:
-    """Reads single slices of preprocessed cases, on the unit scale, and remembers them.
+class RawBatch(NamedTuple):
+    """Bags before sampling, and the case of each."""
 
-    Parameters
-    ----------
-    dataset
-        nnU-Net's dataset: ``load_case`` gives lazily decompressed (c, z, y, x) image and label.
-    intensity
-        As for `nnunet_pst.network.unet25d.Unet25D`.
-    unknown_is_background
-        Read unknown voxels as background (the ablation).
-    cache_bytes
-        How much is remembered.
-    """
-
-    def __init__(
-        self, dataset: Any, *, intensity: str, unknown_is_background: bool, cache_bytes: int
-    ) -> None:
-        self.dataset = dataset
-        self.intensity = intensity
-        self.unknown_is_background = unknown_is_background
-        self._free_bytes = cache_bytes
-        self._opened: dict[str, tuple[Any, Any]] = {}
-        self._slices: dict[tuple[str, int], Tensor] = {}
-        self._windows: dict[str, list[tuple[float, float]]] = {}
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Leave open files behind on the way to a worker process; it opens its own."""
-        return {**self.__dict__, "_opened": {}}
-
-    def label(self, case: str) -> npt.NDArray[np.int8]:
-        """Return the whole label (z, y, x); -1, nnU-Net's outside, becomes background."""
-        return self._cleaned(self._open(case)[1][0])
-
-    def label_slice(self, case: str, index: int) -> npt.NDArray[np.int8]:
-        """Return the label (y, x) of one slice."""
-        return self._cleaned(self._open(case)[1][0, index])
-
-    def image_slice(self, case: str, index: int) -> Tensor:
-        """Return one slice (c, y, x); only its own blocks are decompressed."""
-        key = (case, index)
-        if key in self._slices:
-            return self._slices[key]
-        channels = torch.from_numpy(np.asarray(self._open(case)[0][:, index]))
-        windows = self._window(case)
-        values = torch.stack(
-            [apply_window(*channel) for channel in zip(channels, windows, strict=True)]
-        )
-        if values.nbytes <= self._free_bytes:
-            self._free_bytes -= values.nbytes
-            self._slices[key] = values
-        return values
-
-    def bag(self, case: str, members: Iterable[int]) -> Tensor:
-        """Return the bag (c*s, y, x), sequence-major, of the slices ``members``."""
-        slices = torch.stack([self.image_slice(case, int(index)) for index in members], dim=1)
-        return slices.flatten(0, 1)
-
-    def _open(self, case: str) -> tuple[Any, Any]:
-        # load_case also unpickles some hundred kilobytes of properties, so once a case is enough.
-        if case not in self._opened:
-            if len(self._opened) >= OPEN_CASES:
-                self._opened.pop(next(iter(self._opened)))
-            image, label, *_ = self.dataset.load_case(case)
-            self._opened[case] = image, label
-        return self._opened[case]
-
-    def _cleaned(self, label: Any) -> npt.NDArray[np.int8]:
-        values = np.asarray(label).astype(np.int8)
-        values[values < 0] = BACKGROUND
-        if self.unknown_is_background:
-            values[values == IGNORE] = BACKGROUND
-        return values
-
-    def _window(self, case: str) -> list[tuple[float, float]]:
-        if case not in self._windows:
-            volume = torch.from_numpy(np.asarray(self._open(case)[0][:]))
-            if self.intensity == "unit":
-                self._windows[case] = [intensity_window(channel) for channel in volume]
-            else:
-                self._windows[case] = [(0.0, 1.0)] * len(volume)
-        return self._windows[case]
-
-
-def cache_bytes() -> int:
-    """Return the limit of the slice cache of one process, from `CACHE_VARIABLE`."""
-    text = os.environ.get(CACHE_VARIABLE, str(DEFAULT_CACHE_GB))
-    try:
-        limit = float(text)
-    except ValueError:
-        limit = math.nan
-    if not 0 <= limit < math.inf:
-        raise InputError(f"{CACHE_VARIABLE} is '{text}'; give a number of GiB, 0 for no cache")
-    return int(limit * 2**30)
-
-
-def case_slices(
-    reader: CaseReader, cases: Iterable[str], origin: Mapping[str, tuple[str, str]]
-) -> list[CaseSlices]:
-    """Read every label once and say what is known of each slice.
-
-    Parameters
-    ----------
-    origin
-        Patient and sequence of each case; a case that isn't listed is a patient of its own.
-    """
-    result = []
-    for case in cases:
-        patient, sequence = origin.get(case, (case, ""))
-        result.append(CaseSlices(case, patient, sequence, kinds_of_label(reader.label(case))))
-    return result
+    bags: RawBags
+    keys: list[str]
 
 
 @dataclass(frozen=True)
-class BagBatches(Dataset[dict[str, Any]]):
+class BagBatches:
     """Batch ``i`` of a training, made from the seed and ``i`` alone.
 
-    Because a batch depends on nothing that came before it, any worker can make any batch, and a
+    Because a batch depends on nothing that came before it, any thread can make any batch, and a
     resumed training goes on with the batches that it would have seen.
 
     Attributes
@@ -159,6 +52,8 @@ class BagBatches(Dataset[dict[str, Any]]):
         Distinguishes training, validation and the processes of a distributed training.
     repeat_after
         Batches repeat after so many (validation looks at the same ones every epoch), or None.
+    pinned
+        Put slices where a GPU fetches them without the processor's help.
     """
 
     reader: CaseReader
@@ -169,36 +64,59 @@ class BagBatches(Dataset[dict[str, Any]]):
     augment: bool
     stream: tuple[int, ...]
     repeat_after: int | None = None
+    pinned: bool = False
 
-    def __getitem__(self, index: int) -> dict[str, Any]:
-        """Return ``data`` (b, c*s, y, x), ``target`` (b, 1, y, x) and ``keys``."""
+    def __getitem__(self, index: int) -> RawBatch:
+        """Return the bags of a batch with their drawn transforms."""
         if self.repeat_after:
             index %= self.repeat_after
         rng = np.random.default_rng((self.settings.seed, *self.stream, index))
-        ranges = self._ranges()
-        images, labels, transforms, keys = [], [], [], []
-        kinds = {case.case: case.kinds for case in self.sampler.cases}
-        for draw in self.sampler.draw(self.batch_size, rng):
-            present = np.ones(len(kinds[draw.case]), dtype=bool)
-            members = bag_members(present, self.slices_per_bag)[draw.centre]
-            image = self.reader.bag(draw.case, members)
+        draws = self.sampler.draw(self.batch_size, rng)
+        images, labels = self._canvas(draws)
+        transforms = []
+        for draw, image, canvas in zip(draws, images.numpy(), labels.numpy(), strict=True):
             label = self.reader.label_slice(draw.case, draw.centre)
+            size = label.shape[0], label.shape[1]
+            self._copy_bag(draw, image[:, :, : size[0], : size[1]])
+            canvas[0, : size[0], : size[1]] = label
             transforms.append(
                 draw_transform(
-                    (label.shape[0], label.shape[1]),
+                    size,
                     self.settings.crop,
-                    ranges,
+                    self._ranges,
                     rng,
-                    channels=image.shape[0] // self.slices_per_bag,
+                    channels=image.shape[0],
                     lesion_pixel=_lesion_pixel(label, rng),
                 )
             )
-            images.append(image)
-            labels.append(torch.from_numpy(label[None]).float())
-            keys.append(draw.case)
-        data, target = apply_transforms(images, labels, transforms, self.settings.crop)
-        return {"data": data, "target": target.to(torch.int16), "keys": keys}
+        bags = raw_bags(images.flatten(1, 2), labels, transforms, self.settings.crop)
+        return RawBatch(bags.pinned() if self.pinned else bags, [draw.case for draw in draws])
 
+    def _canvas(self, draws: Sequence[Draw]) -> tuple[Tensor, Tensor]:
+        """Return room for images (b, c, s, y, x) and labels (b, 1, y, x) of the largest slice."""
+        shapes = np.array([self.reader.slice_shape(draw.case) for draw in draws])
+        channels, rows, columns = (int(size) for size in shapes.max(axis=0))
+        # What every slice covers need not be written twice.
+        room = torch.empty if (shapes == shapes[0]).all() else torch.zeros
+        bags = len(draws), channels, self.slices_per_bag, rows, columns
+        images = room(bags, dtype=self.reader.dtype, pin_memory=self.pinned)
+        labels = room((len(draws), 1, rows, columns), dtype=torch.int8, pin_memory=self.pinned)
+        return images, labels
+
+    def _copy_bag(self, draw: Draw, place: npt.NDArray[np.floating]) -> None:
+        """Write the slices of a bag into ``place`` (c, s, y, x)."""
+        for slot, member in enumerate(self._members[draw.case][draw.centre]):
+            place[:, slot] = self.reader.image_slice(draw.case, int(member))
+
+    @cached_property
+    def _members(self) -> dict[str, npt.NDArray[np.intp]]:
+        """Indices (z, s) of the slices of every bag of every case."""
+        return {
+            case.case: bag_members(np.ones(len(case.kinds), dtype=bool), self.slices_per_bag)
+            for case in self.sampler.cases
+        }
+
+    @cached_property
     def _ranges(self) -> AugmentationRanges:
         if not self.augment:
             return NO_AUGMENTATION
@@ -219,19 +137,82 @@ def _lesion_pixel(label: npt.NDArray[np.int8], rng: np.random.Generator) -> tupl
     return int(row), int(column)
 
 
-def bag_loader(
-    batches: BagBatches, indices: range, *, workers: int, pin_memory: bool
-) -> DataLoader[dict[str, Any]]:
-    """Return batches ``indices`` in their order, made by ``workers`` processes (0: this one)."""
-    return DataLoader(
-        batches,
-        sampler=indices,
-        batch_size=None,
-        num_workers=workers,
-        pin_memory=pin_memory,
-        collate_fn=_as_is,  # type: ignore[arg-type] # typed for batched loading only
-    )
+class BatchesOnDevice(Iterator[dict[str, Any]]):
+    """The batches of a training as the host takes them, sampled where the network is.
+
+    ``data`` (b, c*s, crop, crop), ``target`` (b, 1, crop, crop) and ``keys`` (b,). On a GPU the
+    next batch is sent and sampled beside the step that uses this one.
+
+    Parameters
+    ----------
+    batches
+        What to make.
+    indices
+        Which of them, in this order.
+    device
+        Of the network.
+    threads
+        How many make batches beside the training; 0: each is made when it is asked for.
+    """
+
+    def __init__(
+        self, batches: BagBatches, indices: Iterable[int], *, device: torch.device, threads: int
+    ) -> None:
+        on_gpu = device.type == "cuda"
+        # Other devices take what the processor has sampled.
+        self.device = device if on_gpu else torch.device("cpu")
+        self.batches = replace(batches, pinned=on_gpu)
+        raw = in_order(self.batches.__getitem__, indices, threads)
+        self._made = self._one_ahead(raw) if on_gpu else map(self._sampled, raw)
+
+    def __next__(self) -> dict[str, Any]:
+        """Return the next batch."""
+        return next(self._made)
+
+    def _sampled(self, batch: RawBatch) -> dict[str, Any]:
+        crop = self.batches.settings.crop
+        data, target = sample_bags(batch.bags.to(self.device), crop)
+        return {"data": data, "target": target, "keys": batch.keys}
+
+    def _one_ahead(self, raw: Iterator[RawBatch]) -> Iterator[dict[str, Any]]:
+        beside = torch.cuda.Stream(self.device)  # type: ignore[no-untyped-call]
+        waiting: tuple[dict[str, Any], torch.cuda.Event] | None = None
+        for batch in raw:
+            with torch.cuda.stream(beside):
+                following = self._sampled(batch), beside.record_event()
+            if waiting is not None:
+                yield self._handed_over(*waiting)
+            waiting = following
+        if waiting is not None:
+            yield self._handed_over(*waiting)
+
+    def _handed_over(self, batch: dict[str, Any], made: torch.cuda.Event) -> dict[str, Any]:
+        """Let the network's stream wait for a batch, and its memory for the network's stream."""
+        network = torch.cuda.current_stream(self.device)
+        network.wait_event(made)
+        batch["data"].record_stream(network)
+        batch["target"].record_stream(network)
+        return batch
 
 
-def _as_is(batch: dict[str, Any]) -> dict[str, Any]:
-    return batch
+def in_order(
+    make: Callable[[int], RawBatch], indices: Iterable[int], threads: int
+) -> Iterator[RawBatch]:
+    """Make batches ``indices`` with ``threads`` threads and return them in their order.
+
+    Threads suffice: reading, decompressing and copying slices release Python's lock.
+    """
+    if threads == 0:
+        yield from map(make, indices)
+        return
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="bags")
+    under_way: deque[Future[RawBatch]] = deque()
+    try:
+        for index in indices:
+            under_way.append(pool.submit(make, index))
+            if len(under_way) > 2 * threads:
+                yield under_way.popleft().result()
+        while under_way:
+            yield under_way.popleft().result()
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)

@@ -70,7 +70,7 @@ def test_the_2d_network_trains_on_single_slices():
 def test_fold_all_trains_on_everybody():
     trainer = start(fold="all")
     trainer.on_train_start()
-    assert len(trainer.dataloader_train._dataset.sampler.cases) == 6
+    assert len(trainer.dataloader_train.batches.sampler.cases) == 6
     batch = next(trainer.dataloader_train)
     assert batch["data"].shape == (12, 3, 64, 64)
     assert len(set(batch["keys"])) == 6
@@ -131,7 +131,7 @@ def test_the_ablation_learns_from_what_is_unknown():
         target = torch.cat([next(trainer.dataloader_train)["target"] for _ in range(3)])
         kinds = {
             int(kind)
-            for case in trainer.dataloader_train._dataset.sampler.cases
+            for case in trainer.dataloader_train.batches.sampler.cases
             for kind in case.kinds
         }
         values[trainer.unknown_is_background] = set(target.unique().tolist()), 0 in kinds
@@ -151,6 +151,27 @@ def test_switched_off_checkpoints_leave_a_killed_ones_half_where_it_is():
     trainer.save_checkpoint(str(file))
     assert not file.exists()
     assert half.read_bytes() == b"half"
+
+
+@pytest.mark.usefixtures("workplace")
+def test_the_figure_is_drawn_at_first_at_last_and_once_a_minute(monkeypatch: pytest.MonkeyPatch):
+    trainer = start()
+    trainer.disable_checkpointing = True
+    drawn = []
+    monkeypatch.setattr(
+        type(trainer.logger),
+        "plot_progress_png",
+        lambda _, folder: drawn.append(trainer.current_epoch),
+    )
+    now = iter([0.0, 59.0, 61.0, 62.0])
+    monkeypatch.setattr(base_trainer.time, "monotonic", lambda: next(now))
+    for epoch in range(4):
+        for name in ("epoch_start_timestamps", "train_losses", "val_losses", "mean_fg_dice"):
+            trainer.logger.log(name, 0.5, epoch)
+        trainer.logger.log("dice_per_class_or_region", [0.5], epoch)
+        trainer.on_epoch_end()
+    assert drawn == [0, 2, 3]
+    assert trainer.current_epoch == 4
 
 
 @pytest.mark.usefixtures("workplace")

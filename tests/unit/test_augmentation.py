@@ -2,14 +2,17 @@ import numpy as np
 import pytest
 import torch
 
+from nnunet_pst import augmentation
 from nnunet_pst.augmentation import (
     LESION_MARGIN,
     NO_AUGMENTATION,
     AugmentationRanges,
     BagTransform,
-    apply_transforms,
     change_intensity,
     draw_transform,
+    raw_bags,
+    sample_bags,
+    sampling_grid,
 )
 
 
@@ -19,8 +22,9 @@ def transform(matrix=((1, 0), (0, 1)), centre=(0, 0), gamma=(1.0,), gain=(1.0,))
 
 
 def crop_at(image, label, drawn, crop):
-    data, target = apply_transforms([image], [label], [drawn], crop)
-    return data[0], target[0]
+    raw = raw_bags(image[None], label[None].to(torch.int8), [drawn], crop)
+    data, target = sample_bags(raw, crop)
+    return data[0], target[0].float()
 
 
 def test_identity_is_a_crop_of_the_very_pixels():
@@ -50,20 +54,42 @@ def test_outside_the_image_is_zero_and_background():
     assert set(target.unique().tolist()) == {0, 2}
 
 
-def test_sizes_may_differ_within_a_batch():
-    small, large = torch.rand(3, 20, 30), torch.rand(3, 60, 40)
-    labels = [torch.zeros(1, 20, 30), torch.zeros(1, 60, 40)]
-    drawn = [transform(centre=(9.5, 14.5)), transform(centre=(29.5, 19.5))]
-    together, _ = apply_transforms([small, large], labels, drawn, 32)
-    alone, _ = apply_transforms([small], labels[:1], drawn[:1], 32)
-    torch.testing.assert_close(together[0], alone[0], atol=1e-5, rtol=0)
+def batch_of(count, size, crop, rng, ranges=AugmentationRanges(gamma=1.6, gain=1.3)):  # noqa: B008
+    drawn = [draw_transform(size, crop, ranges, rng, channels=2) for _ in range(count)]
+    images = torch.rand(count, 6, *size).half()
+    return raw_bags(images, torch.randint(0, 3, (count, 1, *size)).to(torch.int8), drawn, crop)
+
+
+def test_a_larger_canvas_changes_nothing():
+    image, label = torch.rand(3, 20, 30), torch.randint(0, 3, (1, 20, 30))
+    larger, larger_label = torch.zeros(3, 60, 40), torch.zeros(1, 60, 40)
+    larger[:, :20, :30], larger_label[:, :20, :30] = image, label
+    turned = transform(((0.8, -0.6), (0.6, 0.8)), (9.5, 14.5))
+    alone, alone_label = crop_at(image, label, turned, 32)
+    wide, wide_label = crop_at(larger, larger_label, turned, 32)
+    torch.testing.assert_close(wide, alone, atol=1e-5, rtol=0)
+    assert torch.equal(wide_label, alone_label)
+
+
+def test_the_grid_is_that_of_affine_grid():
+    affine = torch.randn(5, 2, 3)
+    wanted = torch.nn.functional.affine_grid(affine, (5, 1, 32, 32), align_corners=False)
+    torch.testing.assert_close(sampling_grid(affine, 32), wanted, atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("threads", [1, 3, 8])
+def test_bags_sampled_together_or_apart_are_the_same(threads, monkeypatch):
+    raw = batch_of(7, (50, 40), 32, np.random.default_rng(0))
+    together = augmentation._sampled_together(raw, 32)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    for one, other in zip(sample_bags(raw, 32), together, strict=True):
+        assert torch.equal(one, other)
 
 
 def test_gamma_and_gain_belong_to_a_sequence_and_leave_air_alone():
     images = torch.rand(1, 6, 4, 4)
     images[..., 0] = 0
-    drawn = [transform(gamma=(2.0, 1.0), gain=(1.0, 0.5))]
-    changed = change_intensity(images, drawn)
+    changed = change_intensity(images, torch.tensor([[2.0, 1.0]]), torch.tensor([[1.0, 0.5]]))
     torch.testing.assert_close(changed[0, :3], images[0, :3] ** 2)
     torch.testing.assert_close(changed[0, 3:], images[0, 3:] * 0.5)
     assert (changed[..., 0] == 0).all()
@@ -71,7 +97,7 @@ def test_gamma_and_gain_belong_to_a_sequence_and_leave_air_alone():
 
 def test_values_below_the_window_keep_their_sign():
     images = torch.tensor([-0.2, 0.0, 0.5]).reshape(1, 1, 1, 3)
-    changed = change_intensity(images, [transform(gamma=(2.0,), gain=(2.0,))])
+    changed = change_intensity(images, torch.tensor([[2.0]]), torch.tensor([[2.0]]))
     torch.testing.assert_close(changed.flatten(), torch.tensor([-0.4, 0.0, 0.5]))
 
 
@@ -112,9 +138,10 @@ def test_dropped_channels_are_zero_and_never_all():
     # All three are drawn to go with 0.4 ** 3; then one of them stays.
     expected = 0.6 + 0.4**3 / 3
     assert kept.mean(axis=0) == pytest.approx(expected, abs=0.03)
-    drawn = replace(transform(gamma=(1.0, 1.0), gain=(1.0, 1.0)), kept=np.array([True, False]))
-    changed = change_intensity(torch.ones(1, 6, 4, 4), [drawn])
-    assert changed[0].amax(dim=(1, 2)).tolist() == [1, 1, 1, 0, 0, 0]
+    drawn = transform(centre=(1.5, 1.5), gamma=(1.0, 1.0), gain=(1.0, 1.0))
+    drawn = replace(drawn, kept=np.array([True, False]))
+    data, _ = crop_at(torch.ones(6, 4, 4), torch.zeros(1, 4, 4), drawn, 4)
+    assert data.amax(dim=(1, 2)).tolist() == pytest.approx([1, 1, 1, 0, 0, 0])
 
 
 def test_without_dropout_nothing_more_is_drawn():

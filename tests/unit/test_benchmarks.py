@@ -19,6 +19,12 @@ ROW = {"name", "configuration", "extrapolated", "seconds", "items", "items_per_s
 BATCH = ROW | {"batch", "pixels_per_item"}
 VOLUME = ROW | {"input", "patch", "mirrorings", "parameters", "once_per_process_s"}
 
+LOADERS = [
+    *(f"2d_5, {what}" for what in ("cold", "warm", "for a GPU, cold", "for a GPU, warm")),
+    "stock 2d",
+    "stock 2d, our crops",
+]
+
 pytestmark = pytest.mark.slow
 
 
@@ -41,8 +47,8 @@ def results(output: Path) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("part", "names", "keys"),
     [
-        ("loader", ["2d_5, cold", "2d_5, warm", "stock 2d"], BATCH),
-        ("train", ["2d_5", "stock 2d"], BATCH | {"parameters"}),
+        ("loader", LOADERS, BATCH),
+        ("train", ["2d_5", "2d_5 with its loader", "stock 2d"], BATCH | {"parameters"}),
         ("predict", ["2d_5", "stock 2d", "stock 3d_fullres"], VOLUME),
         ("memory", ["2d_5", "2d_5"], VOLUME),
     ],
@@ -87,3 +93,16 @@ def test_the_markdown_renders(results, output):
         assert len(widths) == 1
         assert len(table.splitlines()) >= 4
     assert "extrapolated" in text
+
+
+def test_the_estimate_for_a_gpu_counts_the_real_step():
+    command = [sys.executable, str(CHECKOUT / "benchmarks" / "gpu_estimate.py")]
+    command += ["--crop", "32", "--bags", "2", "--canvas", "40"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    counts, _, times = done.stdout.strip().split("\n\n")
+    step = counts.splitlines()[2].split("|")
+    # A MobileNetV2 U-Net has some 60 convolutions, each with its norm, forward and backward.
+    assert 400 < int(step[2]) < 1200
+    assert 0 < float(step[4]) < float(step[3])
+    assert [row.split("|")[3].strip() for row in times.splitlines()[2:]] == ["launches"] * 3

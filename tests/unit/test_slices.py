@@ -3,6 +3,7 @@ import pytest
 
 from nnunet_pst.slices import (
     CaseSlices,
+    Draw,
     SliceKind,
     SliceSampler,
     bag_members,
@@ -89,6 +90,25 @@ def test_shares_are_those_asked_for():
     assert cases.count("B_T1") / len(cases) == pytest.approx(0.5, abs=1e-6)
     assert cases.count("A_T2") / len(cases) == pytest.approx(1 / 6, abs=0.015)
     assert "C_T1" not in cases
+
+
+def test_draws_are_those_of_numpys_choice():
+    """Number by number, so that a seed goes on meaning the same batches."""
+    kinds = cohort()[0].kinds
+    odds = kind_odds([SliceKind(kind) for kind in np.unique(kinds)], 0.5, 0.1)
+    for seed in range(50):
+        rng = np.random.default_rng(seed)
+        wanted = []
+        order = [name for _ in range(6) for name in rng.permutation(["A", "B"])]
+        for patient in order:
+            sequence = (["DWI", "T1", "T2"] if patient == "A" else ["T1"])[
+                rng.integers(3 if patient == "A" else 1)
+            ]
+            assert rng.integers(1) == 0
+            kind = rng.choice(list(odds), p=list(odds.values()))
+            centre = int(rng.choice(np.flatnonzero(kinds == kind)))
+            wanted.append(Draw(f"{patient}_{sequence}", centre))
+        assert SliceSampler(cohort(), 0.5, 0.1).draw(12, np.random.default_rng(seed)) == wanted
 
 
 def test_bags_of_one_patient_in_a_row():

@@ -1,0 +1,107 @@
+"""One update of the weights, after which nobody waits for the device.
+
+The host's own step (nnunet-v2 ``training/nnUNetTrainer/nnUNetTrainer.py``, 2.8, ``train_step``) to
+the bit on a CPU. It ends with fetching the loss, which makes a GPU run dry while the next step is
+being launched; here the loss stays where it is until the epoch ends.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import nullcontext
+
+import torch
+from torch import Tensor, nn
+
+#: Gradients longer than this are shortened, as in the host's step.
+LARGEST_GRADIENT = 12.0
+#: The host's own switch. It compiles unless told not to; we compile only where told to.
+COMPILE_VARIABLE = "nnUNet_compile"
+
+
+class TrainingStep:
+    """Forward, loss, backward, clipping, update.
+
+    Parameters
+    ----------
+    network, loss, optimizer
+        Of the trainer.
+    scaler
+        Scales losses in mixed precision on a GPU; None: single precision.
+    compiled
+        Compile network and loss for the one shape that batches have, and replay the kernels as
+        CUDA graphs. The network itself stays as it is for everything but these steps.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        loss: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        *,
+        scaler: torch.amp.GradScaler | None,
+        compiled: bool = False,
+    ) -> None:
+        self.network = network
+        self.loss = loss
+        self.optimizer = optimizer
+        self.scaler = scaler
+        self.compiled = compiled
+        self._loss_of = self._plain_loss
+        if compiled:
+            self._loss_of = torch.compile(
+                self._plain_loss, mode="reduce-overhead", fullgraph=True, dynamic=False
+            )
+
+    def __call__(self, data: Tensor, target: Tensor) -> Tensor:
+        """Make one step and return its loss, on the device."""
+        self.optimizer.zero_grad(set_to_none=True)
+        if self.compiled:
+            torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]
+        with nullcontext() if self.scaler is None else torch.autocast(data.device.type):
+            loss = self._loss_of(data, target)
+        if self.scaler is None:
+            loss.backward()  # type: ignore[no-untyped-call]
+            self._clip()
+            self.optimizer.step()
+        else:
+            self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+            self.scaler.unscale_(self.optimizer)
+            self._clip()
+            self.scaler.step(self.optimizer)
+            self.scaler.update()
+        # The next replay of a CUDA graph writes over what this one has returned.
+        return loss.detach().clone()
+
+    def _plain_loss(self, data: Tensor, target: Tensor) -> Tensor:
+        loss: Tensor = self.loss(self.network(data), target)
+        return loss
+
+    def _clip(self) -> None:
+        nn.utils.clip_grad_norm_(self.network.parameters(), LARGEST_GRADIENT)
+
+
+def compilation_wanted(device: torch.device) -> bool:
+    """Whether steps on this device are to be compiled: on a GPU, where `COMPILE_VARIABLE` says."""
+    wanted = os.environ.get(COMPILE_VARIABLE, "").lower() in ("true", "1", "t")
+    return wanted and device.type == "cuda"
+
+
+def adamw(
+    network: nn.Module, device: torch.device, *, rate: float, decay: float
+) -> torch.optim.AdamW:
+    """Return AdamW, on a GPU fused: a few kernels, and mixed precision without waiting.
+
+    Unfused, the gradient scaler fetches from the device whether a gradient overflowed.
+    """
+    fused = device.type == "cuda"
+    optimizer = torch.optim.AdamW(network.parameters(), lr=rate, weight_decay=decay, fused=fused)
+
+    def stay(_: torch.optim.Optimizer, state: dict[str, object]) -> dict[str, object]:
+        groups = state["param_groups"]
+        assert isinstance(groups, list)
+        return {**state, "param_groups": [{**group, "fused": fused} for group in groups]}
+
+    # A checkpoint says whether the optimizer that it comes from was fused; this one stays as it is.
+    optimizer.register_load_state_dict_pre_hook(stay)
+    return optimizer
