@@ -2,13 +2,15 @@
 
 The steps are the stock predictor's own functions in the order of ``nnUNetv2_predict``
 (nnunet-v2 ``inference/predict_from_raw_data.py``), without its worker processes, which cost
-seconds and a copy of torch each: the masks are the same, voxel for voxel. Only loading is ours,
-because the host reads checkpoints without restriction.
+seconds and a copy of torch each. Loading is ours, because the host reads checkpoints without
+restriction; and the sliding window of our own networks, because ours is faster
+(`nnunet_pst.nnunet.own_network`). The masks are the same, voxel for voxel, with the engine torch.
 """
 
 from __future__ import annotations
 
 import contextlib
+import copy
 import inspect
 import io
 import os
@@ -23,9 +25,11 @@ import torch
 
 from nnunet_pst.errors import HostError, InputError
 from nnunet_pst.labels import IGNORE, TUMOR
+from nnunet_pst.network.unet25d import Unet25D
 from nnunet_pst.nnunet.checkpoints import check_plans, read_checkpoint
 from nnunet_pst.nnunet.environment import TRAINER_VARIABLE, trainer_path
 from nnunet_pst.nnunet.model_files import ModelFiles, open_model
+from nnunet_pst.nnunet.own_network import OwnNetwork
 from nnunet_pst.nnunet.raw_dataset import OWN_KEY
 from nnunet_pst.segmentation.models import ModelFacts, Prediction
 from nnunet_pst.volumes import Volume
@@ -38,8 +42,8 @@ _READERS = ("SimpleITKIO", "NibabelIO")
 class LoadedModel:
     """A model in memory, ready for any number of cases; see `load_model`."""
 
-    def __init__(self, predictor: Any, facts: ModelFacts) -> None:
-        self._predictor = predictor
+    def __init__(self, predictor: Any, own: OwnNetwork | None, facts: ModelFacts) -> None:
+        self._predictor, self._own = predictor, own
         self.facts = facts
 
     def predict(self, channels: Sequence[Volume], *, probability: bool = False) -> Prediction:
@@ -93,7 +97,10 @@ class LoadedModel:
         tensor = torch.from_numpy(data).to(
             dtype=torch.float32, memory_format=torch.contiguous_format
         )
-        logits = host.predict_logits_from_preprocessed_data(tensor).cpu()
+        if self._own is not None:
+            logits = self._own.predict_logits(tensor)
+        else:
+            logits = host.predict_logits_from_preprocessed_data(tensor).cpu()
         managers = (host.plans_manager, host.configuration_manager, host.label_manager)
         threads = torch.get_num_threads()
         # From the logits, as the host does where no probabilities are asked for: in half
@@ -106,7 +113,12 @@ class LoadedModel:
 
 
 def load_model(
-    path: Path, *, device: str | None = None, mirroring: bool = True, trusted: bool = False
+    path: Path,
+    *,
+    device: str | None = None,
+    engine: str = "torch",
+    mirroring: bool = True,
+    trusted: bool = False,
 ) -> LoadedModel:
     """Load a model: every finished fold, as ``nnUNetv2_predict`` would.
 
@@ -115,7 +127,9 @@ def load_model(
     path
         As for `nnunet_pst.nnunet.model_files.open_model`.
     device
-        ``cpu`` or ``cuda``; by default what there is.
+        ``cpu`` or ``cuda``; by default what there is, and ``cpu`` for other engines than torch.
+    engine
+        What computes one of our own networks: ``torch`` or ``openvino``.
     mirroring
         Average over mirrored images, as the host does by default; without, a case takes about a
         quarter of the time.
@@ -126,11 +140,12 @@ def load_model(
     ------
     InputError
         When it is no finished model, or one that doesn't segment exactly one tumour, or it is
-        refused as unsafe.
+        refused as unsafe, or the engine doesn't serve its network.
     HostError
-        When its trainer is not installed, or there is no such device.
+        When its trainer or the engine is not installed, or there is no such device.
     """
-    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    served = "cuda" if engine == "torch" and torch.cuda.is_available() else "cpu"
+    device = device or served
     if device == "cuda" and not torch.cuda.is_available():
         raise HostError("there is no CUDA device; use --device cpu")
     files = open_model(path)
@@ -145,8 +160,33 @@ def load_model(
         check_plans(plans, configuration, files.name)
     with quiet_host():
         predictor = _build(files, plans, dataset, checkpoints, device, mirroring)
-    facts = replace(_facts(files, plans, dataset, checkpoints[0]), mirroring=mirroring)
-    return LoadedModel(predictor, facts)
+        own = _own_network(predictor, engine, device, files.name)
+    facts = _facts(files, plans, dataset, checkpoints[0])
+    precision = own.precision if own else "float32" if device == "cpu" else "float16"
+    return LoadedModel(
+        predictor, own, replace(facts, mirroring=mirroring, engine=engine, precision=precision)
+    )
+
+
+def _own_network(predictor: Any, engine: str, device: str, where: str) -> OwnNetwork | None:
+    """Take our own network out of the host's predictor; None for networks of the host's."""
+    if not isinstance(predictor.network, Unet25D):
+        if engine != "torch":
+            raise InputError(
+                f"{where}: --engine {engine} serves this package's own networks only; use "
+                "--engine torch"
+            )
+        return None
+    networks = [copy.deepcopy(predictor.network) for _ in predictor.list_of_parameters]
+    for network, weights in zip(networks, predictor.list_of_parameters, strict=True):
+        network.load_state_dict(weights)
+    return OwnNetwork(
+        networks,
+        patch_size=predictor.configuration_manager.patch_size,
+        mirror_axes=(predictor.allowed_mirroring_axes or ()) if predictor.use_mirroring else (),
+        device=device,
+        engine=engine,
+    )
 
 
 def _one_of(checkpoints: list[dict[str, Any]], where: str) -> str:
