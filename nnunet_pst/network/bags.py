@@ -126,11 +126,11 @@ def volume_logits(
         return logits
     image = _graded(volume, content, bag_format.intensity)
     inside = logits[:, :, content.rows, content.columns]
-    window = bag_format.window(*image.shape[-2:])
+    rows, columns = bag_format.window(*image.shape[-2:])
     plan = _plan(content.present, mirror_axes, at_once)
     found = run(_bags(image, content.present, plan, bag_format))
     for (axes, chunk), part in zip(plan, found, strict=True):
-        back = part[(..., *window)].flip([axis + 1 for axis in axes if axis]).transpose(0, 1)
+        back = part[..., rows, columns].flip([axis + 1 for axis in axes if axis]).transpose(0, 1)
         place = len(content.present) - 1 - chunk if 0 in axes else chunk
         inside[:, torch.from_numpy(place).to(inside.device)] += back.to(inside.dtype)
     return logits.div_(2 ** len(mirror_axes))

@@ -11,6 +11,7 @@ learnt). That is a third of all multiplications of the network.
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -46,8 +47,8 @@ def merge_upsampling(unet: nn.Module) -> nn.Module:
         A ``segmentation_models_pytorch.Unet`` whose batch norms are folded, for images whose sizes
         are multiples of its stride. Blocks that are built otherwise stay as they are.
     """
-    blocks = unet.decoder.blocks
-    channels = unet.encoder.out_channels[-1]
+    parts: Any = unet
+    blocks, channels = parts.decoder.blocks, parts.encoder.out_channels[-1]
     for name, block in list(blocks.named_children()):
         if _can_be_merged(block):
             blocks._modules[name] = MergedBlock(block, channels)
@@ -56,15 +57,16 @@ def merge_upsampling(unet: nn.Module) -> nn.Module:
 
 
 def _can_be_merged(block: nn.Module) -> bool:
-    convolution, norm = block.conv1[0], block.conv1[1]
+    parts: Any = block
+    convolution, norm = parts.conv1[0], parts.conv1[1]
     return (
-        block.interpolation_mode == "nearest"
+        parts.interpolation_mode == "nearest"
         and isinstance(convolution, nn.Conv2d)
         and (convolution.kernel_size, convolution.padding) == ((3, 3), (1, 1))
         and (convolution.stride, convolution.dilation, convolution.groups) == ((1, 1), (1, 1), 1)
         and convolution.bias is not None
         and isinstance(norm, nn.Identity)
-        and isinstance(block.attention1.attention, nn.Identity)
+        and isinstance(parts.attention1.attention, nn.Identity)
     )
 
 
@@ -83,7 +85,8 @@ class MergedBlock(nn.Module):
 
     def __init__(self, block: nn.Module, channels: int) -> None:
         super().__init__()
-        first, outputs = block.conv1[0], block.conv1[0].out_channels
+        parts: Any = block
+        first, outputs = parts.conv1[0], parts.conv1[0].out_channels
         weight, bias = first.weight.detach(), first.bias.detach()
         self.doubling = nn.Conv2d(channels, 4 * outputs, kernel_size=2, padding=1)
         self.doubling.weight = nn.Parameter(_quarters(weight[:, :channels]))
@@ -94,7 +97,7 @@ class MergedBlock(nn.Module):
                 first.in_channels - channels, outputs, kernel_size=3, padding=1, bias=False
             )
             self.skipped.weight = nn.Parameter(weight[:, channels:].contiguous())
-        self.rest = nn.Sequential(*list(block.conv1)[2:], block.conv2, block.attention2)
+        self.rest = nn.Sequential(*list(parts.conv1)[2:], parts.conv2, parts.attention2)
 
     def forward(
         self,

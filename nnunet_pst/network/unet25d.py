@@ -137,7 +137,8 @@ class Unet25D(nn.Module):
         """Logits of the centre slices of bags of any in-plane size."""
         bag_format = self.bag_format
         (logits,) = self.run_bags([bag_format.ready(bags)])
-        return logits[(..., *bag_format.window(*bags.shape[-2:]))]
+        rows, columns = bag_format.window(*bags.shape[-2:])
+        return logits[..., rows, columns]
 
     def forward_volume(self, volume: Float[Tensor, "c z y x"]) -> Float[Tensor, "k z y x"]:
         """Logits of every slice of one volume; what is only padding is not computed and gets zeros.

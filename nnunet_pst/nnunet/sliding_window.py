@@ -57,16 +57,18 @@ def sliding_window_logits(
     total = torch.zeros(padded.shape[1:], dtype=torch.half, device=volume.device)
     for corner in itertools.product(*steps):
         tile = tuple(slice(at, at + size) for at, size in zip(corner, patch_size, strict=True))
-        part = predict_tile(padded[(slice(None), *tile)]).mul_(weights)
+        place = (slice(None), *tile)
+        part = predict_tile(padded[place]).mul_(weights)
         if logits is None:
             logits = part.new_zeros((len(part), *total.shape), dtype=torch.half)
-        logits[(slice(None), *tile)] += part
+        logits[place] += part
         total[tile] += weights
     assert logits is not None
     torch.div(logits, total, out=logits)
     if torch.isinf(logits).any():
         raise HostError("the network's answers are too large for half precision")
-    return logits[(slice(None), *inside[1:])]
+    unpadded = (slice(None), *inside[1:])
+    return logits[unpadded]
 
 
 @lru_cache(maxsize=2)

@@ -76,7 +76,10 @@ HOUSE: dict[str, list[str]] = {
         "nnunet_pst.intensity",
         "nnunet_pst.augmentation",
         "nnunet_pst.network",
+        "nnunet_pst.network.bags",
+        "nnunet_pst.network.folding",
         "nnunet_pst.network.unet25d",
+        "nnunet_pst.network.openvino_engine",
         "nnunet_pst.network.encoder_weights",
         "nnunet_pst.losses",
         "nnunet_pst.metrics",
@@ -168,6 +171,8 @@ HOUSE: dict[str, list[str]] = {
         "nnunet_pst.nnunet.trained",
         "nnunet_pst.nnunet.model_files",
         "nnunet_pst.nnunet.checkpoints",
+        "nnunet_pst.nnunet.sliding_window",
+        "nnunet_pst.nnunet.own_network",
         "nnunet_pst.nnunet.prediction",
         "nnunet_pst.nnunet.commands",
         "nnunet_pst.nnunet.demo",
@@ -229,6 +234,7 @@ LIBRARY_OWNERS = {
     ),
     "PIL": ("nnunet_pst.report.galleries",),
     "highdicom": ("nnunet_pst.segmentation.dicom_segmentation",),
+    "openvino": ("nnunet_pst.network.openvino_engine",),
     "submitit": ("nnunet_pst.nnunet.sweep_slurm",),
 }
 
