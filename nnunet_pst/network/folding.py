@@ -100,13 +100,9 @@ class MergedBlock(nn.Module):
         self.rest = nn.Sequential(*list(parts.conv1)[2:], parts.conv2, parts.attention2)
 
     def forward(
-        self,
-        feature_map: Float[Tensor, "b c y x"],
-        target_height: int,
-        target_width: int,
-        skip_connection: Tensor | None = None,
-    ) -> Float[Tensor, "b k 2*y 2*x"]:
-        """Do what the block did; the target is always twice the image."""
+        self, feature_map: Tensor, *target: object, skip_connection: Tensor | None = None
+    ) -> Tensor:
+        """Do what the block did: ``(b, c, y, x)`` to ``(b, k, 2*y, 2*x)``, whatever the target."""
         # A window of 2 x 2 on the padded image has one place more than the image along each axis:
         # it gives the second half of one pixel and the first half of the next, so that a row and a
         # column too many come out on every side.

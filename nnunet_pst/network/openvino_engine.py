@@ -158,7 +158,8 @@ class _Decoder(nn.Module):
         *skipped, image = features
         image = self.decoder.center(image)
         for block, skip in zip(self.decoder.blocks, [*reversed(skipped), None], strict=True):
-            image = block(image, 2 * image.shape[-2], 2 * image.shape[-1], skip)
+            rows, columns = image.shape[-2:]
+            image = block(image, 2 * rows, 2 * columns, skip_connection=skip)
         logits: Tensor = self.head(image)
         return logits
 
