@@ -9,13 +9,7 @@ restriction; and the sliding window of our own networks, because ours is faster
 
 from __future__ import annotations
 
-import contextlib
-import copy
-import inspect
-import io
-import os
-import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,25 +19,27 @@ import torch
 
 from nnunet_pst.errors import HostError, InputError
 from nnunet_pst.labels import IGNORE, TUMOR
-from nnunet_pst.network.unet25d import Unet25D
 from nnunet_pst.nnunet.checkpoints import check_plans, read_checkpoint
-from nnunet_pst.nnunet.environment import TRAINER_VARIABLE, trainer_path
+from nnunet_pst.nnunet.model_building import (
+    HostParts,
+    Network,
+    build_network,
+    host_parts,
+    quiet_host,
+)
 from nnunet_pst.nnunet.model_files import ModelFiles, open_model
-from nnunet_pst.nnunet.own_network import OwnNetwork
 from nnunet_pst.nnunet.raw_dataset import OWN_KEY
 from nnunet_pst.segmentation.models import ModelFacts, Prediction
 from nnunet_pst.volumes import Volume
 
 FINGERPRINT = "dataset_fingerprint.json"
-#: Readers that keep the order of a file's voxels; the others would turn the image first.
-_READERS = ("SimpleITKIO", "NibabelIO")
 
 
 class LoadedModel:
     """A model in memory, ready for any number of cases; see `load_model`."""
 
-    def __init__(self, predictor: Any, own: OwnNetwork | None, facts: ModelFacts) -> None:
-        self._predictor, self._own = predictor, own
+    def __init__(self, host: HostParts, network: Network, facts: ModelFacts) -> None:
+        self._host, self._network = host, network
         self.facts = facts
 
     def predict(self, channels: Sequence[Volume], *, probability: bool = False) -> Prediction:
@@ -82,26 +78,23 @@ class LoadedModel:
             convert_predicted_logits_to_segmentation_with_correct_shape as convert,
         )
 
-        host = self._predictor
+        host = self._host
         array = np.stack([np.asarray(one.array, dtype=np.float32) for one in channels])
         spacing = [abs(value) for value in channels[0].grid.spacing_zyx_mm]
-        preprocessor = host.configuration_manager.preprocessor_class(verbose=False)
+        preprocessor = host.configuration.preprocessor_class(verbose=False)
         data, _, properties = preprocessor.run_case_npy(
             array,
             None,
             {"spacing": spacing},
-            host.plans_manager,
-            host.configuration_manager,
-            host.dataset_json,
+            host.plans,
+            host.configuration,
+            host.dataset,
         )
         tensor = torch.from_numpy(data).to(
             dtype=torch.float32, memory_format=torch.contiguous_format
         )
-        if self._own is not None:
-            logits = self._own.predict_logits(tensor)
-        else:
-            logits = host.predict_logits_from_preprocessed_data(tensor).cpu()
-        managers = (host.plans_manager, host.configuration_manager, host.label_manager)
+        logits = self._network.predict_logits(tensor)
+        managers = (host.plans, host.configuration, host.labels)
         threads = torch.get_num_threads()
         # From the logits, as the host does where no probabilities are asked for: in half
         # precision these may tie where logits don't.
@@ -159,34 +152,17 @@ def load_model(
     if not trusted:
         check_plans(plans, configuration, files.name)
     with quiet_host():
-        predictor = _build(files, plans, dataset, checkpoints, device, mirroring)
-        own = _own_network(predictor, engine, device, files.name)
-    facts = _facts(files, plans, dataset, checkpoints[0])
-    precision = own.precision if own else "float32" if device == "cpu" else "float16"
-    return LoadedModel(
-        predictor, own, replace(facts, mirroring=mirroring, engine=engine, precision=precision)
-    )
-
-
-def _own_network(predictor: Any, engine: str, device: str, where: str) -> OwnNetwork | None:
-    """Take our own network out of the host's predictor; None for networks of the host's."""
-    if not isinstance(predictor.network, Unet25D):
-        if engine != "torch":
-            raise InputError(
-                f"{where}: --engine {engine} serves this package's own networks only; use "
-                "--engine torch"
-            )
-        return None
-    networks = [copy.deepcopy(predictor.network) for _ in predictor.list_of_parameters]
-    for network, weights in zip(networks, predictor.list_of_parameters, strict=True):
-        network.load_state_dict(weights)
-    return OwnNetwork(
-        networks,
-        patch_size=predictor.configuration_manager.patch_size,
-        mirror_axes=(predictor.allowed_mirroring_axes or ()) if predictor.use_mirroring else (),
-        device=device,
+        host = host_parts(plans, dataset, configuration, files.name)
+        network = build_network(
+            host, checkpoints, files.name, device=device, engine=engine, mirroring=mirroring
+        )
+    facts = replace(
+        _facts(files, plans, dataset, checkpoints[0]),
+        mirroring=mirroring,
         engine=engine,
+        precision=network.precision,
     )
+    return LoadedModel(host, network, facts)
 
 
 def _one_of(checkpoints: list[dict[str, Any]], where: str) -> str:
@@ -208,80 +184,6 @@ def _check_labels(dataset: dict[str, Any], where: str) -> None:
             f"{where}: segments {', '.join(map(str, kept)) or 'nothing'}; expected one label of "
             f"value {TUMOR}"
         )
-
-
-def _build(
-    files: ModelFiles,
-    plans: dict[str, Any],
-    dataset: dict[str, Any],
-    checkpoints: list[dict[str, Any]],
-    device: str,
-    mirroring: bool,
-) -> Any:
-    """Do what the host's ``initialize_from_trained_model_folder`` does, from what was read."""
-    from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
-    from nnunetv2.utilities.label_handling.label_handling import determine_num_input_channels
-    from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
-
-    manager = PlansManager(plans)
-    first = checkpoints[0]
-    configuration = manager.get_configuration(first["init_args"]["configuration"])
-    if configuration.previous_stage_name is not None:
-        raise InputError(f"{files.name}: is the second stage of a cascade, which isn't served")
-    reader = str(plans.get("image_reader_writer"))
-    if reader not in _READERS:
-        raise InputError(f"{files.name}: was trained with the reader {reader}, which isn't served")
-    trainer = _find_trainer(str(first["trainer_name"]), files.name)
-    arguments = (
-        manager,
-        configuration,
-        determine_num_input_channels(manager, configuration, dataset),
-        manager.get_label_manager(dataset).num_segmentation_heads,
-    )
-    if "plans_manager" not in inspect.signature(trainer.build_network_architecture).parameters:
-        raise HostError(f"{first['trainer_name']} was written for an older nnU-Net; update it")
-    network = trainer.build_network_architecture(*arguments, enable_deep_supervision=False)
-    weights = [checkpoint["network_weights"] for checkpoint in checkpoints]
-    try:
-        for one in reversed(weights):  # all are tried now, and the first one's stay
-            network.load_state_dict(one)
-    except (RuntimeError, TypeError, AttributeError) as error:
-        raise InputError(
-            f"{files.name}: the weights don't fit the network of its plans; get it again"
-        ) from error
-    predictor = nnUNetPredictor(
-        use_mirroring=mirroring, device=torch.device(device), allow_tqdm=False
-    )
-    predictor.manual_initialization(
-        network,
-        manager,
-        configuration,
-        weights,
-        dataset,
-        str(first["trainer_name"]),
-        first.get("inference_allowed_mirroring_axes"),
-    )
-    return predictor
-
-
-def _find_trainer(name: str, where: str) -> Any:
-    """Let the host look for a trainer, in our folder too whatever the shell has set."""
-    from nnunetv2.utilities.find_objects import recursive_find_trainer_class_by_name
-
-    listed = os.environ.get(TRAINER_VARIABLE, "")
-    os.environ[TRAINER_VARIABLE] = trainer_path(listed)
-    try:
-        return recursive_find_trainer_class_by_name(name)
-    except (RuntimeError, AssertionError) as error:
-        raise HostError(
-            f"{where}: was trained with {name[:80]}, which isn't installed; install its package, "
-            f"or add its folder to {TRAINER_VARIABLE}"
-        ) from error
-    finally:
-        if listed:
-            os.environ[TRAINER_VARIABLE] = listed
-        else:
-            del os.environ[TRAINER_VARIABLE]
 
 
 def _facts(
@@ -311,14 +213,3 @@ def _spacing_range(files: ModelFiles) -> tuple[tuple[float, float], ...] | None:
     except (KeyError, ValueError, TypeError) as error:
         raise InputError(f"{files.name}: {FINGERPRINT} is damaged; get the model again") from error
     return tuple((float(a), float(b)) for a, b in zip(low, high, strict=True))
-
-
-@contextlib.contextmanager
-def quiet_host() -> Iterator[None]:
-    """Keep the host's chatter off the output: what a user has to know, we say."""
-    with (
-        contextlib.redirect_stdout(io.StringIO()),
-        warnings.catch_warnings(),
-    ):
-        warnings.simplefilter("ignore")
-        yield

@@ -11,8 +11,8 @@ from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 from nnunetv2.inference.sliding_window_prediction import compute_gaussian
 
 from nnunet_pst.network.unet25d import Unet25D
+from nnunet_pst.nnunet.model_building import quiet_host
 from nnunet_pst.nnunet.own_network import OwnNetwork
-from nnunet_pst.nnunet.prediction import quiet_host
 from nnunet_pst.nnunet.sliding_window import gaussian
 
 Host = Callable[[str], str]
@@ -27,7 +27,7 @@ def test_the_gaussian_is_the_hosts(host: Host, patch: tuple[int, ...]):
 
 def make_network(seed: int) -> Unet25D:
     torch.manual_seed(seed)
-    network = Unet25D(1, 2, canvas=64)
+    network = Unet25D(1, 2, canvas=32)
     network.train()  # batch norm that has seen something
     for _ in range(3):
         network(torch.rand(4, 3, 64, 64))
@@ -55,16 +55,16 @@ def hosts_logits(
 @pytest.mark.parametrize(
     ("patch", "axes"),
     [
-        ((9, 64, 64), (1, 2)),  # one tile, padded on all sides
-        ((4, 32, 64), (1,)),  # tiles along slices and rows
-        ((9, 64, 64), (0, 1)),
-        ((9, 64, 64), ()),
+        ((7, 64, 64), (1, 2)),  # one tile, padded on all sides
+        ((3, 32, 64), (1,)),  # tiles along slices and rows
+        ((7, 32, 32), (0, 2)),
+        ((7, 64, 64), ()),
     ],
 )
 def test_logits_are_the_hosts(
     host: Host, folds: list[Unet25D], patch: tuple[int, ...], axes: tuple[int, ...]
 ):
-    data = torch.randn(1, 5, 50, 43, generator=torch.Generator().manual_seed(3))
+    data = torch.randn(1, 4, 45, 29, generator=torch.Generator().manual_seed(3))
     own = OwnNetwork(folds, patch_size=patch, mirror_axes=axes, device="cpu", engine="torch")
     theirs = hosts_logits(folds, patch, axes, data)
     assert theirs.std() > 0.01

@@ -173,6 +173,7 @@ HOUSE: dict[str, list[str]] = {
         "nnunet_pst.nnunet.checkpoints",
         "nnunet_pst.nnunet.sliding_window",
         "nnunet_pst.nnunet.own_network",
+        "nnunet_pst.nnunet.model_building",
         "nnunet_pst.nnunet.prediction",
         "nnunet_pst.nnunet.commands",
         "nnunet_pst.nnunet.demo",
