@@ -131,9 +131,17 @@ def volume_logits(
     found = run(_bags(image, content.present, plan, bag_format))
     for (axes, chunk), part in zip(plan, found, strict=True):
         back = part[..., rows, columns].flip([axis + 1 for axis in axes if axis]).transpose(0, 1)
-        place = len(content.present) - 1 - chunk if 0 in axes else chunk
-        inside[:, torch.from_numpy(place).to(inside.device)] += back.to(inside.dtype)
+        place = _place(len(content.present) - 1 - chunk if 0 in axes else chunk, inside.device)
+        inside[:, place] += back.to(inside.dtype)
     return logits.div_(2 ** len(mirror_axes))
+
+
+def _place(numbers: npt.NDArray[np.intp], device: torch.device) -> slice | Tensor:
+    """Index of slices; neighbours need no list, which would copy them to and fro."""
+    first, count = int(numbers[0]), len(numbers)
+    if np.array_equal(numbers, np.arange(first, first + count)):
+        return slice(first, first + count)
+    return torch.from_numpy(numbers).to(device)
 
 
 def _graded(volume: Tensor, content: Content, intensity: Intensity) -> Float[Tensor, "c z y x"]:
