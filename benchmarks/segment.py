@@ -35,7 +35,7 @@ from nnunet_pst.nnunet import prediction
 from nnunet_pst.phantom.cohort import render_patient
 from nnunet_pst.phantom.patients import draw_patient
 from nnunet_pst.segmentation import batch
-from nnunet_pst.volumes import read_image
+from nnunet_pst.volumes import read_voxels
 
 PLANTED = ("Quasimodo", "4711-", "19370812", "20240229", "ACC8842917")
 
@@ -45,7 +45,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("model", type=Path, nargs="+", help="one or two trained models")
     parser.add_argument("--studies", type=int, default=20)
-    parser.add_argument("--size", choices=["small", "paper"], default="small")
+    parser.add_argument("--size", choices=["small", "paper"], default="paper")
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--engine", choices=["torch", "openvino"], default="torch")
     parser.add_argument("--complete", action="store_true", help="only patients with four sequences")
@@ -115,7 +115,7 @@ def agreement(reference: Path, output: Path) -> dict[str, Any]:
     each, both, sums = [], 0, 0
     for file in sorted(reference.glob("study_*/*_mask.nii.gz")):
         one, other = (
-            read_image(folder / file.relative_to(reference)).array > 0
+            read_voxels(folder / file.relative_to(reference)).array > 0
             for folder in (reference, output)
         )
         both, sums = both + 2 * int((one & other).sum()), sums + int(one.sum() + other.sum())

@@ -14,6 +14,7 @@ import warnings
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from types import ModuleType
 from typing import Any, TypeAlias
 
@@ -85,7 +86,7 @@ class OpenVINONetwork:
         # cores at one batch, and the result doesn't depend on how many there are.
         threads = torch.get_num_threads()
         waiting: deque[Future[Tensor]] = deque()
-        with ThreadPoolExecutor(threads) as pool:
+        with ThreadPoolExecutor(threads) as pool, _one_torch_thread():
             for bags in batches:
                 if len(waiting) > threads:
                     yield waiting.popleft().result()
@@ -112,6 +113,17 @@ class OpenVINONetwork:
                 ),
             )
         return self._compiled[shape]
+
+
+@contextmanager
+def _one_torch_thread() -> Iterator[None]:
+    """Keep PyTorch to one thread: its others would wait by spinning, on the cores that compute."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 class _Compiled:
