@@ -31,6 +31,7 @@ from torch import nn
 from nnunet_pst.nnunet.base_trainer import LOADING_THREADS, PST25DTrainer
 from nnunet_pst.nnunet.case_reader import CACHE_VARIABLE
 from nnunet_pst.nnunet.dataloading import RawBatch
+from nnunet_pst.nnunet.own_network import OwnNetwork
 from nnunet_pst.nnunet.planning import SPARE_SLICES
 from nnunet_pst.settings import PLANS_KEY
 
@@ -176,6 +177,40 @@ def prediction(
     # A slice is enough to make what is made once; the rest of a volume's patch is padding.
     measure(volume if one_tile else volume[:, :1])
     return Contender(measure, scale=scale, facts=facts)
+
+
+def own_prediction(
+    device: str, configuration: str, *, slices: int, mirroring: bool, engine: str
+) -> Contender:
+    """Logits of one preprocessed volume as `nnunet_pst segment` computes them."""
+    plans, dataset_json = _plans(), _json("dataset.json")
+    plans["configurations"][configuration]["patch_size"][0] = slices + SPARE_SLICES
+    predictor, axes = _predictor(plans, dataset_json, configuration, device, mirroring)
+    volume = _volume(configuration, slices)
+    patch = predictor.configuration_manager.patch_size
+    facts = {
+        "input": list(volume.shape),
+        "patch": list(patch),
+        "mirrorings": 2 ** len(axes) if mirroring else 1,
+        "parameters": _parameters(predictor.network),
+    }
+    start = time.perf_counter()
+    network = OwnNetwork(
+        [predictor.network],
+        patch_size=patch,
+        mirror_axes=axes if mirroring else (),
+        device=device,
+        engine=engine,
+    )
+    network.predict_logits(volume[:, :1])  # makes the Gaussian, compiles
+    facts["once_per_process_s"] = time.perf_counter() - start
+
+    def measure() -> float:
+        start = time.perf_counter()
+        network.predict_logits(volume)
+        return time.perf_counter() - start
+
+    return Contender(measure, facts=facts)
 
 
 def _training(

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import re
+from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from nnunet_pst.nnunet.environment import ALLOCATOR_VARIABLES, usable_cores
 
-PACKAGES = ("nnunet_pst", "nnunetv2", "torch", "segmentation-models-pytorch", "numpy", "blosc2")
+PACKAGES = (
+    "nnunet_pst",
+    "nnunetv2",
+    "torch",
+    "openvino",
+    "segmentation-models-pytorch",
+    "numpy",
+    "blosc2",
+)
 
 
 def describe(device: str) -> dict[str, Any]:
@@ -27,9 +37,15 @@ def describe(device: str) -> dict[str, Any]:
         "torch_threads": torch.get_num_threads(),
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
-        "versions": {name: metadata.version(name) for name in PACKAGES},
+        "versions": dict(_versions()),
         "allocator_variables": allocator_variables_set(),
     }
+
+
+def _versions() -> Iterator[tuple[str, str]]:
+    for name in PACKAGES:
+        with contextlib.suppress(metadata.PackageNotFoundError):  # extras need not be there
+            yield name, metadata.version(name)
 
 
 def allocator_variables_set() -> bool:

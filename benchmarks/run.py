@@ -63,7 +63,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _measure(part: str, geometry: Geometry, device: str, quick: bool) -> dict[str, Any]:
     rounds = 2 if quick else {"loader": 7, "train": 5, "predict": 3}[part]
-    found = {part: hold(_entries(part, geometry, quick), device=device, rounds=rounds, title=part)}
+    found = {
+        part: hold(
+            _entries(part, geometry, device, quick), device=device, rounds=rounds, title=part
+        )
+    }
     if part == "predict":
         # One after another: together they would need the memory of all.
         found["memory"] = [
@@ -74,7 +78,7 @@ def _measure(part: str, geometry: Geometry, device: str, quick: bool) -> dict[st
     return found
 
 
-def _entries(part: str, geometry: Geometry, quick: bool) -> list[Entry]:
+def _entries(part: str, geometry: Geometry, device: str, quick: bool) -> list[Entry]:
     if part == "loader":
         amount = {"batches": 2 if quick else 20}
         return [
@@ -103,8 +107,15 @@ def _entries(part: str, geometry: Geometry, quick: bool) -> list[Entry]:
         ]
     volume = {"slices": geometry.slices, "mirroring": MIRRORING}
     tile = {**volume, "one_tile": True}
+    engines = ("torch", "openvino") if device == "cpu" else ("torch",)
     return [
         Entry("2d_5", "prediction", "2d_5", volume),
+        *(
+            Entry(
+                f"2d_5, segment, {engine}", "own_prediction", "2d_5", {**volume, "engine": engine}
+            )
+            for engine in engines
+        ),
         Entry("stock 2d", "prediction", "2d", volume, stock=True),
         Entry("stock 3d_fullres", "prediction", "3d_fullres", tile, stock=True),
     ]

@@ -1,18 +1,23 @@
 """Seconds and memory of `nnunet_pst segment` on synthetic studies that are written as DICOM.
 
-    python benchmarks/segment.py MODEL --studies 20 --out benchmarks/results
+    python benchmarks/segment.py MODEL --studies 20 --engine openvino --out benchmarks/results
 
-One process segments them one after the other, as a user's command does. Also counts how often a
-checkpoint is read, and looks for the planted identifiers in everything that is written but SEG and
-RTSTRUCT; either is an error when it isn't as it should be.
+First the command in a fresh process on the first study; then one process segments all of them, one
+after the other. With another engine than torch all are segmented by torch too, whose masks are
+nnUNetv2_predict's bit for bit (tests/golden/test_segment.py), and the masks are compared. Also
+counts how often a checkpoint is read, and looks for the planted identifiers in everything that is
+written but SEG and RTSTRUCT; either is an error when it isn't as it should be.
 """
 
 from __future__ import annotations
 
 import argparse
 import gzip
+import itertools
 import json
 import resource
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -30,6 +35,7 @@ from nnunet_pst.nnunet import prediction
 from nnunet_pst.phantom.cohort import render_patient
 from nnunet_pst.phantom.patients import draw_patient
 from nnunet_pst.segmentation import batch
+from nnunet_pst.volumes import read_voxels
 
 PLANTED = ("Quasimodo", "4711-", "19370812", "20240229", "ACC8842917")
 
@@ -42,19 +48,27 @@ def main() -> None:
     # The phantom's other size has the pixels of a survey, which is not segmented.
     parser.add_argument("--size", choices=["paper"], default="paper")
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
+    parser.add_argument("--engine", choices=["torch", "openvino"], default="torch")
+    parser.add_argument("--complete", action="store_true", help="only patients with four sequences")
     parser.add_argument("--no-mirroring", action="store_true")
     parser.add_argument("--out", type=Path, help="folder for JSON and Markdown")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         studies = Path(folder) / "studies"
-        for number in range(arguments.studies):
-            patient = render_patient(draw_patient(0, number), 0, arguments.size)
-            write_study(studies / f"Quasimodo{number}", patient.images, _identity(number))
-        found = measure(studies, Path(folder) / "masks", arguments)
+        make_studies(studies, arguments)
+        found = {"fresh_s": fresh(next(studies.iterdir()), Path(folder) / "fresh", arguments)}
+        found.update(measure(studies, Path(folder) / "masks", arguments, arguments.engine))
+        if arguments.engine != "torch":
+            by_torch = measure(studies, Path(folder) / "torch", arguments, "torch")
+            found["torch_seconds"] = by_torch["seconds"]
+            found["dice_with_torch"] = agreement(Path(folder) / "torch", Path(folder) / "masks")
     text = table(found)
     print(text)
     if arguments.out:
-        stem = arguments.out / f"{found['date']}-segment-{file_name(found['machine'])}"
+        stem = (
+            arguments.out
+            / f"{found['date']}-segment-{found['engine']}-{file_name(found['machine'])}"
+        )
         stem.with_suffix(".md").write_text(text)
         stem.with_suffix(".json").write_text(json.dumps(found, indent=1) + "\n")
 
@@ -63,7 +77,57 @@ def _identity(number: int) -> Identity:
     return Identity(f"Quasimodo^{number}", f"4711-{number}", "19370812", "20240229", "ACC8842917")
 
 
-def measure(studies: Path, output: Path, arguments: argparse.Namespace) -> dict[str, Any]:
+def make_studies(folder: Path, arguments: argparse.Namespace) -> None:
+    """Write as many synthetic patients as wanted, as DICOM."""
+    made = 0
+    for number in itertools.count():
+        patient = render_patient(draw_patient(0, number), 0, arguments.size)
+        if len(patient.images) == 4 or not arguments.complete:
+            write_study(folder / f"Quasimodo{number:04d}", patient.images, _identity(number))
+            made += 1
+        if made == arguments.studies:
+            return
+
+
+def words(studies: Path, output: Path, arguments: argparse.Namespace, engine: str) -> list[str]:
+    """Arguments of the command."""
+    found = ["segment", str(studies), "-o", str(output), "--device", arguments.device]
+    found += [word for model in arguments.model for word in ("--model", str(model))]
+    found += ["--no-mirroring"] if arguments.no_mirroring else []
+    return [*found, "--engine", engine]
+
+
+def fresh(study: Path, output: Path, arguments: argparse.Namespace) -> float:
+    """Seconds of the command on one study: start, imports, loading, everything."""
+    program = str(Path(sys.executable).parent / "nnunet_pst")
+    begin = time.perf_counter()
+    done = subprocess.run(
+        [program, *words(study, output, arguments, arguments.engine)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return round(time.perf_counter() - begin, 1)
+
+
+def agreement(reference: Path, output: Path) -> dict[str, Any]:
+    """Dice of every mask that isn't empty in both, and of all voxels together."""
+    each, both, sums = [], 0, 0
+    for file in sorted(reference.glob("study_*/*_mask.nii.gz")):
+        one, other = (
+            read_voxels(folder / file.relative_to(reference)).array > 0
+            for folder in (reference, output)
+        )
+        both, sums = both + 2 * int((one & other).sum()), sums + int(one.sum() + other.sum())
+        if one.any() or other.any():
+            each.append(2 * int((one & other).sum()) / int(one.sum() + other.sum()))
+    return {"each": each, "all_voxels": both / sums if sums else None}
+
+
+def measure(
+    studies: Path, output: Path, arguments: argparse.Namespace, engine: str
+) -> dict[str, Any]:
     """Run the command in this process, with a clock around every study."""
     seconds: list[float] = []
     loaded: list[str] = []
@@ -80,15 +144,12 @@ def measure(studies: Path, output: Path, arguments: argparse.Namespace) -> dict[
         loaded.append(where)
         return read(content, where, **named)
 
-    words = ["segment", str(studies), "-o", str(output), "--device", arguments.device]
-    words += [word for model in arguments.model for word in ("--model", str(model))]
-    words += ["--no-mirroring"] if arguments.no_mirroring else []
     begin = time.perf_counter()
     with (
         mock.patch.object(batch, "_segment_one", timed),
         mock.patch.object(prediction, "read_checkpoint", counted),
     ):
-        code = command_line.main(words)
+        code = command_line.main(words(studies, output, arguments, engine))
     total = time.perf_counter() - begin
     reports = sorted(output.glob("study_*/report.json"))
     assert code == 0, f"exit code {code}"
@@ -101,6 +162,8 @@ def measure(studies: Path, output: Path, arguments: argparse.Namespace) -> dict[
         "studies": arguments.studies,
         "size": arguments.size,
         "models": len(arguments.model),
+        "engine": engine,
+        "precision": precision(reports),
         "mirroring": not arguments.no_mirroring,
         "masks": sum(len(json.loads(r.read_text())["results"]) for r in reports),
         "seconds": [round(one, 2) for one in seconds],
@@ -109,6 +172,14 @@ def measure(studies: Path, output: Path, arguments: argparse.Namespace) -> dict[
         "peak_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
         "checkpoints_read": len(loaded),
     }
+
+
+def precision(reports: list[Path]) -> str:
+    """As the reports say."""
+    (found,) = {
+        model["precision"] for file in reports for model in json.loads(file.read_text())["models"]
+    }
+    return str(found)
 
 
 def planted(output: Path) -> Iterator[str]:
@@ -129,20 +200,36 @@ def table(found: dict[str, Any]) -> str:
             f"# `segment` on {found['studies']} synthetic DICOM studies, size {found['size']}",
             "",
             f"{found['date']}, {machine['gpu'] or machine['cpu']}, {machine['torch_threads']} "
-            f"threads, {'with' if found['mirroring'] else 'without'} mirroring.",
+            f"threads, {'with' if found['mirroring'] else 'without'} mirroring, engine "
+            f"{found['engine']} ({found['precision']}).",
             "",
-            "| studies | masks | median s a study | slowest | in all, s | peak memory, MB | "
-            "checkpoints read |",
-            "|--:|--:|--:|--:|--:|--:|--:|",
-            f"| {found['studies']} | {found['masks']} | {np.median(seconds):.1f} | "
-            f"{seconds.max():.1f} | {found['total_s']:.1f} | {found['peak_mb']} | "
-            f"{found['checkpoints_read']} |",
+            "| studies | masks | fresh process, one study, s | median s a study | slowest | "
+            "in all, s | peak memory, MB | checkpoints read |",
+            "|--:|--:|--:|--:|--:|--:|--:|--:|",
+            f"| {found['studies']} | {found['masks']} | {found['fresh_s']} | "
+            f"{np.median(seconds):.1f} | {seconds.max():.1f} | {found['total_s']:.1f} | "
+            f"{found['peak_mb']} | {found['checkpoints_read']} |",
             "",
             "In all: with start, imports, loading, and finding the series. No planted identifier "
             "was found outside of SEG and RTSTRUCT.",
             "",
+            *compared(found),
         ]
     )
+
+
+def compared(found: dict[str, Any]) -> list[str]:
+    """How the masks agree with torch's."""
+    if "dice_with_torch" not in found:
+        return []
+    dice = found["dice_with_torch"]
+    return [
+        f"With the engine torch: {np.median(found['torch_seconds']):.1f} s a study in the median. "
+        f"Dice of the masks with torch's, which are nnUNetv2_predict's: {dice['all_voxels']:.5f} "
+        f"for all voxels together; of {len(dice['each'])} masks, lowest {min(dice['each']):.4f}, "
+        f"median {np.median(dice['each']):.5f}.",
+        "",
+    ]
 
 
 if __name__ == "__main__":

@@ -102,8 +102,9 @@ def _predict(rows: list[dict[str, Any]]) -> list[str]:
         "",
         *_table([*headers, *_headers(rows), "peak MB"], body),
         "",
-        f"nnU-Net's predictor, mirroring on. The Gaussian is made once per process and not "
-        f"counted: {once}.",
+        f"nnU-Net's predictor, mirroring on; where it says segment, the network as "
+        f"`nnunet_pst segment` runs it, with that engine. What is made once per process (the "
+        f"Gaussian, the compiled network) is not counted: {once}.",
         *[part for note in notes for part in ("", note)],
     ]
 

@@ -8,37 +8,19 @@ predictor, validation, ensembling and export run unchanged on a three-dimensiona
 from __future__ import annotations
 
 import copy
-import itertools
-from collections.abc import Sequence
-from typing import Literal, TypeGuard, get_args
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TypeGuard, get_args
 
-import numpy as np
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from nnunet_pst.errors import InputError
-from nnunet_pst.intensity import find_content, to_unit_range
-from nnunet_pst.slices import bag_members
-
-#: The encoder halves the resolution five times, so in-plane sizes must be multiples of this.
-STRIDE = 32
-
-#: Mean and standard deviation of ImageNet in [0, 1], averaged over its three colours; what the
-#: pretrained encoder expects (torchvision.transforms, ``IMAGENET1K_V1``).
-IMAGENET_MEAN, IMAGENET_STD = 0.449, 0.226
-
-Intensity = Literal["unit", "host"]
+from nnunet_pst.network.bags import BagFormat, Intensity, volume_logits
+from nnunet_pst.network.folding import fold_batch_norms, merge_upsampling
 
 #: Beyond these, a setting is a slip or means harm: sides of an image in pixels, slices of a study.
 MOST_CANVAS, MOST_SLICES = 2048, 255
-
-
-def padded_size(size: int, canvas: int) -> int:
-    """Smallest multiple of `STRIDE` that holds ``size`` and is no smaller than ``canvas``."""
-    return -(-max(size, canvas) // STRIDE) * STRIDE
 
 
 class Unet25D(nn.Module):
@@ -132,11 +114,28 @@ class Unet25D(nn.Module):
         self.encoder_norms_frozen.fill_(True)
         self.train(self.training)
 
-    def _inference_unet(self) -> nn.Module:
-        """Return the U-Net with its batch norms folded into its convolutions, made once."""
+    def inference_unet(self) -> nn.Module:
+        """Return the U-Net with fewer operations and the same answers, made once.
+
+        It takes bags that are `nnunet_pst.network.bags.BagFormat.ready`.
+        """
         if self._folded is None:
-            self._folded = (fold_batch_norms(copy.deepcopy(self.unet)),)
+            unet = fold_batch_norms(copy.deepcopy(self.unet))
+            on_cpu = next(unet.parameters()).device.type == "cpu"
+            # Measured on a CPU alone.
+            self._folded = (merge_upsampling(unet) if on_cpu else unet,)
         return self._folded[0]
+
+    @property
+    def bag_format(self) -> BagFormat:
+        """What its bags have to be."""
+        return BagFormat(self.slices_per_bag, self.canvas, self.intensity, self.num_classes)
+
+    @property
+    def batch_size(self) -> int:
+        """How many slices of a volume are computed together."""
+        on_cpu = self.encoder_norms_frozen.device.type == "cpu"
+        return self.slices_at_once or (2 if on_cpu else 16)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return logits: ``(b, k, y, x)`` for bags, ``(b, k, z, y, x)`` for volumes."""
@@ -147,43 +146,25 @@ class Unet25D(nn.Module):
         raise ValueError(f"expected bags (b, c*s, y, x) or volumes (b, c, z, y, x), got {x.shape}")
 
     def forward_bags(self, bags: Float[Tensor, "b cs y x"]) -> Float[Tensor, "b k y x"]:
-        """Logits of the centre slices of ready bags of any in-plane size."""
-        rows, columns = bags.shape[-2:]
-        below = padded_size(rows, self.canvas) - rows
-        right = padded_size(columns, self.canvas) - columns
-        top, left = below // 2, right // 2
-        bags = F.pad(bags, (left, right - left, top, below - top))
-        if self.intensity == "unit":
-            bags = (bags - IMAGENET_MEAN) / IMAGENET_STD
-        plain = self.training or torch.is_grad_enabled()
-        unet = self.unet if plain else self._inference_unet()
-        logits: Tensor = unet(bags.contiguous(memory_format=torch.channels_last))
-        return logits[..., top : top + rows, left : left + columns]
+        """Logits of the centre slices of bags of any in-plane size."""
+        bag_format = self.bag_format
+        (logits,) = self.run_bags([bag_format.ready(bags)])
+        rows, columns = bag_format.window(*bags.shape[-2:])
+        return logits[..., rows, columns]
 
     def forward_volume(self, volume: Float[Tensor, "c z y x"]) -> Float[Tensor, "k z y x"]:
         """Logits of every slice of one volume; what is only padding is not computed and gets zeros.
 
         The result is a fresh tensor: nnU-Net's predictor adds mirrored outputs to it in place.
         """
-        content = find_content(volume)
-        logits = volume.new_zeros((self.num_classes, *volume.shape[1:]))
-        if not content.present.any():
-            return logits
-        image = volume[:, :, content.rows, content.columns]
-        if self.intensity == "unit":
-            # The percentiles of the image itself, so that padding slices change nothing.
-            image = image.clone()
-            index = torch.from_numpy(np.flatnonzero(content.present)).to(image.device)
-            image[:, index] = to_unit_range(image[:, index])
-        members = bag_members(content.present, self.slices_per_bag)
-        wanted = np.flatnonzero(content.present)
-        at_once = self.slices_at_once or (2 if volume.device.type == "cpu" else 16)
-        for start in range(0, len(wanted), at_once):
-            chunk = wanted[start : start + at_once]
-            part = self.forward_bags(make_bags(image, members[chunk])).transpose(0, 1)
-            place = torch.from_numpy(chunk).to(logits.device)
-            logits[:, place, content.rows, content.columns] = part.to(logits.dtype)
-        return logits
+        return volume_logits(volume, self.bag_format, self.run_bags, at_once=self.batch_size)
+
+    def run_bags(self, batches: Iterable[Tensor]) -> Iterator[Tensor]:
+        """Logits of batches of ready bags, one after the other (`nnunet_pst.network.bags`)."""
+        plain = self.training or torch.is_grad_enabled()
+        unet = self.unet if plain else self.inference_unet()
+        for bags in batches:
+            yield unet(bags.contiguous(memory_format=torch.channels_last))
 
 
 def _check_settings(
@@ -229,37 +210,3 @@ def _norms_of_older_models(
 
 def _forget_folded(network: Unet25D, _: object) -> None:
     network._folded = None
-
-
-def fold_batch_norms(network: nn.Module) -> nn.Module:
-    """Fold every batch norm that follows a convolution into it, in place, and return the network.
-
-    The network must be in evaluation mode. A batch norm that doesn't stand right behind a
-    convolution in a `torch.nn.Sequential` stays as it is.
-    """
-    for module in network.modules():
-        if not isinstance(module, nn.Sequential):
-            continue
-        names = list(module._modules)
-        for name, following in itertools.pairwise(names):
-            convolution, norm = module._modules[name], module._modules[following]
-            if isinstance(convolution, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
-                module._modules[name] = fuse_conv_bn_eval(convolution, norm)
-                module._modules[following] = nn.Identity()
-    return network.to(memory_format=torch.channels_last)
-
-
-def make_bags(
-    volume: Float[Tensor, "c z y x"], members: np.ndarray[tuple[int, int], np.dtype[np.intp]]
-) -> Float[Tensor, "b cs y x"]:
-    """Gather bags from a volume, sequence-major: all slices of channel 0, then of channel 1, ...
-
-    Parameters
-    ----------
-    volume
-        (c, z, y, x).
-    members
-        (b, s) slice indices, from `nnunet_pst.slices.bag_members`.
-    """
-    index = torch.from_numpy(members).to(volume.device)
-    return volume[:, index].movedim(0, 1).flatten(1, 2)

@@ -7,7 +7,7 @@ memory, and held against the weights that are there.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -19,40 +19,43 @@ from nnunet_pst.errors import InputError
 WEIGHABLE = ("nnunet_pst.nnunet.base_trainer", "nnunetv2.training.nnUNetTrainer.nnUNetTrainer")
 
 
-def build_network(
-    trainer: Any,
-    arguments: tuple[Any, Any, int, int],
+def weighed_network(
+    make: Callable[[], nn.Module],
     weights: Sequence[dict[str, Any]],
     where: str,
+    *,
+    patch: tuple[int, ...] | None,
+    maps: tuple[int, int],
 ) -> nn.Module:
     """Build a model's network and try the weights of every fold; those of the first stay.
 
     Parameters
     ----------
-    trainer
-        The host's trainer class.
-    arguments
-        Of its ``build_network_architecture``: managers of plans and configuration, channels in,
-        maps out.
+    make
+        Builds the network.
     weights
         A state dict for each fold.
     where
         Name of the model, for messages.
+    patch
+        Size of a patch of the plans; None when the network can't be built without memory.
+    maps
+        Channels in, maps out.
 
     Raises
     ------
     InputError
         When the plans describe no network, or one that the weights don't fit.
     """
-    if trainer.build_network_architecture.__module__ in WEIGHABLE:
+    if patch is not None:
         with torch.device("meta"):
-            sketch = _built(trainer, arguments, where)
-            _try_patch(sketch, arguments, where)
+            sketch = _built(make, where)
+            _try_patch(sketch, patch, maps, where)
         shapes = {name: tensor.shape for name, tensor in sketch.state_dict().items()}
         # Names may differ a little where a model is older; loading decides about those.
         if sum(shape.numel() for shape in shapes.values()) > _numbers_in(weights[0]) + len(shapes):
             raise InputError(_misfit(where))
-    network = _built(trainer, arguments, where)
+    network = _built(make, where)
     try:
         for one in reversed(weights):
             network.load_state_dict(one)
@@ -69,11 +72,9 @@ def _misfit(where: str) -> str:
     return f"{where}: the weights don't fit the network of its plans; get it again"
 
 
-def _built(trainer: Any, arguments: tuple[Any, ...], where: str) -> nn.Module:
+def _built(make: Callable[[], nn.Module], where: str) -> nn.Module:
     try:
-        network: nn.Module = trainer.build_network_architecture(
-            *arguments, enable_deep_supervision=False
-        )
+        return make()
     except InputError as error:
         raise InputError([f"{where}: plans.json: {line}" for line in error.problems]) from error
     except Exception as error:  # what a class says to settings that are none of its own
@@ -81,21 +82,21 @@ def _built(trainer: Any, arguments: tuple[Any, ...], where: str) -> nn.Module:
             f"{where}: plans.json describes no network that can be built "
             f"({type(error).__name__}); get the model again"
         ) from error
-    return network
 
 
-def _try_patch(network: nn.Module, arguments: tuple[Any, ...], where: str) -> None:
+def _try_patch(
+    network: nn.Module, size: tuple[int, ...], maps: tuple[int, int], where: str
+) -> None:
     """Refuse a network through which no patch of its plans goes, or comes out as large."""
-    _, configuration, channels, maps = arguments
-    if len(configuration.patch_size) == 3 and hasattr(network, "forward_volume"):
+    channels, classes = maps
+    if len(size) == 3 and hasattr(network, "forward_volume"):
         return  # ours looks for air in the image, and takes any size
-    size = tuple(configuration.patch_size)
     try:
         with torch.inference_mode():
             found = network.eval()(torch.empty((1, channels, *size))).shape
     except Exception as error:  # torch's layers raise of many types
         raise InputError(_no_patch(where, size)) from error
-    if tuple(found) != (1, maps, *size):
+    if tuple(found) != (1, classes, *size):
         raise InputError(_no_patch(where, size))
 
 

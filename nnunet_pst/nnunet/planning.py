@@ -16,7 +16,7 @@ from typing import Any
 
 from nnunet_pst.case_table import CASE_TABLE, cases_of_dataset
 from nnunet_pst.errors import HostError, InputError
-from nnunet_pst.network.unet25d import STRIDE, padded_size
+from nnunet_pst.network.bags import STRIDE, padded_size
 from nnunet_pst.settings import BAGS_PER_BATCH, PLANS_KEY, TrainingSettings
 from nnunet_pst.splits import make_splits, separated_patients, split_patients
 from nnunet_pst.whole_files import copy_atomically, write_atomically

@@ -2,18 +2,14 @@
 
 The steps are the stock predictor's own functions in the order of ``nnUNetv2_predict``
 (nnunet-v2 ``inference/predict_from_raw_data.py``), without its worker processes, which cost
-seconds and a copy of torch each: the masks are the same, voxel for voxel. Only loading is ours,
-because the host reads checkpoints without restriction.
+seconds and a copy of torch each. Loading is ours, because the host reads checkpoints without
+restriction; and the sliding window of our own networks, because ours is faster
+(`nnunet_pst.nnunet.own_network`). The masks are the same, voxel for voxel, with the engine torch.
 """
 
 from __future__ import annotations
 
-import contextlib
-import inspect
-import io
-import os
-import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,9 +21,14 @@ from nnunet_pst.dicom.files import printable
 from nnunet_pst.errors import HostError, InputError
 from nnunet_pst.labels import BACKGROUND, IGNORE, TUMOR
 from nnunet_pst.nnunet.checkpoints import check_plans, read_checkpoint
-from nnunet_pst.nnunet.environment import TRAINER_VARIABLE, trainer_path
+from nnunet_pst.nnunet.model_building import (
+    HostParts,
+    Network,
+    build_network,
+    host_parts,
+    quiet_host,
+)
 from nnunet_pst.nnunet.model_files import ModelFiles, open_model
-from nnunet_pst.nnunet.model_network import build_network
 from nnunet_pst.nnunet.model_plans import (
     check_plan_values,
     check_resampled_size,
@@ -43,8 +44,8 @@ FINGERPRINT = "dataset_fingerprint.json"
 class LoadedModel:
     """A model in memory, ready for any number of cases; see `load_model`."""
 
-    def __init__(self, predictor: Any, facts: ModelFacts) -> None:
-        self._predictor = predictor
+    def __init__(self, host: HostParts, network: Network, facts: ModelFacts) -> None:
+        self._host, self._network = host, network
         self.facts = facts
 
     def predict(self, channels: Sequence[Volume], *, probability: bool = False) -> Prediction:
@@ -87,29 +88,28 @@ class LoadedModel:
             convert_predicted_logits_to_segmentation_with_correct_shape as convert,
         )
 
-        host = self._predictor
-        grid = channels[0].grid
+        host, grid = self._host, channels[0].grid
         check_resampled_size(
-            grid.shape_zyx, grid.spacing_zyx_mm, host.configuration_manager.spacing, self.facts.name
+            grid.shape_zyx, grid.spacing_zyx_mm, host.configuration.spacing, self.facts.name
         )
         array = np.stack([np.asarray(one.array, dtype=np.float32) for one in channels])
         spacing = [abs(value) for value in channels[0].grid.spacing_zyx_mm]
-        preprocessor = host.configuration_manager.preprocessor_class(verbose=False)
+        preprocessor = host.configuration.preprocessor_class(verbose=False)
         data, _, properties = preprocessor.run_case_npy(
             array,
             None,
             {"spacing": spacing},
-            host.plans_manager,
-            host.configuration_manager,
-            host.dataset_json,
+            host.plans,
+            host.configuration,
+            host.dataset,
         )
         tensor = torch.from_numpy(data).to(
             dtype=torch.float32, memory_format=torch.contiguous_format
         )
-        logits = host.predict_logits_from_preprocessed_data(tensor).cpu()
+        logits = self._network.predict_logits(tensor)
         if not torch.isfinite(logits).all():  # would look like no tumour
             raise InputError(f"{self.facts.name}: computes no finite numbers; get it again")
-        managers = (host.plans_manager, host.configuration_manager, host.label_manager)
+        managers = (host.plans, host.configuration, host.labels)
         threads = torch.get_num_threads()
         # From the logits, as the host does where no probabilities are asked for: in half
         # precision these may tie where logits don't.
@@ -121,7 +121,12 @@ class LoadedModel:
 
 
 def load_model(
-    path: Path, *, device: str | None = None, mirroring: bool = True, trusted: bool = False
+    path: Path,
+    *,
+    device: str | None = None,
+    engine: str = "torch",
+    mirroring: bool = True,
+    trusted: bool = False,
 ) -> LoadedModel:
     """Load a model: every finished fold, as ``nnUNetv2_predict`` would.
 
@@ -130,7 +135,9 @@ def load_model(
     path
         As for `nnunet_pst.nnunet.model_files.open_model`.
     device
-        ``cpu`` or ``cuda``; by default what there is.
+        ``cpu`` or ``cuda``; by default what there is, and ``cpu`` for other engines than torch.
+    engine
+        What computes one of our own networks: ``torch`` or ``openvino``.
     mirroring
         Average over mirrored images, as the host does by default; without, the network computes
         once instead of four times (a 3D model: eight), and masks are others.
@@ -141,11 +148,12 @@ def load_model(
     ------
     InputError
         When it is no finished model, or one that doesn't segment exactly one tumour, or it is
-        refused as unsafe.
+        refused as unsafe, or the engine doesn't serve its network.
     HostError
-        When its trainer is not installed, or there is no such device.
+        When its trainer or the engine is not installed, or there is no such device.
     """
-    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    served = "cuda" if engine == "torch" and torch.cuda.is_available() else "cpu"
+    device = device or served
     if device == "cuda" and not torch.cuda.is_available():
         raise HostError("there is no CUDA device; use --device cpu")
     files = open_model(path)
@@ -166,9 +174,17 @@ def load_model(
     if not trusted:
         check_plans(plans, configuration, files.name)
     with quiet_host():
-        predictor = _build(files, plans, dataset, checkpoints, device, mirroring)
-    facts = replace(_facts(files, plans, dataset, checkpoints[0]), mirroring=mirroring)
-    return LoadedModel(predictor, facts)
+        host = host_parts(plans, dataset, configuration, files.name)
+        network = build_network(
+            host, checkpoints, files.name, device=device, engine=engine, mirroring=mirroring
+        )
+    facts = replace(
+        _facts(files, plans, dataset, checkpoints[0]),
+        mirroring=mirroring,
+        engine=engine,
+        precision=network.precision,
+    )
+    return LoadedModel(host, network, facts)
 
 
 def _one_of(checkpoints: list[dict[str, Any]], where: str) -> str:
@@ -205,70 +221,6 @@ def _channel_names(dataset: dict[str, Any], where: str) -> tuple[str, ...]:
     return tuple(printable(str(channels[str(number)]))[:80] for number in range(len(channels)))
 
 
-def _build(
-    files: ModelFiles,
-    plans: dict[str, Any],
-    dataset: dict[str, Any],
-    checkpoints: list[dict[str, Any]],
-    device: str,
-    mirroring: bool,
-) -> Any:
-    """Do what the host's ``initialize_from_trained_model_folder`` does, from what was read."""
-    from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
-    from nnunetv2.utilities.label_handling.label_handling import determine_num_input_channels
-    from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
-
-    manager = PlansManager(plans)
-    first = checkpoints[0]
-    configuration = manager.get_configuration(first["init_args"]["configuration"])
-    if configuration.previous_stage_name is not None:
-        raise InputError(f"{files.name}: is the second stage of a cascade, which isn't served")
-    trainer = _find_trainer(str(first["trainer_name"]), files.name)
-    arguments = (
-        manager,
-        configuration,
-        determine_num_input_channels(manager, configuration, dataset),
-        manager.get_label_manager(dataset).num_segmentation_heads,
-    )
-    if "plans_manager" not in inspect.signature(trainer.build_network_architecture).parameters:
-        raise HostError(f"{first['trainer_name']} was written for an older nnU-Net; update it")
-    weights = [checkpoint["network_weights"] for checkpoint in checkpoints]
-    network = build_network(trainer, arguments, weights, files.name)
-    predictor = nnUNetPredictor(
-        use_mirroring=mirroring, device=torch.device(device), allow_tqdm=False
-    )
-    predictor.manual_initialization(
-        network,
-        manager,
-        configuration,
-        weights,
-        dataset,
-        str(first["trainer_name"]),
-        first.get("inference_allowed_mirroring_axes"),
-    )
-    return predictor
-
-
-def _find_trainer(name: str, where: str) -> Any:
-    """Let the host look for a trainer, in our folder too whatever the shell has set."""
-    from nnunetv2.utilities.find_objects import recursive_find_trainer_class_by_name
-
-    listed = os.environ.get(TRAINER_VARIABLE, "")
-    os.environ[TRAINER_VARIABLE] = trainer_path(listed)
-    try:
-        return recursive_find_trainer_class_by_name(name)
-    except (RuntimeError, AssertionError) as error:
-        raise HostError(
-            f"{where}: was trained with {name[:80]}, which isn't installed; install its package, "
-            f"or add its folder to {TRAINER_VARIABLE}"
-        ) from error
-    finally:
-        if listed:
-            os.environ[TRAINER_VARIABLE] = listed
-        else:
-            del os.environ[TRAINER_VARIABLE]
-
-
 def _facts(
     files: ModelFiles, plans: dict[str, Any], dataset: dict[str, Any], first: dict[str, Any]
 ) -> ModelFacts:
@@ -299,14 +251,3 @@ def _spacing_range(files: ModelFiles) -> tuple[tuple[float, float], ...] | None:
     except (KeyError, ValueError, TypeError, OverflowError) as error:
         raise InputError(f"{files.name}: {FINGERPRINT} is damaged; get the model again") from error
     return tuple((float(a), float(b)) for a, b in zip(low, high, strict=True))
-
-
-@contextlib.contextmanager
-def quiet_host() -> Iterator[None]:
-    """Keep the host's chatter off the output: what a user has to know, we say."""
-    with (
-        contextlib.redirect_stdout(io.StringIO()),
-        warnings.catch_warnings(),
-    ):
-        warnings.simplefilter("ignore")
-        yield

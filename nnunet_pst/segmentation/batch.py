@@ -34,7 +34,7 @@ from nnunet_pst import __version__
 from nnunet_pst.csv_text import csv_text, restored
 from nnunet_pst.dicom.files import printable
 from nnunet_pst.errors import InputError, PSTError
-from nnunet_pst.segmentation.models import ModelChoice
+from nnunet_pst.segmentation.models import ModelChoice, ModelFacts
 from nnunet_pst.segmentation.page import render_study_page
 from nnunet_pst.segmentation.study import SegmentationSettings, segment_study, write_study
 from nnunet_pst.segmentation.study_input import Study, StudySequence
@@ -193,10 +193,14 @@ def _digest(
         _FORMAT,
         __version__,
         [(one.digest(), one.source is not None) for one in sequences],
-        [(model.facts.sha256, model.facts.mirroring) for model in models.all],
+        [_decisive(model.facts) for model in models.all],
         asdict(settings),
     ]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+def _decisive(facts: ModelFacts) -> tuple[Any, ...]:
+    return facts.sha256, facts.mirroring, facts.engine, facts.precision
 
 
 def _model_id(models: ModelChoice) -> str:

@@ -39,6 +39,8 @@ class ModelFacts:
         How many networks are averaged.
     mirroring
         Whether it predicts mirrored images too and averages.
+    engine, precision
+        What computes the network, and in which numbers.
     """
 
     name: str
@@ -48,6 +50,8 @@ class ModelFacts:
     sha256: dict[str, str]
     folds: int
     mirroring: bool = True
+    engine: str = "torch"
+    precision: str = "float32"
 
     @property
     def fuses(self) -> bool:
@@ -63,6 +67,8 @@ class ModelFacts:
             "trained_on": list(self.sequences),
             "folds": self.folds,
             "mirroring": self.mirroring,
+            "engine": self.engine,
+            "precision": self.precision,
             "sha256": self.sha256,
         }
 

@@ -18,6 +18,13 @@ ROW = {"name", "configuration", "extrapolated", "seconds", "items", "items_per_s
        "times_as_fast_as", "imported_mb", "peak_mb"}  # fmt: skip
 BATCH = ROW | {"batch", "pixels_per_item"}
 VOLUME = ROW | {"input", "patch", "mirrorings", "parameters", "once_per_process_s"}
+PREDICTED = [
+    "2d_5",
+    "2d_5, segment, torch",
+    "2d_5, segment, openvino",
+    "stock 2d",
+    "stock 3d_fullres",
+]
 
 LOADERS = [
     *(f"2d_5, {what}" for what in ("cold", "warm", "for a GPU, cold", "for a GPU, warm")),
@@ -49,7 +56,7 @@ def results(output: Path) -> dict[str, Any]:
     [
         ("loader", LOADERS, BATCH),
         ("train", ["2d_5", "2d_5 with its loader", "stock 2d"], BATCH | {"parameters"}),
-        ("predict", ["2d_5", "stock 2d", "stock 3d_fullres"], VOLUME),
+        ("predict", PREDICTED, VOLUME),
         ("memory", ["2d_5", "2d_5"], VOLUME),
     ],
 )
@@ -68,7 +75,7 @@ def test_only_one_tile_is_extrapolated(results):
     rows = {row["name"]: row for row in results["predict"]}
     assert [name for name, row in rows.items() if row["extrapolated"]] == ["stock 3d_fullres"]
     assert rows["stock 3d_fullres"]["tiles"] == 1
-    assert [row["mirrorings"] for row in rows.values()] == [4, 4, 8]
+    assert [row["mirrorings"] for row in rows.values()] == [4, 4, 4, 4, 8]
 
 
 def test_the_machine_is_described_without_its_name_or_paths(results, output):

@@ -81,7 +81,10 @@ HOUSE: dict[str, list[str]] = {
         "nnunet_pst.intensity",
         "nnunet_pst.augmentation",
         "nnunet_pst.network",
+        "nnunet_pst.network.bags",
+        "nnunet_pst.network.folding",
         "nnunet_pst.network.unet25d",
+        "nnunet_pst.network.openvino_engine",
         "nnunet_pst.network.encoder_weights",
         "nnunet_pst.losses",
         "nnunet_pst.metrics",
@@ -180,6 +183,9 @@ HOUSE: dict[str, list[str]] = {
         "nnunet_pst.nnunet.checkpoints",
         "nnunet_pst.nnunet.model_plans",
         "nnunet_pst.nnunet.model_network",
+        "nnunet_pst.nnunet.sliding_window",
+        "nnunet_pst.nnunet.own_network",
+        "nnunet_pst.nnunet.model_building",
         "nnunet_pst.nnunet.prediction",
         "nnunet_pst.nnunet.commands",
         "nnunet_pst.nnunet.demo",
@@ -242,6 +248,7 @@ LIBRARY_OWNERS = {
     "imagecodecs": ("nnunet_pst.dicom.jpeg_frames",),
     "PIL": ("nnunet_pst.report.galleries",),
     "highdicom": ("nnunet_pst.segmentation.dicom_segmentation",),
+    "openvino": ("nnunet_pst.network.openvino_engine",),
     "submitit": ("nnunet_pst.nnunet.sweep_slurm",),
 }
 

@@ -218,8 +218,11 @@ def test_a_folder_of_everything(tmp_path: Path):
     report = json.loads((folder / "report.json").read_text())
     assert report == outcome.finished["study_0001"]
     assert "empty result" in report["results"][0]["warnings"][0]
+    (model,) = report["models"]
+    assert (model["engine"], model["precision"]) == ("torch", "float32")
     page = (folder / "report.html").read_text()
-    for words in ("For research use only", "no tumour found", "1.9 ml", "empty result"):
+    said = ("For research use only", "no tumour found", "1.9 ml", "computed by torch in float32")
+    for words in said:
         assert words in page
     assert "http" not in page.replace('src="data:', "")
     with (tmp_path / "out" / "measures.csv").open(newline="") as file:

@@ -160,7 +160,11 @@ def test_two_patients_with_one_study_uid_are_two_studies(
     assert (tmp_path / "out" / "study_0002" / "T2_mask.nii.gz").is_file()
 
 
-def test_other_mirroring_is_another_result(
+@pytest.mark.parametrize(
+    "change", [{"mirroring": False}, {"engine": "openvino"}, {"precision": "bfloat16"}]
+)
+def test_other_settings_of_a_model_are_another_result(
+    change: dict[str, object],
     tmp_path: Path,
     model: Bright,
     write_study: Callable[..., np.ndarray],
@@ -169,7 +173,7 @@ def test_other_mirroring_is_another_result(
 ) -> None:
     write_study(tmp_path / "study")
     assert run(tmp_path / "study", tmp_path / "out") == 0
-    monkeypatch.setattr(model, "facts", replace(model.facts, mirroring=False))
+    monkeypatch.setattr(model, "facts", replace(model.facts, **change))
     assert run(tmp_path / "study", tmp_path / "out") == 1
     assert "other settings" in capsys.readouterr().err
 

@@ -3,13 +3,8 @@ import torch
 from torch import nn
 
 from nnunet_pst.intensity import to_unit_range
-from nnunet_pst.network.unet25d import (
-    IMAGENET_MEAN,
-    IMAGENET_STD,
-    Unet25D,
-    make_bags,
-    padded_size,
-)
+from nnunet_pst.network.bags import IMAGENET_MEAN, IMAGENET_STD, make_bags, padded_size
+from nnunet_pst.network.unet25d import Unet25D
 from nnunet_pst.slices import bag_members
 
 
@@ -114,7 +109,7 @@ def test_folding_batch_norms_changes_nothing_but_speed(network):
     bags = torch.rand(2, 3, 64, 64)
     plain = network.unet((bags - IMAGENET_MEAN) / IMAGENET_STD)
     torch.testing.assert_close(network(bags), plain, atol=1e-4, rtol=0)
-    norms = [m for m in network._inference_unet().modules() if isinstance(m, nn.BatchNorm2d)]
+    norms = [m for m in network.inference_unet().modules() if isinstance(m, nn.BatchNorm2d)]
     assert norms == []
     assert not any("folded" in name for name in network.state_dict())
 

@@ -1,0 +1,182 @@
+"""From a volume to bags of slices and back: what goes into a network, and where its answers go."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+
+from nnunet_pst.intensity import Content, find_content, to_unit_range
+from nnunet_pst.slices import bag_members
+
+#: The encoder halves the resolution five times, so in-plane sizes must be multiples of this.
+STRIDE = 32
+
+#: Mean and standard deviation of ImageNet in [0, 1], averaged over its three colours; what the
+#: pretrained encoder expects (torchvision.transforms, ``IMAGENET1K_V1``).
+IMAGENET_MEAN, IMAGENET_STD = 0.449, 0.226
+
+Intensity = Literal["unit", "host"]
+
+#: Computes logits ``(b, k, y, x)`` of ready bags ``(b, c*s, y, x)``, batch by batch, in order.
+RunBags: TypeAlias = Callable[[Iterable[Tensor]], Iterator[Tensor]]
+
+
+def padded_size(size: int, canvas: int) -> int:
+    """Smallest multiple of `STRIDE` that holds ``size`` and is no smaller than ``canvas``."""
+    return -(-max(size, canvas) // STRIDE) * STRIDE
+
+
+@dataclass(frozen=True)
+class BagFormat:
+    """What a network wants its bags to be.
+
+    Attributes
+    ----------
+    slices_per_bag
+        Odd number of neighbouring slices.
+    canvas
+        In-plane size that no bag is smaller than.
+    intensity
+        As for `nnunet_pst.network.unet25d.Unet25D`.
+    num_classes
+        Number of maps of logits.
+    """
+
+    slices_per_bag: int
+    canvas: int
+    intensity: Intensity
+    num_classes: int
+
+    def window(self, rows: int, columns: int) -> tuple[slice, slice]:
+        """Where on its canvas an image of that size lies."""
+        top = (padded_size(rows, self.canvas) - rows) // 2
+        left = (padded_size(columns, self.canvas) - columns) // 2
+        return slice(top, top + rows), slice(left, left + columns)
+
+    def ready(self, images: Float[Tensor, "*b y x"]) -> Float[Tensor, "*b y2 x2"]:
+        """Put images in the middle of their canvas and on the encoder's scale.
+
+        Parameters
+        ----------
+        images
+            Slices; where intensity is ``unit``, air is 0 and bright tissue 1.
+        """
+        height, width = images.shape[-2:]
+        rows, columns = self.window(height, width)
+        right = padded_size(width, self.canvas) - columns.stop
+        below = padded_size(height, self.canvas) - rows.stop
+        images = F.pad(images, (columns.start, right, rows.start, below))
+        return (images - IMAGENET_MEAN) / IMAGENET_STD if self.intensity == "unit" else images
+
+
+def make_bags(
+    volume: Float[Tensor, "c z y x"], members: npt.NDArray[np.intp]
+) -> Float[Tensor, "b cs y x"]:
+    """Gather bags from a volume, sequence-major: all slices of channel 0, then of channel 1, ...
+
+    Parameters
+    ----------
+    volume
+        (c, z, y, x).
+    members
+        (b, s) slice indices, from `nnunet_pst.slices.bag_members`.
+    """
+    index = torch.from_numpy(members).to(volume.device)
+    return volume[:, index].movedim(0, 1).flatten(1, 2)
+
+
+def volume_logits(
+    volume: Float[Tensor, "c z y x"],
+    bag_format: BagFormat,
+    run: RunBags,
+    *,
+    mirror_axes: Sequence[int] = (),
+    at_once: int,
+) -> Float[Tensor, "k z y x"]:
+    """Logits of every slice, averaged over all mirrorings; what is only padding gets zeros.
+
+    As nnU-Net averages (``_internal_maybe_mirror_and_predict`` of nnunet-v2
+    ``inference/predict_from_raw_data.py``), but what is the same for every mirroring is computed
+    once, and the mirrorings follow each other without a pause.
+
+    Parameters
+    ----------
+    mirror_axes
+        Axes of (z, y, x) to mirror along, in all combinations.
+    at_once
+        How many slices make a batch.
+
+    Returns
+    -------
+    Tensor
+        A fresh one.
+    """
+    content = find_content(volume)
+    logits = volume.new_zeros((bag_format.num_classes, *volume.shape[1:]))
+    if not content.present.any():
+        return logits
+    image = _graded(volume, content, bag_format.intensity)
+    inside = logits[:, :, content.rows, content.columns]
+    rows, columns = bag_format.window(*image.shape[-2:])
+    plan = _plan(content.present, mirror_axes, at_once)
+    found = run(_bags(image, content.present, plan, bag_format))
+    for (axes, chunk), part in zip(plan, found, strict=True):
+        back = part[..., rows, columns].flip([axis + 1 for axis in axes if axis]).transpose(0, 1)
+        place = _place(len(content.present) - 1 - chunk if 0 in axes else chunk, inside.device)
+        inside[:, place] += back.to(inside.dtype)
+    return logits.div_(2 ** len(mirror_axes))
+
+
+def _place(numbers: npt.NDArray[np.intp], device: torch.device) -> slice | Tensor:
+    """Index of slices; neighbours need no list, which would copy them to and fro."""
+    first, count = int(numbers[0]), len(numbers)
+    if np.array_equal(numbers, np.arange(first, first + count)):
+        return slice(first, first + count)
+    return torch.from_numpy(numbers).to(device)
+
+
+def _graded(volume: Tensor, content: Content, intensity: Intensity) -> Float[Tensor, "c z y x"]:
+    """Cut out what is image and put it on the network's scale."""
+    image = volume[:, :, content.rows, content.columns]
+    if intensity == "unit":
+        # The percentiles of the image itself, so that padding slices change nothing.
+        image = image.clone()
+        index = torch.from_numpy(np.flatnonzero(content.present)).to(image.device)
+        image[:, index] = to_unit_range(image[:, index])
+    return image
+
+
+def _plan(
+    present: npt.NDArray[np.bool_], mirror_axes: Sequence[int], at_once: int
+) -> list[tuple[tuple[int, ...], npt.NDArray[np.intp]]]:
+    """List the batches: axes that are mirrored, and numbers of slices in the mirrored volume."""
+    plan = []
+    for count in range(len(mirror_axes) + 1):
+        for axes in itertools.combinations(mirror_axes, count):
+            wanted = np.flatnonzero(present[::-1] if 0 in axes else present)
+            chunks = (wanted[start : start + at_once] for start in range(0, len(wanted), at_once))
+            plan += [(axes, chunk) for chunk in chunks]
+    return plan
+
+
+def _bags(
+    image: Float[Tensor, "c z y x"],
+    present: npt.NDArray[np.bool_],
+    plan: Sequence[tuple[tuple[int, ...], npt.NDArray[np.intp]]],
+    bag_format: BagFormat,
+) -> Iterator[Tensor]:
+    for axes, batches in itertools.groupby(plan, key=lambda batch: batch[0]):
+        mirrored = bag_format.ready(image.flip([axis + 1 for axis in axes]))
+        there = present[::-1] if 0 in axes else present
+        members = bag_members(there, bag_format.slices_per_bag)
+        for _, chunk in batches:
+            yield make_bags(mirrored, members[chunk])
