@@ -210,7 +210,7 @@ def _register_pair(
         moving=pair.moving.name,
         engine=settings.engine,
         model=settings.model,
-        used="registered" if found.accepted and settings.engine != "none" else "scanner",
+        used="registered" if found.displacement_mm > 0 else "scanner",
         reason=found.reason,
         mutual_information_before=found.before.mutual_information,
         mutual_information_after=found.after.mutual_information,

@@ -35,6 +35,9 @@ LEAST_COVERED = 0.25
 MOST_LEFT_WHEN_PUSHED = 0.95
 #: The body overlap may fall by this much: masks are made by a threshold.
 BODY_TOLERANCE = 0.02
+#: An engine that moves no point of the body farther than this, which is about a pixel, agrees with
+#: the scanner. Where its own result fits no better, the scanner's is used and nothing flagged.
+AGREES_MM = 1.0
 
 
 @dataclass(frozen=True)
@@ -148,6 +151,8 @@ def register(
         return kept(f"{error}; the scanner's alignment is kept")
     after = comparison.measure(found)
     moved = comparison.largest_displacement_mm(found)
+    if moved < AGREES_MM and after.mutual_information < before.mutual_information:
+        found, after, moved = scanner, before, 0.0
     rejected = _worse(before, after, moved, settings)
     if not rejected:
         left = max(comparison.left_when_pushed(found))

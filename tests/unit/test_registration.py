@@ -295,3 +295,14 @@ def test_light_from_the_coils_is_taken_out():
 def test_a_blank_image_has_no_light_to_take_out():
     blank = sitk.Image(8, 8, 4, sitk.sitkFloat32)
     assert not sitk.GetArrayFromImage(evenly_lit(blank + 3)).std()
+
+
+@pytest.mark.parametrize(("z_mm", "flagged"), [(0.9, False), (1.5, True)])
+def test_an_engine_that_agrees_with_the_scanner_is_not_flagged(
+    patient: RenderedPatient, monkeypatch: pytest.MonkeyPatch, z_mm: float, flagged: bool
+):
+    image = patient.images["T2"]
+    monkeypatch.setattr(policy, "_estimate", lambda *_: shifted(z=z_mm))
+    found = register(image, image, FAST)  # any motion makes it worse
+    assert found.displacement_mm == 0
+    assert bool(found.reason) == flagged
