@@ -47,7 +47,7 @@ def main() -> None:
     parser.add_argument("--studies", type=int, default=20)
     parser.add_argument("--size", choices=["small", "paper"], default="paper")
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
-    parser.add_argument("--engine", choices=["torch", "openvino"], default="torch")
+    parser.add_argument("--engine", choices=["torch", "openvino", "openvino-bf16"], default="torch")
     parser.add_argument("--complete", action="store_true", help="only patients with four sequences")
     parser.add_argument("--no-mirroring", action="store_true")
     parser.add_argument("--out", type=Path, help="folder for JSON and Markdown")

@@ -122,7 +122,7 @@ def load_model(
     device
         ``cpu`` or ``cuda``; by default what there is, and ``cpu`` for other engines than torch.
     engine
-        What computes one of our own networks: ``torch`` or ``openvino``.
+        What computes one of our own networks: ``torch``, ``openvino`` or ``openvino-bf16``.
     mirroring
         Average over mirrored images, as the host does by default; without, a case takes about a
         quarter of the time.
