@@ -107,7 +107,7 @@ def _entries(part: str, geometry: Geometry, device: str, quick: bool) -> list[En
         ]
     volume = {"slices": geometry.slices, "mirroring": MIRRORING}
     tile = {**volume, "one_tile": True}
-    engines = ("torch", "openvino") if device == "cpu" else ("torch",)
+    engines = ("torch", "openvino", "openvino-bf16") if device == "cpu" else ("torch",)
     return [
         Entry("2d_5", "prediction", "2d_5", volume),
         *(

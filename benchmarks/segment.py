@@ -48,7 +48,7 @@ def main() -> None:
     # The phantom's other size has the pixels of a survey, which is not segmented.
     parser.add_argument("--size", choices=["paper"], default="paper")
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
-    parser.add_argument("--engine", choices=["torch", "openvino"], default="torch")
+    parser.add_argument("--engine", choices=["torch", "openvino", "openvino-bf16"], default="torch")
     parser.add_argument("--complete", action="store_true", help="only patients with four sequences")
     parser.add_argument("--no-mirroring", action="store_true")
     parser.add_argument("--out", type=Path, help="folder for JSON and Markdown")

@@ -33,7 +33,7 @@ class OwnNetwork:
     device
         Where PyTorch computes.
     engine
-        ``torch`` or ``openvino``.
+        ``torch``, ``openvino`` or ``openvino-bf16``.
 
     Raises
     ------
@@ -86,10 +86,11 @@ def _runs(networks: Sequence[Unet25D], engine: str, device: str) -> tuple[list[R
         precision = "float32" if device == "cpu" else "float16"
         return [network.run_bags for network in networks], precision
     if device != "cpu":
-        raise HostError("--engine openvino computes on the CPU; add --device cpu")
+        raise HostError(f"--engine {engine} computes on the CPU; add --device cpu")
     from nnunet_pst.network.openvino_engine import OpenVINONetwork
 
-    compiled = [OpenVINONetwork(network) for network in networks]
+    bfloat16 = engine == "openvino-bf16"
+    compiled = [OpenVINONetwork(network, bfloat16=bfloat16) for network in networks]
     return [one.run_bags for one in compiled], compiled[0].precision
 
 

@@ -137,7 +137,7 @@ def load_model(
     device
         ``cpu`` or ``cuda``; by default what there is, and ``cpu`` for other engines than torch.
     engine
-        What computes one of our own networks: ``torch`` or ``openvino``.
+        What computes one of our own networks: ``torch``, ``openvino`` or ``openvino-bf16``.
     mirroring
         Average over mirrored images, as the host does by default; without, the network computes
         once instead of four times (a 3D model: eight), and masks are others.

@@ -22,6 +22,7 @@ PREDICTED = [
     "2d_5",
     "2d_5, segment, torch",
     "2d_5, segment, openvino",
+    "2d_5, segment, openvino-bf16",
     "stock 2d",
     "stock 3d_fullres",
 ]
@@ -75,7 +76,7 @@ def test_only_one_tile_is_extrapolated(results):
     rows = {row["name"]: row for row in results["predict"]}
     assert [name for name, row in rows.items() if row["extrapolated"]] == ["stock 3d_fullres"]
     assert rows["stock 3d_fullres"]["tiles"] == 1
-    assert [row["mirrorings"] for row in rows.values()] == [4, 4, 4, 4, 8]
+    assert [row["mirrorings"] for row in rows.values()] == [4, 4, 4, 4, 4, 8]
 
 
 def test_the_machine_is_described_without_its_name_or_paths(results, output):

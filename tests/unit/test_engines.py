@@ -32,6 +32,14 @@ def compiled(network: Unet25D) -> OpenVINONetwork:
     return OpenVINONetwork(network)
 
 
+@pytest.fixture(scope="module")
+def in_bfloat16(network: Unet25D) -> OpenVINONetwork:
+    try:
+        return OpenVINONetwork(network, bfloat16=True)
+    except HostError as error:
+        pytest.skip(str(error))
+
+
 def plain(network: Unet25D, bags: torch.Tensor) -> torch.Tensor:
     with torch.no_grad():
         result: torch.Tensor = network.unet(bags)
@@ -56,23 +64,20 @@ def test_a_block_of_another_kind_stays(network: Unet25D):
 
 @pytest.mark.parametrize("size", [(64, 64), (96, 64)])
 def test_openvino_in_single_precision_is_torch(
-    network: Unet25D, compiled: OpenVINONetwork, monkeypatch: pytest.MonkeyPatch, size
+    network: Unet25D, compiled: OpenVINONetwork, size: tuple[int, int]
 ):
-    # Random weights say nothing of bfloat16.
-    monkeypatch.setattr(compiled, "_decoder_precision", "f32")
-    monkeypatch.setattr(compiled, "_compiled", {})
     bags = torch.randn(2, 3, *size)
     (found,) = compiled.run_bags([bags])
     torch.testing.assert_close(found, plain(network, bags), rtol=0, atol=1e-4)
 
 
-def test_openvino_as_it_is_used_is_near(network: Unet25D, compiled: OpenVINONetwork):
-    """The decoder's bfloat16 has 8 bits: two per cent of the logits' spread is a wide bound."""
+def test_a_decoder_in_bfloat16_is_near(network: Unet25D, in_bfloat16: OpenVINONetwork):
+    """It has 8 bits: two per cent of the logits' spread is a wide bound."""
     bags = torch.randn(2, 3, 64, 64)
-    (found,) = compiled.run_bags([bags])
+    (found,) = in_bfloat16.run_bags([bags])
     expected = plain(network, bags)
     assert (found - expected).std() < 0.02 * expected.std()
-    assert compiled.precision in ("float32", "float32 encoder, bfloat16 decoder")
+    assert in_bfloat16.precision == "float32 encoder, bfloat16 decoder"
 
 
 def test_batches_come_back_in_their_order(compiled: OpenVINONetwork):
@@ -102,3 +107,13 @@ def test_openvino_tells_nobody_that_it_is_used():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == "[]"
+
+
+def test_a_processor_without_bfloat16(network: Unet25D, monkeypatch: pytest.MonkeyPatch):
+    class Core:
+        def get_property(self, *_: str) -> list[str]:
+            return ["FP32"]
+
+    monkeypatch.setattr(import_openvino(), "Core", Core)
+    with pytest.raises(HostError, match="use --engine openvino"):
+        OpenVINONetwork(network, bfloat16=True)
