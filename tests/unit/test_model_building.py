@@ -68,7 +68,7 @@ def test_weights_of_another_network(host: HostParts):
 
 def test_openvino_serves_our_own_networks_alone(host: HostParts, monkeypatch: pytest.MonkeyPatch):
     stock = nn.Conv2d(1, 2, 3)
-    monkeypatch.setattr(model_building, "_of_trainer", lambda *_: stock)
+    monkeypatch.setattr(model_building, "_maker", lambda *_: (lambda: stock, False))
     checkpoint = fold("nnUNetTrainer") | {"network_weights": stock.state_dict()}
     with pytest.raises(InputError, match="the model: --engine openvino serves this package's own"):
         build(host, checkpoint, engine="openvino")
