@@ -60,3 +60,12 @@ def test_segment_in_a_plain_shell(trained, tmp_path: Path):
     (model,) = report["models"]
     assert model["trained_on"] == ["T2"]
     assert set(model["sha256"]) >= {"plans.json", "dataset.json", "fold_0/checkpoint_final.pth"}
+
+
+def test_openvino_gives_the_same_masks(trained):
+    with trained.entered():
+        models = [load_model(trained.model, device="cpu", engine=e) for e in ("torch", "openvino")]
+    for image in sorted((trained.raw / "DatasetPST" / "imagesTs").iterdir()):
+        expected, found = (model.predict([read_image(image)]).mask for model in models)
+        assert expected.any()
+        assert 2 * (expected & found).sum() >= 0.999 * (expected.sum() + found.sum())
