@@ -32,9 +32,10 @@ def test_masks_and_probabilities_are_the_hosts(
             f"predicts another mask for {case} than `segment`"
         )
         with np.load(predicted / f"{case}.npz") as stored:
-            # Two processes may split sums among other threads: equal up to rounding.
+            # The host takes as many threads as nnUNet_def_n_proc says, which splits sums otherwise,
+            # and keeps logits in half precision: equal up to its last bit.
             np.testing.assert_allclose(
-                found.probability, stored["probabilities"][1], rtol=0, atol=1e-6
+                found.probability, stored["probabilities"][1], rtol=0, atol=1e-3
             )
 
 
