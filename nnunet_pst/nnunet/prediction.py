@@ -4,7 +4,8 @@ The steps are the stock predictor's own functions in the order of ``nnUNetv2_pre
 (nnunet-v2 ``inference/predict_from_raw_data.py``), without its worker processes, which cost
 seconds and a copy of torch each. Loading is ours, because the host reads checkpoints without
 restriction; and the sliding window of our own networks, because ours is faster
-(`nnunet_pst.nnunet.own_network`). The masks are the same, voxel for voxel, with the engine torch.
+(`nnunet_pst.nnunet.own_network`). With the engine torch the logits are the same bit for bit, given
+as many threads.
 """
 
 from __future__ import annotations
