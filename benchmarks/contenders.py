@@ -151,12 +151,7 @@ def prediction(
     predictor, axes = _predictor(plans, dataset_json, configuration, device, mirroring)
     volume = _volume(configuration, slices)
     patch = predictor.configuration_manager.patch_size
-    facts = {
-        "input": list(volume.shape),
-        "patch": list(patch),
-        "mirrorings": 2 ** len(axes) if mirroring else 1,
-        "parameters": _parameters(predictor.network),
-    }
+    facts = _volume_facts(predictor, volume, axes if mirroring else ())
     scale = 1
     if one_tile:
         facts["tiles"] = _tiles(volume.shape[1:], patch, predictor.tile_step_size)
@@ -188,12 +183,7 @@ def own_prediction(
     predictor, axes = _predictor(plans, dataset_json, configuration, device, mirroring)
     volume = _volume(configuration, slices)
     patch = predictor.configuration_manager.patch_size
-    facts = {
-        "input": list(volume.shape),
-        "patch": list(patch),
-        "mirrorings": 2 ** len(axes) if mirroring else 1,
-        "parameters": _parameters(predictor.network),
-    }
+    facts = _volume_facts(predictor, volume, axes if mirroring else ())
     start = time.perf_counter()
     network = OwnNetwork(
         [predictor.network],
@@ -289,6 +279,17 @@ def _batch_facts(batch: dict[str, Any] | RawBatch) -> dict[str, Any]:
     images = batch.bags.images if isinstance(batch, RawBatch) else batch["data"]
     shape = list(images.shape)
     return {"batch": shape, "pixels_per_item": int(np.prod(shape[1:]))}
+
+
+def _volume_facts(
+    predictor: nnUNetPredictor, volume: torch.Tensor, mirrored: tuple[int, ...]
+) -> dict[str, Any]:
+    return {
+        "input": list(volume.shape),
+        "patch": list(predictor.configuration_manager.patch_size),
+        "mirrorings": 2 ** len(mirrored),
+        "parameters": _parameters(predictor.network),
+    }
 
 
 def _parameters(network: nn.Module) -> int:
