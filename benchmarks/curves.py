@@ -16,67 +16,93 @@ import argparse
 import csv
 import json
 import os
+import shutil
 import subprocess
 import sys
 import sysconfig
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 import machine
 from contest import Entry, hold
-from synthetic_cohort import DATASET, Geometry, make_cohort
+from synthetic_cohort import DATASET, TINY, Geometry, make_cohort
 
 from nnunet_pst.nnunet.environment import make_folders, shell_environment
 from nnunet_pst.whole_files import write_atomically, written_whole
 
 PARTS = ("conversion", "training", "prediction")
-PATIENTS = (10, 100, 1000)
 WORKERS = (1, 2)
-SLICES, MATRICES = (13, 26, 52, 104), (192, 256, 320, 512)
-#: Patients that are drawn; the others are their files under other names.
-DRAWN = 10
 SEQUENCES = ("T1", "T2", "DWI", "CET1")
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How much is measured.
+
+    Attributes
+    ----------
+    drawn
+        Patients that are drawn; the others are their files under other names.
+    case
+        Of the cases that are trained on; what is predicted differs in slices and matrix.
+    suffix
+        Of the results' file.
+    """
+
+    patients: tuple[int, ...]
+    slices: tuple[int, ...]
+    matrices: tuple[int, ...]
+    drawn: int = 10
+    case: Geometry = field(default_factory=Geometry)
+    rounds: int = 5
+    suffix: str = ""
+
+
+FULL = Scale(patients=(10, 100, 1000), slices=(13, 26, 52, 104), matrices=(192, 256, 320, 512))
+QUICK = Scale((2, 4), (8, 10), (32, 64), drawn=2, case=TINY, rounds=1, suffix="-quick")
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Measure what was asked for; parts measured before are taken from ``--out``'s file."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS)
-    parser.add_argument("--most-patients", type=int, default=max(PATIENTS))
+    parser.add_argument("--most-patients", type=int, default=max(FULL.patients))
+    parser.add_argument(
+        "--quick", action="store_true", help="smoke test on tiny arrays; the numbers mean nothing"
+    )
     parser.add_argument("--out", type=Path, required=True, help="folder for JSON and Markdown")
     parser.add_argument("--figure", type=Path, help="PNG")
     arguments = parser.parse_args(argv)
     arguments.out.mkdir(parents=True, exist_ok=True)
     described = machine.describe("cpu")
-    name = f"{date.today().isoformat()}-curves-{machine.file_name(described)}"
+    scale = QUICK if arguments.quick else FULL
+    name = f"{date.today().isoformat()}-curves-{machine.file_name(described)}{scale.suffix}"
     file = arguments.out / f"{name}.json"
     results: dict[str, Any] = json.loads(file.read_text()) if file.is_file() else {}
-    results |= {"date": date.today().isoformat(), "machine": described}
-    counts = [count for count in PATIENTS if count <= arguments.most_patients]
-    for part in arguments.only:
-        with tempfile.TemporaryDirectory(prefix="benchmark-") as folder:
-            if part == "prediction":
-                results[part] = list(prediction(Path(folder)))
-            else:
-                measure = conversion if part == "conversion" else training
-                results[part] = list(measure(Path(folder), counts))
-        write_atomically(file, json.dumps(results, indent=1) + "\n")
+    results |= {"date": date.today().isoformat(), "machine": described, "quick": arguments.quick}
+    counts = [count for count in scale.patients if count <= arguments.most_patients]
+    measures = {"conversion": conversion, "training": training, "prediction": prediction}
+    with tempfile.TemporaryDirectory(prefix="benchmark-") as folder:
+        for part in arguments.only:
+            results[part] = list(measures[part](Path(folder), counts, scale))
+            write_atomically(file, json.dumps(results, indent=1) + "\n")
     text = render(results)
     write_atomically(file.with_suffix(".md"), text)
     print(text)
     if arguments.figure:
-        draw(results, arguments.figure)
+        draw(results, scale, arguments.figure)
 
 
-def conversion(folder: Path, counts: Sequence[int]) -> Iterator[dict[str, Any]]:
+def conversion(folder: Path, counts: Sequence[int], scale: Scale) -> Iterator[dict[str, Any]]:
     """Convert tables of so many patients with so many workers."""
     program = Path(sysconfig.get_path("scripts")) / "nnunet_pst"
     drawn = folder / "drawn"
-    _quietly(program, "phantom", drawn, "--patients", DRAWN, "--size", "small", "--coarse")
+    _quietly(program, "phantom", drawn, "--patients", scale.drawn, "--size", "small", "--coarse")
     for count in counts:
         table = _table_of(drawn / "cohort.csv", folder / f"cohort{count}", count)
         for workers in WORKERS:
@@ -133,13 +159,14 @@ def _quietly(*words: object, environment: dict[str, str] | None = None) -> float
     return int(done.stdout) / 2**10
 
 
-def training(folder: Path, counts: Sequence[int]) -> Iterator[dict[str, Any]]:
+def training(folder: Path, counts: Sequence[int], scale: Scale) -> Iterator[dict[str, Any]]:
     """Start a training on so many cases, and draw batches from all of them."""
-    make_cohort(folder, Geometry(cases=DRAWN))
+    home = _cohort(folder, replace(scale.case, cases=scale.drawn))
     for count in counts:
-        _link_cases(folder / "nnUNet_preprocessed" / DATASET, count)
+        _link_cases(home / "nnUNet_preprocessed" / DATASET, scale.drawn, count)
         entry = Entry("2d_5", "training_input", "2d_5", {"batches": 20})
-        (row,) = hold([entry], device="cpu", rounds=5, title=f"training on {count} patients")
+        title = f"training on {count} patients"
+        (row,) = hold([entry], device="cpu", rounds=scale.rounds, title=title)
         yield _said({
             "patients": count, "start_s": round(row["start_s"], 2),
             "bags_per_second": round(row["items_per_second"]["median"]),
@@ -147,25 +174,36 @@ def training(folder: Path, counts: Sequence[int]) -> Iterator[dict[str, Any]]:
         })  # fmt: skip
 
 
-def _link_cases(preprocessed: Path, count: int) -> None:
+def _cohort(folder: Path, geometry: Geometry) -> Path:
+    """Make a cohort where the last one was: what measures is forked with the host's folders set."""
+    home = folder / "nnunet_data"
+    if home.exists():
+        shutil.rmtree(home)
+    home.mkdir()
+    make_cohort(home, geometry)
+    return home
+
+
+def _link_cases(preprocessed: Path, drawn: int, count: int) -> None:
     """Give the cases other names until there are so many."""
     for data in (path for path in preprocessed.iterdir() if path.is_dir()):
         for file in list(data.glob("BENCH_000[0-9]*")):
-            for number in range(int(file.name[6:10]) + DRAWN, count, DRAWN):
+            for number in range(int(file.name[6:10]) + drawn, count, drawn):
                 copy = file.with_name(f"BENCH_{number:04d}{file.name[10:]}")
                 if not copy.exists():
                     copy.hardlink_to(file)
 
 
-def prediction(folder: Path) -> Iterator[dict[str, Any]]:
+def prediction(folder: Path, _counts: Sequence[int], scale: Scale) -> Iterator[dict[str, Any]]:
     """Predict one volume of each size."""
-    sizes = [(slices, 320) for slices in SLICES] + [(26, side) for side in MATRICES if side != 320]
+    slices, side = scale.case.slices, scale.case.rows
+    sizes = [(count, side) for count in scale.slices]
+    sizes += [(slices, other) for other in scale.matrices if other != side]
     for slices, side in sizes:
-        home = folder / f"{slices}-{side}"
-        home.mkdir()
-        make_cohort(home, Geometry(cases=2, slices=slices, rows=side, columns=side))
+        _cohort(folder, replace(scale.case, cases=2, slices=slices, rows=side, columns=side))
         entry = Entry("2d_5", "prediction", "2d_5", {"slices": slices, "mirroring": True})
-        (row,) = hold([entry], device="cpu", rounds=3, title=f"{slices} x {side} x {side}")
+        title = f"{slices} x {side} x {side}"
+        (row,) = hold([entry], device="cpu", rounds=min(scale.rounds, 3), title=title)
         yield _said({
             "slices": slices, "matrix": side, "seconds": round(row["seconds"]["median"], 2),
             "peak_mb": round(row["peak_mb"]),
@@ -185,6 +223,7 @@ def render(results: dict[str, Any]) -> str:
         "",
         f"{found['cpu']}, {found['cores']} cores.",
         "",
+        *(["**Smoke test: these numbers mean nothing.**"] if results.get("quick") else []),
     ]
     for part in PARTS:
         rows = results.get(part)
@@ -196,7 +235,7 @@ def render(results: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def draw(results: dict[str, Any], path: Path) -> None:
+def draw(results: dict[str, Any], scale: Scale, path: Path) -> None:
     """Draw what was measured: three panels, memory written beside the points."""
     from matplotlib.figure import Figure
 
@@ -214,11 +253,14 @@ def draw(results: dict[str, Any], path: Path) -> None:
                 label="seconds to the first batch")  # fmt: skip
     second.plot([row["patients"] for row in rows], [row["peak_mb"] / 1024 for row in rows], "s--",
                 label="memory of the process, GB")  # fmt: skip
-    second.set(title="start of a training, 26 x 320 x 320", xlabel="patients", xscale="log")
-    by_slices = [row for row in results["prediction"] if row["matrix"] == 320]
-    by_matrix = sorted((row for row in results["prediction"] if row["slices"] == 26),
+    slices, side = scale.case.slices, scale.case.rows
+    title = f"start of a training, {slices} x {side} x {side}"
+    second.set(title=title, xlabel="patients", xscale="log")
+    by_slices = [row for row in results["prediction"] if row["matrix"] == side]
+    by_matrix = sorted((row for row in results["prediction"] if row["slices"] == slices),
                        key=lambda row: row["matrix"])  # fmt: skip
-    for rows, label in ((by_slices, "slices of 320 x 320"), (by_matrix, "26 slices, by matrix")):
+    labels = (f"slices of {side} x {side}", f"{slices} slices, by matrix")
+    for rows, label in zip((by_slices, by_matrix), labels, strict=True):
         voxels = [row["slices"] * row["matrix"] ** 2 / 1e6 for row in rows]
         third.plot(voxels, [row["seconds"] for row in rows], "o-", label=label)
         for x, row in zip(voxels, rows, strict=True):

@@ -1,6 +1,6 @@
 """Speed and memory of the 2.5D plug-in beside stock nnU-Net, measured in the same run.
 
-    python benchmarks/run.py [--only loader|train|predict] [--quick]
+    python benchmarks/run.py [--only loader|train|predict|start] [--quick]
 
 Writes JSON and Markdown into ``benchmarks/results``.
 """
@@ -19,11 +19,12 @@ from typing import Any
 import machine
 import tables
 from contest import Entry, hold
+from startup import startup
 from synthetic_cohort import TINY, Geometry, make_cohort
 
 from nnunet_pst.whole_files import write_atomically
 
-PARTS = ("loader", "train", "predict")
+PARTS = ("loader", "train", "predict", "start")
 RESULTS = Path(__file__).parent / "results"
 #: nnU-Net's mirroring at prediction is on, as in `nnUNetv2_predict`.
 MIRRORING = True
@@ -62,6 +63,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _measure(part: str, geometry: Geometry, device: str, quick: bool) -> dict[str, Any]:
+    if part == "start":
+        return {part: startup(2 if quick else 7)}
     rounds = 2 if quick else {"loader": 7, "train": 5, "predict": 3}[part]
     found = {
         part: hold(

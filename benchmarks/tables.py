@@ -17,6 +17,7 @@ def render(results: dict[str, Any]) -> str:
         ("train", _train),
         ("predict", _predict),
         ("memory", _memory),
+        ("start", _start),
     ):
         if name in results:
             lines += [*table(results[name]), ""]
@@ -128,6 +129,16 @@ def _memory(rows: list[dict[str, Any]]) -> list[str]:
         f"One slice of {first['input'][2]} x {first['input'][3]} in single precision is "
         f"{plane:.2f} MB; the host and the network hold several arrays of the whole volume (image, "
         f"padded, mirrored, two classes of logits, weights).",
+    ]
+
+
+def _start(rows: list[dict[str, Any]]) -> list[str]:
+    return [
+        "## Start-up",
+        "",
+        "Each in a fresh process; the first, which reads from the disk, is not counted.",
+        "",
+        *_table(["", "seconds"], [[row["name"], _span(row["seconds"])] for row in rows]),
     ]
 
 

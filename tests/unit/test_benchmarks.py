@@ -79,6 +79,17 @@ def test_only_one_tile_is_extrapolated(results):
     assert [row["mirrorings"] for row in rows.values()] == [4, 4, 4, 4, 4, 8]
 
 
+def test_start_ups_are_measured_beside_stock(results):
+    names = [row["name"] for row in results["start"]]
+    assert [name.partition(",")[0] for name in names] == [
+        "nnunet_pst --help",
+        "nnunet_pst convert",
+        "stock nnUNetv2_train --help",
+    ]
+    for row in results["start"]:
+        assert 0 < row["seconds"]["min"] <= row["seconds"]["median"] <= row["seconds"]["max"]
+
+
 def test_the_machine_is_described_without_its_name_or_paths(results, output):
     machine = results["machine"]
     assert {"cpu", "cores", "ram_gb", "gpu", "versions", "allocator_variables"} <= set(machine)
@@ -95,7 +106,7 @@ def test_the_markdown_renders(results, output):
     assert file.stem.startswith(results["date"])
     text = file.read_text()
     tables = [block for block in text.split("\n\n") if block.startswith("|")]
-    assert len(tables) == 4
+    assert len(tables) == 5
     for table in tables:
         widths = {line.count("|") for line in table.splitlines()}
         assert len(widths) == 1
