@@ -185,7 +185,7 @@ def as_html(splits: Sequence[str], lines: Sequence[Line]) -> str:
 def _grid(splits: Sequence[str], lines: Sequence[Line]) -> list[list[str]]:
     grid = [["characteristic", "level", *splits, "p", "p of", "smd"]]
     for line in lines:
-        numbers = [_number(line.p), line.test, _number(line.smd)]
+        numbers = [_p_value(line.p), line.test, _number(line.smd)]
         grid.append([line.characteristic, line.level, *line.cells, *numbers])
     return grid
 
@@ -256,6 +256,10 @@ def _category_lines(column: str, groups: Sequence[Sequence[str]]) -> list[Line]:
 def _largest(values: Iterable[float]) -> float:
     defined = [value for value in values if not math.isnan(value)]
     return max(defined, default=math.nan)
+
+
+def _p_value(value: float) -> str:
+    return "<0.001" if value < 0.001 else _number(value)
 
 
 def _number(value: float) -> str:

@@ -29,7 +29,7 @@ from nnunet_pst.network.encoder_weights import load_encoder_weights
 from nnunet_pst.network.unet25d import Unet25D
 from nnunet_pst.nnunet.case_reader import CaseReader, SliceCache, cache_bytes, case_slices
 from nnunet_pst.nnunet.dataloading import BagBatches, BatchesOnDevice
-from nnunet_pst.nnunet.training_step import TrainingStep, adamw, compilation_wanted
+from nnunet_pst.nnunet.training_step import TrainingStep, adamw, compilation_wanted, step_precision
 from nnunet_pst.settings import PLANS_KEY, TrainingSettings
 from nnunet_pst.slices import SliceKind, SliceSampler
 from nnunet_pst.splits import separated_patients
@@ -117,8 +117,12 @@ class PST25DTrainer(nnUNetTrainer):
             self.loss,
             self.optimizer,
             scaler=self.grad_scaler,
+            precision=self._precision(),
             compiled=compilation_wanted(self.device) and not self.is_ddp,
         )
+
+    def _precision(self) -> torch.dtype:
+        return step_precision(self.device, self.grad_scaler)
 
     def _do_i_compile(self) -> bool:
         # One network serves bags and volumes of any depth; compiling would start anew for each.
@@ -156,6 +160,8 @@ class PST25DTrainer(nnUNetTrainer):
         frozen = bool(self._bare_network().encoder_norms_frozen)
         self.print_to_log_file(f"Encoder weights: {origin}; norms {'kept' if frozen else 'learn'}")
         self.print_to_log_file(f"Settings: {self.settings}")
+        precision = str(self._step.precision).removeprefix("torch.")
+        self.print_to_log_file(f"Training steps convolve in {precision}")
         self.print_to_log_file(
             f"Epochs {self.current_epoch} to {self.num_epochs - 1}, "
             f"{self.num_iterations_per_epoch} iterations of {self.batch_size} bags"

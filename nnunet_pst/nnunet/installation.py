@@ -135,16 +135,10 @@ def find_device() -> Finding:
 
 
 def bf16_on_cpu() -> str:
-    """Say whether the CPU multiplies bf16 natively; emulation is slower than fp32."""
-    import torch
+    """Say whether the CPU multiplies bf16 natively; if so, trainings on it use that."""
+    from nnunet_pst.nnunet.training_step import cpu_multiplies_bfloat16
 
-    # Public only in newer releases of torch than the oldest that is supported.
-    capabilities = getattr(torch.cpu, "get_capabilities", None)
-    if capabilities is None:
-        return "unknown"
-    found = capabilities()
-    native = any(found.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16"))
-    return "native" if native else "emulated"
+    return {True: "native", False: "emulated", None: "unknown"}[cpu_multiplies_bfloat16()]
 
 
 def find_trainer() -> Finding:

@@ -1,14 +1,15 @@
 """One update of the weights, after which nobody waits for the device.
 
-The host's own step (nnunet-v2 ``training/nnUNetTrainer/nnUNetTrainer.py``, 2.8, ``train_step``) to
-the bit on a CPU. It ends with fetching the loss, which makes a GPU run dry while the next step is
-being launched; here the loss stays where it is until the epoch ends.
+The host's own step (nnunet-v2 ``training/nnUNetTrainer/nnUNetTrainer.py``, 2.8, ``train_step``),
+in single precision to the bit. It ends with fetching the loss, which makes a GPU run dry while the
+next step is being launched; here the loss stays where it is until the epoch ends. And a CPU that
+multiplies in bfloat16 does.
 """
 
 from __future__ import annotations
 
 import os
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import Tensor, nn
@@ -27,7 +28,9 @@ class TrainingStep:
     network, loss, optimizer
         Of the trainer.
     scaler
-        Scales losses in mixed precision on a GPU; None: single precision.
+        Scales losses, as half precision needs it; None: they are not scaled.
+    precision
+        What convolutions are computed in (`step_precision`).
     compiled
         Compile network and loss for the one shape that batches have, and replay the kernels as
         CUDA graphs. The network itself stays as it is for everything but these steps.
@@ -40,12 +43,14 @@ class TrainingStep:
         optimizer: torch.optim.Optimizer,
         *,
         scaler: torch.amp.GradScaler | None,
+        precision: torch.dtype = torch.float32,
         compiled: bool = False,
     ) -> None:
         self.network = network
         self.loss = loss
         self.optimizer = optimizer
         self.scaler = scaler
+        self.precision = precision
         self.compiled = compiled
         self._loss_of = self._plain_loss
         if compiled:
@@ -58,7 +63,7 @@ class TrainingStep:
         self.optimizer.zero_grad(set_to_none=True)
         if self.compiled:
             torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]
-        with nullcontext() if self.scaler is None else torch.autocast(data.device.type):
+        with self._autocast(data.device.type):
             loss = self._loss_of(data, target)
         if self.scaler is None:
             loss.backward()  # type: ignore[no-untyped-call]
@@ -73,12 +78,43 @@ class TrainingStep:
         # The next replay of a CUDA graph writes over what this one has returned.
         return loss.detach().clone()
 
+    def _autocast(self, device: str) -> AbstractContextManager[object]:
+        if self.precision == torch.float32:
+            return nullcontext()
+        return torch.autocast(device, dtype=self.precision)
+
     def _plain_loss(self, data: Tensor, target: Tensor) -> Tensor:
         loss: Tensor = self.loss(self.network(data), target)
         return loss
 
     def _clip(self) -> None:
         nn.utils.clip_grad_norm_(self.network.parameters(), LARGEST_GRADIENT)
+
+
+def step_precision(device: torch.device, scaler: torch.amp.GradScaler | None) -> torch.dtype:
+    """What convolutions of a training step are computed in; weights and losses stay float32.
+
+    With a scaler half precision, as the host does on a GPU. On a CPU that multiplies in bfloat16
+    that: it reaches as far as float32 and needs no scaler. Else float32.
+    """
+    if scaler is not None:
+        return torch.float16
+    if device.type == "cpu" and cpu_multiplies_bfloat16():
+        return torch.bfloat16
+    return torch.float32
+
+
+def cpu_multiplies_bfloat16() -> bool | None:
+    """Whether the CPU has instructions for it (None: unknown); emulated, it is slower than float32.
+
+    AVX512-BF16 and AMX on x86, BF16 on Arm.
+    """
+    # Public only in newer releases of torch than the oldest that is supported.
+    capabilities = getattr(torch.cpu, "get_capabilities", None)
+    if capabilities is None:
+        return None
+    found = capabilities()
+    return any(found.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16"))
 
 
 def compilation_wanted(device: torch.device) -> bool:

@@ -21,6 +21,7 @@ from nnunet_pst.nnunet.training_step import (
     TrainingStep,
     adamw,
     compilation_wanted,
+    step_precision,
 )
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda", 0)
@@ -70,15 +71,53 @@ def test_mixed_precision_scales_the_loss_and_not_the_step():
     layer = nn.Conv2d(3, 2, 3, padding=1)
     moved, losses = [], []
     for scaler in (None, torch.amp.GradScaler("cpu", init_scale=2.0**10)):
+        precision = torch.float32 if scaler is None else torch.bfloat16
         network = copy.deepcopy(layer)
         # A step of the size of the gradient, which would show its scale.
         optimizer = torch.optim.SGD(network.parameters(), lr=1.0, fused=scaler is not None)
-        step = TrainingStep(network, LOSS, optimizer, scaler=scaler)
+        step = TrainingStep(network, LOSS, optimizer, scaler=scaler, precision=precision)
         losses.append(step(**batch(0)))
         moved.append(network.weight.detach() - layer.weight.detach())
     torch.testing.assert_close(losses[1], losses[0], atol=1e-2, rtol=0)
     torch.testing.assert_close(moved[1], moved[0], atol=3e-2 * float(moved[0].abs().max()), rtol=0)
     assert not losses[1].requires_grad
+
+
+def test_bfloat16_learns_what_single_precision_learns(unet: Unet25D):
+    """Emulated where the processor hasn't got it: slower, the same numbers."""
+    losses: dict[torch.dtype, list[float]] = {torch.float32: [], torch.bfloat16: []}
+    for precision, found in losses.items():
+        network = copy.deepcopy(unet).train()
+        optimizer = adamw(network, CPU, rate=1e-2, decay=1e-2)
+        step = TrainingStep(network, LOSS, optimizer, scaler=None, precision=precision)
+        found += [float(step(**batch(0))) for _ in range(6)]
+        assert {weight.dtype for weight in network.parameters()} == {torch.float32}
+    single, half = losses.values()
+    assert single != half, "nothing was computed in bfloat16"
+    assert half == pytest.approx(single, abs=0.05)
+    assert half[-1] < half[0] - 0.1
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "device", "scaled", "wanted"),
+    [
+        ({"avx512_bf16": True}, CPU, False, torch.bfloat16),
+        ({"amx_bf16": True}, CPU, False, torch.bfloat16),
+        ({"avx512_f": True}, CPU, False, torch.float32),
+        ({"avx512_bf16": True}, GPU, True, torch.float16),
+        ({"avx512_bf16": True}, torch.device("mps"), False, torch.float32),
+    ],
+)
+def test_steps_convolve_in_what_the_device_is_made_for(
+    capabilities: dict[str, bool],
+    device: torch.device,
+    scaled: bool,
+    wanted: torch.dtype,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
+    scaler = torch.amp.GradScaler("cpu") if scaled else None
+    assert step_precision(device, scaler) is wanted
 
 
 def test_a_fused_optimizer_spares_the_scaler_a_look_at_the_device():
@@ -91,7 +130,7 @@ def test_an_overflow_leaves_the_weights_alone(unet: Unet25D):
     network = copy.deepcopy(unet)
     scaler = torch.amp.GradScaler("cpu", init_scale=float("inf"))
     optimizer = torch.optim.AdamW(network.parameters(), lr=1e-3, fused=True)
-    step = TrainingStep(network, LOSS, optimizer, scaler=scaler)
+    step = TrainingStep(network, LOSS, optimizer, scaler=scaler, precision=torch.bfloat16)
     network.train()
     step(**batch(0))
     for one, other in zip(network.parameters(), unet.parameters(), strict=True):

@@ -114,6 +114,23 @@ def test_the_markdown_renders(results, output):
     assert "extrapolated" in text
 
 
+def test_cost_curves_are_measured_and_drawn(tmp_path: Path):
+    command = [sys.executable, str(CHECKOUT / "benchmarks" / "curves.py"), "--quick"]
+    command += ["--out", str(tmp_path / "out"), "--figure", str(tmp_path / "curves.png")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    (file,) = (tmp_path / "out").glob("*.json")
+    found = json.loads(file.read_text())
+    sizes = [(row["patients"], row["workers"]) for row in found["conversion"]]
+    assert sizes == [(2, 1), (2, 2), (4, 1), (4, 2)]
+    assert [row["patients"] for row in found["training"]] == [2, 4]
+    volumes = [(row["slices"], row["matrix"]) for row in found["prediction"]]
+    assert volumes == [(8, 64), (10, 64), (8, 32)]
+    assert all(row["seconds"] > 0 and row["peak_mb"] > 50 for row in found["prediction"])
+    assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
+    assert str(tmp_path) not in file.read_text() + file.with_suffix(".md").read_text()
+
+
 def test_the_estimate_for_a_gpu_counts_the_real_step():
     command = [sys.executable, str(CHECKOUT / "benchmarks" / "gpu_estimate.py")]
     command += ["--crop", "32", "--bags", "2", "--canvas", "40"]

@@ -13,8 +13,10 @@ from scipy import stats
 
 from nnunet_pst.cli.main import main
 from nnunet_pst.cohort_table import (
+    as_csv,
     as_html,
     as_markdown,
+    as_text,
     chi_squared,
     describe_cohort,
     smd_of_categories,
@@ -69,6 +71,19 @@ def test_a_table_of_numbers():
     assert lines[1].smd == pytest.approx(smd_of_numbers(*ages.values()))
     pooled = math.sqrt(np.mean([np.var(v, ddof=1) for v in ages.values()]))
     assert lines[1].smd == pytest.approx(abs(ages["train"].mean() - ages["test"].mean()) / pooled)
+
+
+def test_no_p_is_printed_as_zero():
+    table = [
+        {"patient": f"{split}{place}", "split": split, "age": str(place + shift)}
+        for split, shift in (("train", 0), ("test", 50))
+        for place in range(20)
+    ]
+    splits, lines = describe_cohort(table)
+    assert 0 < lines[1].p < 0.001
+    assert "<0.001" in as_text(splits, lines)
+    assert "0.000" not in as_csv(splits, lines)
+    assert "&lt;0.001" in as_html(splits, lines)
 
 
 def test_two_levels_have_austins_difference():

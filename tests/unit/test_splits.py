@@ -2,7 +2,13 @@ from collections import Counter
 
 import pytest
 
-from nnunet_pst.splits import SplitPatient, make_splits, separated_patients, thirds
+from nnunet_pst.splits import (
+    SplitPatient,
+    make_splits,
+    separated_patients,
+    split_patients,
+    thirds,
+)
 
 
 def cohort(count: int = 30, sequences: int = 3) -> list[SplitPatient]:
@@ -111,3 +117,13 @@ def test_thirds():
     found = Counter(thirds({str(n): float(n) for n in range(30)}).values())
     assert found == {"small": 10, "medium": 10, "large": 10}
     assert set(thirds({"a": 2.0, "b": 2.0}).values()) == {"small"}
+
+
+def test_sizes_that_are_no_numbers_spoil_no_thirds():
+    rows = [
+        {"patient": f"P{n}", "case": f"P{n}_T2", "sequence": "T2", "split": "train",
+         "volume_ml": text}
+        for n, text in enumerate(["1", "2", "3", "nan", "inf", ""])
+    ]  # fmt: skip
+    sizes = [patient.strata.get("size") for patient in split_patients(rows)]
+    assert sizes == ["small", "medium", "large", None, None, None]
