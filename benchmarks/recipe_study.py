@@ -53,6 +53,8 @@ class Variant:
         Changes to the network's arguments in the plans.
     loss
         ``dice`` or ``dice_ce``.
+    precision
+        ``float32`` or ``bfloat16``: what convolutions of a training step are computed in.
     """
 
     name: str
@@ -61,6 +63,7 @@ class Variant:
     settings: dict[str, Any] = field(default_factory=dict, hash=False)
     network: dict[str, Any] = field(default_factory=dict, hash=False)
     loss: str = "dice"
+    precision: str = "float32"
 
 
 DEFAULT = Variant("Default", "defaults: 5 slices each side, unknown ignored, 3 slices a bag, Dice")
@@ -77,6 +80,7 @@ VARIANTS = (
     Variant("Bag5", "5 slices a bag", network={"slices_per_bag": 5}),
     Variant("DiceCE", "Dice + cross-entropy", loss="dice_ce"),
     Variant("OnePatient", "one patient a batch (12 bags)", settings={"bags_per_patient": 12}),
+    Variant("Bfloat16", "trained in bfloat16", precision="bfloat16"),
 )
 
 
@@ -111,7 +115,11 @@ def run(variant: Variant, seed: int, arguments: argparse.Namespace) -> None:
     variables = shell_environment(home / "nnunet_data")
     make_folders(variables)
     trainers = f"{variables['nnUNet_extTrainer']}{os.pathsep}{TRAINERS}"
-    extra = {"STUDY_EPOCHS": str(arguments.epochs), "STUDY_LOSS": variant.loss}
+    extra = {
+        "STUDY_EPOCHS": str(arguments.epochs),
+        "STUDY_LOSS": variant.loss,
+        "STUDY_PRECISION": variant.precision,
+    }
     environment = {**os.environ, **variables, **extra, "nnUNet_extTrainer": trainers}
     raw = Path(variables["nnUNet_raw"]) / name
     model = ("-d", name, "-c", "2d_5", "-tr", TRAINER, "-f", "all")

@@ -1,5 +1,8 @@
 """The 2.5D trainer for ``STUDY_EPOCHS`` epochs, with ``STUDY_LOSS`` ``dice`` or ``dice_ce``.
 
+Steps convolve in ``STUDY_PRECISION``, on as many threads as ``OMP_NUM_THREADS`` says (the host: one
+for every core, which is slow where several trainings share them).
+
 For `benchmarks/recipe_study.py`: no validation after training, because the study predicts patients
 that no training has seen. Put this folder into ``nnUNet_extTrainer``.
 """
@@ -8,6 +11,7 @@ from __future__ import annotations
 
 import os
 
+import torch
 from nnunetv2.training.loss.robust_ce_loss import RobustCrossEntropyLoss
 from torch import Tensor, nn
 
@@ -36,6 +40,12 @@ class nnUNetTrainerPST25DStudy(PST25DTrainer):
     """A training of the recipe study."""
 
     epochs = int(os.environ.get("STUDY_EPOCHS", "5"))
+
+    def initialize(self) -> None:
+        """Build everything, then set threads and precision."""
+        torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", torch.get_num_threads())))
+        super().initialize()
+        self._step.precision = getattr(torch, os.environ.get("STUDY_PRECISION", "float32"))
 
     def _build_loss(self) -> nn.Module:
         dice = super()._build_loss()

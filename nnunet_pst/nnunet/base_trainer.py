@@ -117,12 +117,9 @@ class PST25DTrainer(nnUNetTrainer):
             self.loss,
             self.optimizer,
             scaler=self.grad_scaler,
-            precision=self._precision(),
+            precision=step_precision(self.device, self.grad_scaler),
             compiled=compilation_wanted(self.device) and not self.is_ddp,
         )
-
-    def _precision(self) -> torch.dtype:
-        return step_precision(self.device, self.grad_scaler)
 
     def _do_i_compile(self) -> bool:
         # One network serves bags and volumes of any depth; compiling would start anew for each.
