@@ -60,8 +60,11 @@ def hold(entries: Sequence[Entry], *, device: str, rounds: int, title: str) -> l
     if method == "forkserver":
         context.set_forkserver_preload(list(PRELOADED))
     with contextlib.ExitStack() as stack, tqdm(desc=title, total=rounds * len(entries)) as bar:
-        running = [stack.enter_context(_Running(context, entry, device)) for entry in entries]
-        facts = [contender.receive() for contender in running]
+        running, facts = [], []
+        for entry in entries:
+            running.append(stack.enter_context(_Running(context, entry, device)))
+            # Before the next one starts: what is made once is timed too.
+            facts.append(running[-1].receive())
         seconds: list[list[float]] = [[] for _ in entries]
         for _ in range(rounds):
             for contender, values in zip(running, seconds, strict=True):

@@ -44,6 +44,9 @@ from nnunet_pst.registration.policy import RegistrationSettings, require_engine
 from nnunet_pst.whole_files import write_atomically
 from nnunet_pst.workers import Runner
 
+#: A process takes as long to start as some eight cases to check and write.
+CASES_A_PROCESS = 8
+
 
 def convert_cohort(
     table: Path,
@@ -78,7 +81,7 @@ def convert_cohort(
     rules, registration
         How masks become labels; how sequences are registered, where that is needed.
     workers
-        Number of processes; the files are the same with any number.
+        Number of processes at most; the files are the same with any number.
     overwrite
         Convert every case anew, also where whole ones are lost; pseudonyms stay.
 
@@ -118,7 +121,7 @@ def convert_cohort(
         conversion.journal.records.clear()
     if pairs_of(conversion.cases):
         require_engine(conversion.registration)
-    with _host_errors(), Runner(workers).running() as runner:
+    with _host_errors(), Runner(_processes(conversion, workers)).running() as runner:
         problems += _check(conversion, runner)
         if problems:
             raise InputError(problems)
@@ -129,6 +132,13 @@ def convert_cohort(
             )
         _write(conversion, todo, runner)
     return summarise(conversion, {case.name for case in todo})
+
+
+def _processes(conversion: Conversion, workers: int) -> int:
+    """Start no process for a few cases; a registration takes longer than a process to start."""
+    if pairs_of(conversion.cases):
+        return workers
+    return min(workers, max(1, len(conversion.cases) // CASES_A_PROCESS))
 
 
 @contextmanager

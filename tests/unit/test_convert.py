@@ -8,6 +8,7 @@ import re
 import stat
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ import SimpleITK as sitk  # noqa: N813
 from nnunet_pst.annotation import LabelRules
 from nnunet_pst.cli.main import main
 from nnunet_pst.errors import HostError, InputError
+from nnunet_pst.nnunet import conversion
 from nnunet_pst.nnunet.conversion import convert_cohort
 from nnunet_pst.volumes import read_image
 
@@ -226,12 +228,19 @@ def test_test_patients_without_labels(small_cohort, raw: Path):
 def test_one_and_two_workers_write_the_same_bytes(
     small_cohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
+    monkeypatch.setattr(conversion, "CASES_A_PROCESS", 1)
     written = []
     for workers in (1, 2):
         monkeypatch.setenv("nnUNet_raw", str(tmp_path / f"raw{workers}"))
         convert_cohort(small_cohort.table, "DatasetPST", workers=workers)
         written.append(files(tmp_path / f"raw{workers}" / "DatasetPST"))
     assert written[0] == written[1]
+
+
+@pytest.mark.parametrize(("cases", "wanted"), [(1, 1), (15, 1), (16, 2), (999, 4)])
+def test_a_few_cases_start_no_processes(cases: int, wanted: int):
+    plan = SimpleNamespace(cases=[SimpleNamespace(registered=[])] * cases)
+    assert conversion._processes(plan, 4) == wanted
 
 
 def spoil_image(array: np.ndarray, **geometry: tuple[float, ...]) -> Callable[..., None]:
@@ -302,7 +311,10 @@ def test_refused_with_nothing_written(
     assert not raw.exists()
 
 
-def test_problems_of_table_and_files_come_together(small_cohort, raw: Path):
+def test_problems_of_table_and_files_come_together(
+    small_cohort, raw: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(conversion, "CASES_A_PROCESS", 1)
     small_cohort.image("anna_T1.nii.gz", ones(np.nan))
     small_cohort.image("bert_T2_label.nii.gz", ones(7))
     small_cohort.rows[2]["T2"] = "none.nii.gz"

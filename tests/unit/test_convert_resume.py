@@ -104,9 +104,10 @@ def test_workers_end_with_their_parent(cohort_files, raw: Path):
     for number in range(12):
         cohort_files.add(f"p{number}")
     code = (
-        "import sys; from pathlib import Path; from nnunet_pst.nnunet.conversion import "
-        "convert_cohort\nif __name__ == '__main__': "
-        "convert_cohort(Path(sys.argv[1]), 'DatasetPST', workers=2)"
+        "import sys; from pathlib import Path; from nnunet_pst.nnunet import conversion\n"
+        "conversion.CASES_A_PROCESS = 1\n"
+        "if __name__ == '__main__': "
+        "conversion.convert_cohort(Path(sys.argv[1]), 'DatasetPST', workers=2)"
     )
     script = cohort_files.folder / "script.py"
     script.write_text(code)
