@@ -65,10 +65,9 @@ def main() -> None:
     text = table(found)
     print(text)
     if arguments.out:
-        stem = (
-            arguments.out
-            / f"{found['date']}-segment-{found['engine']}-{file_name(found['machine'])}"
-        )
+        named = [found["date"], "segment", found["engine"], file_name(found["machine"])]
+        named += ["without-mirroring"] if arguments.no_mirroring else []
+        stem = arguments.out / "-".join(named)
         stem.with_suffix(".md").write_text(text)
         stem.with_suffix(".json").write_text(json.dumps(found, indent=1) + "\n")
 

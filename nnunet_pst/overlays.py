@@ -36,6 +36,9 @@ _Scalar = TypeVar("_Scalar", bound=np.generic)
 REFERENCE_COLOUR = "#E69F00"
 PREDICTION_COLOUR = "#56B4E9"
 _WINDOW_COLOUR = "#DDDDDD"
+#: For PNGs made by the hundred: of slices of MRI, level 3 is no larger than the default, 6, and
+#: takes two fifths of the time.
+QUICKLY_PACKED = {"compress_level": 3}
 _DPI = 110
 _SHEET_DPI = 144
 #: From this many cases on, half the resolution: a sheet of 1 000 would have 75 million pixels.
@@ -269,7 +272,7 @@ def draw_case(view: CaseView, path: Path) -> None:
         title = f"{view.name}    Dice {view.dice:.3f}"
         figure.suptitle(title, x=0.01, ha="left", fontsize=13, fontweight="bold")
         _legend(figure, view)
-        figure.savefig(path, format="png", metadata={"Software": None})
+        figure.savefig(path, format="png", metadata={"Software": None}, pil_kwargs=QUICKLY_PACKED)
 
 
 def draw_thumbnail(view: CaseView) -> npt.NDArray[np.uint8]:

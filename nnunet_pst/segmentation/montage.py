@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 from nnunet_pst.annotation import largest_slice
 from nnunet_pst.overlays import (
     PREDICTION_COLOUR,
+    QUICKLY_PACKED,
     draw_outline,
     draw_scale_bar,
     for_display,
@@ -73,7 +74,9 @@ def draw_montage(path: Path, image: Volume, mask: npt.NDArray[np.bool_], *, titl
             _draw_tile(
                 axes, shown[index], outlined, index, image=image, window=window, closely=closely
             )
-        figure.savefig(path, format="png", dpi=_DPI, metadata={"Software": None})
+        figure.savefig(
+            path, format="png", dpi=_DPI, metadata={"Software": None}, pil_kwargs=QUICKLY_PACKED
+        )
 
 
 def montage_slices(mask: npt.NDArray[np.bool_]) -> list[int]:
