@@ -6,8 +6,8 @@
 study makes them coarse itself, and only those of training patients. Every variant is a dataset of
 its own, trained on all training patients for a number of epochs of 50 batches, and scored on the
 test patients with nnU-Net's own commands. What is finished is kept: a second run goes on. Prints
-and writes ``study.md`` and ``study.csv``: mean Dice over patients and seeds, and how many patients
-are better or worse than with the defaults.
+and writes ``study.md`` and ``study.csv``: mean Dice over patients and seeds, and over the seeds that
+both have the difference from the defaults, with how many patients are better or worse.
 """
 
 from __future__ import annotations
@@ -188,9 +188,9 @@ def table(variants: list[Variant], arguments: argparse.Namespace) -> str:
             if (found := [row[key] for row in patients.values() if row[key] is not None])
         }
         differences = [
-            row["dice"] - reference[name]["dice"]
+            fmean(row["seeds"][seed] - reference[name]["seeds"][seed] for seed in common)
             for name, row in patients.items()
-            if name in reference
+            if (common := row["seeds"].keys() & reference.get(name, {"seeds": {}})["seeds"].keys())
         ]
         wins, losses = sum(d > 0 for d in differences), sum(d < 0 for d in differences)
         shown = [f"{means[key]:.3f}" if key in means else "-" for key in list(means)[:1]]
@@ -227,7 +227,7 @@ def patient_means(variant: Variant, arguments: argparse.Namespace) -> dict[str, 
     for name, rows in found.items():
         numbers = {key: [float(row[key]) for _, row in rows if row[key]] for key in keys}
         result[name] = {key: fmean(found) if found else None for key, found in numbers.items()}
-        result[name]["seeds"] = [seed for seed, _ in rows]
+        result[name]["seeds"] = {seed: float(row["dice"]) for seed, row in rows}
     return result
 
 
