@@ -6,8 +6,8 @@
 study makes them coarse itself, and only those of training patients. Every variant is a dataset of
 its own, trained on all training patients for a number of epochs of 50 batches, and scored on the
 test patients with nnU-Net's own commands. What is finished is kept: a second run goes on. Prints
-and writes ``study.md`` and ``study.csv``: mean Dice over patients and seeds, and the difference from
-the defaults over the seeds that both have, with how many patients are better or worse.
+and writes ``study.md`` and ``study.csv``: mean Dice over patients and seeds, and the difference
+from the defaults over the seeds that both have, with how many patients are better or worse.
 """
 
 from __future__ import annotations
