@@ -86,7 +86,9 @@ def run(arguments: argparse.Namespace) -> int:
             more = ", ..." if len(summary.without) > _SHOWN else ""
             named = ", ".join(summary.without[:_SHOWN])
             print(f"without a usable sequence: {len(summary.without)} patients ({named}{more})")
-        print(f"{summary.masks} masks attached")
+        print(f"{summary.masks} mask{'s' * (summary.masks != 1)} attached")
+        if summary.results:
+            print(f"left out, because nnunet_pst segment made them: {summary.results} masks")
         print(f"every series with its reason ({summary.rows} rows): {summary.series}")
         if summary.key is not None:
             print(f"key from pseudonyms to patients, never to be shared: {summary.key}")

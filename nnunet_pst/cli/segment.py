@@ -77,7 +77,8 @@ def run(arguments: argparse.Namespace) -> int:
 
     registration = RegistrationSettings(engine=arguments.registration)
     require_engine(registration)
-    studies = _studies(arguments.study)
+    studies, unread = _studies(arguments.study)
+    _check_apart(arguments.study, arguments.output)
     outcome = segment_studies(
         studies,
         _models(arguments),
@@ -92,13 +93,25 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         print("\n".join(_lines(outcome, arguments.output)))
         print(f"which study is which: {key_of(arguments.output).name} (private)")
-    if outcome.failed:
-        raise PartlyDoneError(outcome.failed)
+    if outcome.failed or unread:
+        raise PartlyDoneError([*outcome.failed, *unread])
     return 0
 
 
-def _studies(words: list[str]) -> list[Study]:
-    """Tell files with their sequence from DICOM folders and archives."""
+def _check_apart(words: list[str], output: Path) -> None:
+    """Refuse to write into what is read: the next run would find its own results there."""
+    place = output.resolve()
+    inside = [word for word in words if Path(word).is_dir() and _within(place, Path(word))]
+    if inside:
+        raise InputError(f"{output}: lies in {inside[0]}, which is read; choose a folder outside")
+
+
+def _within(place: Path, folder: Path) -> bool:
+    return place.is_relative_to(folder.resolve())
+
+
+def _studies(words: list[str]) -> tuple[list[Study], list[str]]:
+    """Tell files with their sequence from DICOM; and say which files can't be read."""
     from nnunet_pst.segmentation.dicom_studies import studies_of_dicom
     from nnunet_pst.segmentation.study_input import study_of_files
 
@@ -107,11 +120,11 @@ def _studies(words: list[str]) -> list[Study]:
         other = next(word for word in words if word not in pairs)
         raise InputError(f"{other}: give either folders and archives, or SEQUENCE=FILE pairs")
     if pairs:
-        return [study_of_files(words)]
-    studies, notes = studies_of_dicom([Path(word) for word in words])
+        return [study_of_files(words)], []
+    studies, notes, unread = studies_of_dicom([Path(word) for word in words])
     for note in notes:
         print(f"note: {note}", file=sys.stderr)
-    return studies
+    return studies, unread
 
 
 def _models(arguments: argparse.Namespace) -> ModelChoice:

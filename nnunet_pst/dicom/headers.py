@@ -20,6 +20,8 @@ from nnunet_pst.dicom.values import integer, item, items, number, numbers, text,
 from nnunet_pst.errors import InputError
 
 RTSTRUCT, SEG = "RTSTRUCT", "SEG"
+#: Manufacturer of what `nnunet_pst segment` writes.
+MAKER = "nnunet_pst"
 #: Inflated without a limit by every reader, so it could be a bomb; nobody sends MR that way.
 _DEFLATED = "1.2.840.10008.1.2.1.99"
 #: Frames of one file; a dynamic study of some 70 phases has some thousands.
@@ -136,6 +138,8 @@ class Instance:
         SeriesInstanceUIDs that structures or segments were drawn on.
     structures
         Names of structures or segments.
+    made_here
+        Whether `nnunet_pst segment` wrote it.
     """
 
     origin: Origin
@@ -153,6 +157,7 @@ class Instance:
     slices: tuple[Slice, ...] = ()
     references: tuple[str, ...] = ()
     structures: tuple[str, ...] = ()
+    made_here: bool = False
 
 
 @contextmanager
@@ -251,6 +256,7 @@ def _instance(origin: Origin, dataset: Dataset, fault: str) -> Instance:
         slices=() if modality in (RTSTRUCT, SEG) else tuple(_slices(origin, dataset, fault)),
         references=_references(dataset, modality),
         structures=_structures(dataset, modality),
+        made_here=text(dataset, "Manufacturer") == MAKER,
     )
 
 

@@ -95,6 +95,8 @@ def _other_row(one: Series, study: DicomStudy, patient: str, number: int) -> Ser
     referenced = [known[uid] for uid in one.first.references if uid in known]
     if one.first.modality not in (RTSTRUCT, SEG):
         reason = "holds no images"
+    elif one.first.made_here:
+        reason, referenced = "made by nnunet_pst segment: nothing to learn from", []
     elif referenced:
         reason = f"drawn on series {', '.join(referenced)}"
     else:

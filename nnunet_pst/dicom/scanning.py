@@ -35,6 +35,8 @@ from nnunet_pst.volumes import read_header
 from nnunet_pst.whole_files import refusals_in_one_line, write_atomically
 
 _PRIVATE = 0o600
+#: Lies beside the masks in every folder that `nnunet_pst segment` makes.
+RESULT_FILE = "slicer_colors.ctbl"
 _KEY_COLUMNS = ("pseudonym", "patient", "folder")
 
 
@@ -54,6 +56,8 @@ class ScanSummary:
         Number of masks that were attached.
     rows
         Number of stacks that were judged.
+    results
+        Masks that `nnunet_pst segment` has made, and that were left out.
     problems
         A line for each file that could not be read, and each mask that could not be attached.
     """
@@ -65,6 +69,7 @@ class ScanSummary:
     without: list[str] = field(default_factory=list)
     masks: int = 0
     rows: int = 0
+    results: int = 0
     problems: list[str] = field(default_factory=list)
 
 
@@ -111,7 +116,11 @@ def scan(
     for study in studies:
         patients[names.of(study)].append(study)
     base = output.absolute().parent
-    masks = _files_with_grids(found.others)
+    results = {path.parent for path in found.others if path.name == RESULT_FILE}
+    foreign = [path for path in found.others if path.parent not in results]
+    summary.results = sum(map(is_image_name, found.others)) - sum(map(is_image_name, foreign))
+    summary.results += sum(file.made_here for one in found.series for file in one.instances)
+    masks = _files_with_grids(foreign)
     rows: list[SeriesRow] = []
     cohort_rows: list[dict[str, str]] = []
     for name, own in sorted(patients.items()):
@@ -122,7 +131,10 @@ def scan(
             rows += series_rows(study, name, number, note)
             summary.problems += [f"{name}: {line}" for line in cut_off(study)]
         if taken.chosen:
+            before = len(summary.problems)
             cells = _cohort_row(taken, found.series, masks, roi, base, summary)
+            lines = summary.problems[before:]
+            summary.problems[before:] = [f"{printable(name)}: {line}" for line in lines]
             cohort_rows.append({"patient": name, **cells})
             summary.taken[name] = {s: one.stack.name for s, one in taken.chosen.items()}
         else:

@@ -171,6 +171,8 @@ def contours_of(dataset: Dataset, roi_number: int | None) -> list[Contour]:
 def _points(contour: Dataset) -> Points:
     value = raw(contour, "ContourData")
     try:
+        if isinstance(value, bytes):  # longer than its VR allows, so written as unknown
+            value = value.decode("ascii").rstrip(" \0").split("\\")
         points = np.asarray([] if value is None else value, dtype=np.float64).reshape(-1, 3)
     except (TypeError, ValueError) as error:
         raise InputError("has contours whose points are no numbers; export it again") from error

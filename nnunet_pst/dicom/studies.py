@@ -52,7 +52,8 @@ class DicomStudy:
     judgements
         One for each stack of images.
     masks
-        Structures and segmentations, by the SeriesInstanceUID that they refer to.
+        Structures and segmentations, by the SeriesInstanceUID that they refer to; without those
+        that `nnunet_pst segment` has made.
     """
 
     patient: str
@@ -144,7 +145,8 @@ def _judge(patient: str, uid: str, series: list[Series], rules: tuple[Rule, ...]
     masks: dict[str, tuple[Instance, ...]] = defaultdict(tuple)
     for one in series:
         for instance in one.instances:
-            if instance.modality in (RTSTRUCT, SEG):
+            # What a model has drawn is nothing to learn from.
+            if instance.modality in (RTSTRUCT, SEG) and not instance.made_here:
                 for reference in instance.references:
                     masks[reference] += (instance,)
     stacks = [stack for one in series for stack in one.stacks]

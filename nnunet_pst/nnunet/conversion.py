@@ -188,8 +188,8 @@ def _check_same_cohort(conversion: Conversion) -> None:
         )
     if staying and all(records[c.name].places != source_places(c) for c in staying):
         raise InputError(
-            f"all {len(whole)} cases of {name} would be replaced, because {table} names other "
-            f"files for every one of them; {remedy}"
+            f"all {len(whole)} cases of {name} would be replaced, because {table} or --roi names "
+            f"other files or structures for every one of them; {remedy}"
         )
 
 

@@ -121,6 +121,21 @@ def process_count(environ: Mapping[str, str]) -> int:
     return int(value)
 
 
+def cpu_multiplies_bfloat16() -> bool | None:
+    """Whether the CPU has instructions for it (None: unknown); emulated, it is slower than float32.
+
+    AVX512-BF16 and AMX on x86, BF16 on Arm.
+    """
+    import torch
+
+    # Public only in newer releases of torch than the oldest that is supported.
+    capabilities = getattr(torch.cpu, "get_capabilities", None)
+    if capabilities is None:
+        return None
+    found = capabilities()
+    return any(found.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16"))
+
+
 def usable_cores() -> int:
     """Count the cores that this process may use, which a job scheduler can make fewer than all."""
     if hasattr(os, "sched_getaffinity"):

@@ -22,6 +22,7 @@ from nnunet_pst.nnunet.environment import (
     DATA_FOLDERS,
     HOST_WINDOW,
     TRAINER_VARIABLE,
+    cpu_multiplies_bfloat16,
     host_version_supported,
     trainer_folder,
     usable_cores,
@@ -136,8 +137,6 @@ def find_device() -> Finding:
 
 def bf16_on_cpu() -> str:
     """Say whether the CPU multiplies bf16 natively; if so, trainings on it use that."""
-    from nnunet_pst.nnunet.training_step import cpu_multiplies_bfloat16
-
     return {True: "native", False: "emulated", None: "unknown"}[cpu_multiplies_bfloat16()]
 
 

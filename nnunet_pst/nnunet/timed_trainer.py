@@ -39,9 +39,11 @@ class TimedTraining(nnUNetTrainer):
         super().__init__(plans, configuration, fold, dataset_json, device)
         self.num_epochs = 1
         self.seconds = _seconds()
+        self._trained_now = False
 
     def run_training(self) -> None:
         """Train until the time is over: one epoch of as many iterations as there is time for."""
+        self._trained_now = True
         self.on_train_start()
         self.on_epoch_start()
         self.on_train_epoch_start()
@@ -61,8 +63,13 @@ class TimedTraining(nnUNetTrainer):
         self.on_train_end()
 
     def perform_actual_validation(self, save_probabilities: bool = False) -> None:
-        """Say that there is none: it may take longer than the training."""
-        self.print_to_log_file("The validation after training is left out; predict to validate.")
+        """Say that there is none, which may take longer than the training; unless asked for it."""
+        if self._trained_now:
+            self.print_to_log_file(
+                "The validation after training is left out; the same command with --val makes it."
+            )
+        else:
+            super().perform_actual_validation(save_probabilities)
 
 
 class TimedTrainer(TimedTraining):

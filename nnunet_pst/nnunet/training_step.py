@@ -14,6 +14,8 @@ from contextlib import AbstractContextManager, nullcontext
 import torch
 from torch import Tensor, nn
 
+from nnunet_pst.nnunet.environment import cpu_multiplies_bfloat16
+
 #: Gradients longer than this are shortened, as in the host's step.
 LARGEST_GRADIENT = 12.0
 #: The host's own switch. It compiles unless told not to; we compile only where told to.
@@ -102,19 +104,6 @@ def step_precision(device: torch.device, scaler: torch.amp.GradScaler | None) ->
     if device.type == "cpu" and cpu_multiplies_bfloat16():
         return torch.bfloat16
     return torch.float32
-
-
-def cpu_multiplies_bfloat16() -> bool | None:
-    """Whether the CPU has instructions for it (None: unknown); emulated, it is slower than float32.
-
-    AVX512-BF16 and AMX on x86, BF16 on Arm.
-    """
-    # Public only in newer releases of torch than the oldest that is supported.
-    capabilities = getattr(torch.cpu, "get_capabilities", None)
-    if capabilities is None:
-        return None
-    found = capabilities()
-    return any(found.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16"))
 
 
 def compilation_wanted(device: torch.device) -> bool:

@@ -93,8 +93,7 @@ def segment_studies(
     InputError
         When the output folder or its key can't be used.
     """
-    if output.exists() and not output.is_dir():
-        raise InputError(f"{output}: is a file; choose another output folder")
+    _check_writable(output)
     key = key_of(output)
     numbered, folders = _read_key(key) if key.exists() else ({}, {})
     folders |= {study.identity: printable(study.folder) for study in studies if study.folder}
@@ -115,6 +114,19 @@ def segment_studies(
         place.prepare()  # studies that were kept may lie elsewhere now
         _write_table(output)
     return outcome
+
+
+def _check_writable(output: Path) -> None:
+    """Notice before hours of work that nothing can be written."""
+    if output.exists() and not output.is_dir():
+        raise InputError(f"{output}: is a file; choose another output folder")
+    place = next(one for one in (output.absolute(), *output.absolute().parents) if one.exists())
+    if not place.is_dir():
+        raise InputError(f"{output}: {place.name} is a file; choose another output folder")
+    # The key lies beside the folder.
+    for folder in {place, output.absolute().parent} if output.exists() else {place}:
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise InputError(f"{output}: can't be written ({folder.name} is read-only)")
 
 
 def _reason(error: OSError) -> str:

@@ -14,9 +14,9 @@ from pydicom.sr.coding import Code
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
 from nnunet_pst import __version__
+from nnunet_pst.dicom.headers import MAKER
 from nnunet_pst.segmentation.dicom_source import (
     CHARACTER_SET,
-    MAKER,
     RESEARCH_ONLY,
     DicomSource,
     deriving,

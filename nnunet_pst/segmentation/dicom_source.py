@@ -15,7 +15,6 @@ from nnunet_pst.errors import InputError
 #: Encodes every name; what the source's character set could say, this can.
 CHARACTER_SET = "ISO_IR 192"
 RESEARCH_ONLY = "Research use only, not for diagnosis"
-MAKER = "nnunet_pst"
 #: What derived objects repeat of patient and study, empty where the source lacks it (type 2).
 _REPEATED = (
     "PatientName",

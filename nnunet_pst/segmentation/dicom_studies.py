@@ -22,7 +22,7 @@ from nnunet_pst.segmentation.dicom_source import DicomSource
 from nnunet_pst.segmentation.study_input import Study, StudySequence
 
 
-def studies_of_dicom(paths: Sequence[Path]) -> tuple[list[Study], list[str]]:
+def studies_of_dicom(paths: Sequence[Path]) -> tuple[list[Study], list[str], list[str]]:
     """Find the studies below folders and in archives, reading headers alone.
 
     Parameters
@@ -33,9 +33,9 @@ def studies_of_dicom(paths: Sequence[Path]) -> tuple[list[Study], list[str]]:
     Returns
     -------
     tuple
-        The studies, in the order in which they were found, each once; and a line for each file
-        that can't be read, which concerns no study that is known, and for each series that lacks
-        pixels, of a study that can do without it.
+        The studies, in the order in which they were found, each once; a line for each series that
+        lacks pixels, of a study that can do without it; and one for each file that can't be read,
+        which may be a slice of any.
 
     Raises
     ------
@@ -44,6 +44,7 @@ def studies_of_dicom(paths: Sequence[Path]) -> tuple[list[Study], list[str]]:
     """
     studies: dict[str, Study] = {}
     notes: list[str] = []
+    unread: list[str] = []
     problems: list[str] = []
     for path in paths:
         try:
@@ -54,7 +55,7 @@ def studies_of_dicom(paths: Sequence[Path]) -> tuple[list[Study], list[str]]:
         judged = [study for study in judge_studies(found.series) if study.judgements]
         images = [other for other in found.others if is_image_name(other)]
         if judged:
-            notes += found.problems
+            unread += [f"{printable(path.name)}: {line}" for line in found.problems]
         elif images:
             problems.append(_as_pairs(path, images))
         else:
@@ -63,14 +64,14 @@ def studies_of_dicom(paths: Sequence[Path]) -> tuple[list[Study], list[str]]:
             # What messages say must not name the patient: the folder may, so it is a number.
             label = path.name if len(judged) == 1 else f"{path.name}, study {len(studies) + 1}"
             notes += [f"{label}: {line}" for line in cut_off(study)] if study.chosen else []
-            read = partial(_read, study)
+            read = partial(_read, study, _doubt(len(found.problems)))
             # Some anonymisers give two patients one StudyInstanceUID.
             identity = f"{study.patient} {study.uid}"
             where = str(study.place)
             studies.setdefault(identity, Study(identity, label, read, where))
     if problems:
         raise InputError(problems)
-    return list(studies.values()), notes
+    return list(studies.values()), notes, unread
 
 
 def _as_pairs(path: Path, images: Sequence[Path]) -> str:
@@ -84,13 +85,23 @@ def _as_pairs(path: Path, images: Sequence[Path]) -> str:
     )
 
 
-def _read(study: DicomStudy) -> list[StudySequence]:
+def _doubt(unread: int) -> tuple[str, ...]:
+    if not unread:
+        return ()
+    files = "a file" if unread == 1 else f"{unread} files"
+    return (f"{files} beside these images could not be read: slices may be missing",)
+
+
+def _read(study: DicomStudy, remarks: tuple[str, ...]) -> list[StudySequence]:
     return [
         StudySequence(
             one.name,
             one.image.volume,
             _source(one.image),
-            (f"taken as {one.name}: {one.judgement.stack.name}, {one.judgement.verdict.reason}",),
+            (
+                f"taken as {one.name}: {one.judgement.stack.name}, {one.judgement.verdict.reason}",
+                *remarks,
+            ),
         )
         for one in read_chosen(study, "this study")
     ]

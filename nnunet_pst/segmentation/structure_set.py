@@ -14,16 +14,16 @@ import numpy as np
 import numpy.typing as npt
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.uid import (
-    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
     RTStructureSetStorage,
     generate_uid,
 )
 
 from nnunet_pst import __version__
+from nnunet_pst.dicom.headers import MAKER
 from nnunet_pst.geometry import Grid
 from nnunet_pst.segmentation.dicom_segmentation import SEGMENT_LABEL, SERIES_OFFSET
 from nnunet_pst.segmentation.dicom_source import (
-    MAKER,
     RESEARCH_ONLY,
     DicomSource,
     deriving,
@@ -69,7 +69,8 @@ def _structure_set(
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID = RTStructureSetStorage
     meta.MediaStorageSOPInstanceUID = generate_uid()
-    meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    # With explicit VRs the points of one contour can't exceed 64 kB, which is some 2500 corners.
+    meta.TransferSyntaxUID = ImplicitVRLittleEndian
     made = FileDataset("", study_attributes(source), file_meta=meta, preamble=b"\0" * 128)
     made.SOPClassUID = meta.MediaStorageSOPClassUID
     made.SOPInstanceUID = meta.MediaStorageSOPInstanceUID

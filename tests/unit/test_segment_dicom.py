@@ -15,6 +15,7 @@ import SimpleITK as sitk  # noqa: N813
 
 from nnunet_pst.cli import segment
 from nnunet_pst.cli.main import main
+from nnunet_pst.dicom.structures import contours_of, structure_mask
 from nnunet_pst.errors import InputError
 from nnunet_pst.geometry import Grid
 from nnunet_pst.segmentation.dicom_studies import studies_of_dicom
@@ -232,7 +233,7 @@ def test_a_missing_slice_is_refused_with_its_place(
     paths = sorted((tmp_path / "study" / "t2").iterdir())
     third = next(p for p in paths if pydicom.dcmread(p).InstanceNumber == 21)
     third.unlink()
-    (study,), _ = studies_of_dicom([tmp_path / "study"])
+    (study,), *_ = studies_of_dicom([tmp_path / "study"])
     with pytest.raises(InputError, match="no usable sequence") as refusal:
         study.read()
     assert any("slice" in problem for problem in refusal.value.problems)
@@ -258,6 +259,91 @@ def test_a_cut_off_series_is_left_out_with_a_note(
     assert line.startswith("note: study: series 1: 1 of 8 images lacks pixels")
     report = json.loads((tmp_path / "out" / "study_0001" / "report.json").read_text())
     assert [one["name"] for one in report["results"]] == ["T2"]
+
+
+def test_a_file_that_cannot_be_read_is_in_the_report(
+    tmp_path: Path,
+    model: Bright,
+    write_study: Callable[..., np.ndarray],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    write_study(tmp_path / "study")
+    victim = min((tmp_path / "study" / "t2").iterdir())
+    victim.unlink()
+    victim.with_name("1-01.dcm").write_bytes(b"")
+    assert run(tmp_path / "study", tmp_path / "out") == 3
+    assert "study: " in capsys.readouterr().err
+    report = (tmp_path / "out" / "study_0001" / "report.json").read_text()
+    assert "a file beside these images could not be read: slices may be missing" in report
+
+
+@pytest.mark.parametrize("inside", ["study", "study/masks"])
+def test_results_do_not_go_where_images_are_read(
+    tmp_path: Path,
+    model: Bright,
+    write_study: Callable[..., np.ndarray],
+    inside: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    write_study(tmp_path / "study")
+    before = sorted(tmp_path.rglob("*"))
+    assert run(tmp_path / "study", tmp_path / inside) == 1
+    assert "choose a folder outside" in capsys.readouterr().err
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_an_output_that_cannot_be_is_refused_before_the_work(
+    tmp_path: Path,
+    model: Bright,
+    write_study: Callable[..., np.ndarray],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    write_study(tmp_path / "study")
+    (tmp_path / "file").write_text("")
+    assert run(tmp_path / "study", tmp_path / "file" / "out") == 1
+    assert "file is a file; choose another output folder" in capsys.readouterr().err
+    assert model.cases == 0
+
+
+def test_scan_takes_no_mask_that_segment_made(
+    tmp_path: Path,
+    model: Bright,
+    write_study: Callable[..., np.ndarray],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    write_study(tmp_path / "study")
+    assert run(tmp_path / "study", tmp_path / "out") == 0
+    shutil.move(tmp_path / "out" / "study_0001", tmp_path / "study" / "t2" / "results")
+    assert main(["scan", str(tmp_path / "study"), "-o", str(tmp_path / "cohort.csv")]) == 0
+    table = (tmp_path / "cohort.csv").read_text()
+    assert "_seg" not in table
+    assert "_mask" not in table
+    assert "made by nnunet_pst segment" in (tmp_path / "series.csv").read_text()
+    assert "left out, because nnunet_pst segment made them: 3 masks" in capsys.readouterr().out
+
+
+def test_an_outline_of_thousands_of_corners_is_read_back(
+    tmp_path: Path, model: Bright, write_series: Callable[..., np.ndarray]
+) -> None:
+    """Its points take more than the 64 kB that an explicit VR has room for."""
+    array = np.full((8, 96, 128), 100, np.uint16)
+    array[3, 2:94, 1] = 900
+    for row in range(2, 94, 4):  # a comb of combs
+        array[3, row, 1:126] = 900
+        array[3, row + 1, 2:126:2] = 900
+    elements = {"SeriesDescription": "t2_tse_tra", "ImageType": ["ORIGINAL", "PRIMARY", "M"], **T2}
+    write_series(tmp_path / "study", array, positions=POSITIONS, spacing=(2.0, 2.0), **elements)
+    assert run(tmp_path / "study", tmp_path / "out") == 0
+    home = tmp_path / "out" / "study_0001"
+    (sequence,) = next(iter(studies_of_dicom([tmp_path / "study"])[0])).read()
+    dataset = pydicom.dcmread(home / "dicom" / "T2_rtstruct.dcm")
+    (contour,) = dataset.ROIContourSequence[0].ContourSequence
+    assert len(contour.ContourData) > 3 * 2500
+    found = structure_mask(dataset, sequence.image.grid, None).mask
+    assert np.array_equal(found, array == 900)
+    contour.ContourData = None
+    contour.add_new("ContourData", "UN", "\\".join(["0.0", "1.0", "2.0"] * 3).encode())
+    assert len(contours_of(dataset, 1)) == 1, "as others write points that are too many"
 
 
 @pytest.mark.skipif(not PROSTATE.is_dir(), reason="the shared test data is not here")
