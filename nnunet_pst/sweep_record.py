@@ -23,6 +23,8 @@ from nnunet_pst.sweep_plan import Job, Method, Strategy
 from nnunet_pst.whole_files import write_atomically
 
 SWEEP_FILE, TICKETS_FILE = "sweep.json", "tickets.json"
+#: What the host said while the datasets were made.
+LOGS = "logs"
 
 
 @dataclass(frozen=True)
@@ -100,6 +102,11 @@ def read_sweep(folder: Path) -> Sweep:
     """
     file = folder / SWEEP_FILE
     if not file.is_file():
+        if (folder / LOGS).is_dir():
+            raise InputError(
+                f"{folder}: is making its datasets, or was broken off meanwhile; the same command "
+                "without --status goes on"
+            )
         raise InputError(f"{folder}: holds no sweep (no {SWEEP_FILE}); begin one without --status")
     try:
         content = json.loads(file.read_text(encoding="utf-8"))

@@ -29,6 +29,7 @@ from nnunet_pst.sweep_plan import (
     parse_strategy,
 )
 from nnunet_pst.sweep_record import (
+    LOGS,
     SWEEP_FILE,
     Sweep,
     SweepSettings,
@@ -88,7 +89,7 @@ def begin_sweep(request: SweepRequest, folder: Path) -> Sweep:
         wanted = _declared(request)
         if (folder / SWEEP_FILE).is_file():
             wanted = read_sweep(folder).joined(wanted, folder)
-        elif folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        elif folder.exists() and (not folder.is_dir() or _strangers(folder)):
             raise InputError(f"{folder}: is no empty folder and no sweep; choose another --out")
         source = Source(
             request.table,
@@ -96,12 +97,17 @@ def begin_sweep(request: SweepRequest, folder: Path) -> Sweep:
             RegistrationSettings(engine=request.registration),
             process_count(os.environ),
         )
-        sources = prepare_datasets(source, wanted.jobs, folder / "logs")
+        sources = prepare_datasets(source, wanted.jobs, folder / LOGS)
         _refuse_changed(folder, wanted, sources)
         sweep = replace(wanted, sources=sources)
         folder.mkdir(parents=True, exist_ok=True)
         write_sweep(folder, sweep)
     return sweep
+
+
+def _strangers(folder: Path) -> list[str]:
+    """Name what no sweep has left here that was broken off while it made its datasets."""
+    return [path.name for path in folder.iterdir() if path.name != LOGS]
 
 
 def _declared(request: SweepRequest) -> Sweep:

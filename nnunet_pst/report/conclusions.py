@@ -62,6 +62,8 @@ def _conclusion(
         within = "not worse" if main.noninferior == "yes" else "not shown to be not worse"
         margin = "" if comparison.margin is None else f" of {comparison.margin:g}"
         sentences.append(f"With the declared margin{margin}, it is {within} (non-inferiority).")
+    elif comparison.margin is not None and math.isnan(main.low):
+        sentences.append("Without an interval nothing is said about the declared margin.")
     return Conclusion(method, baseline, verdict, [*sentences, *_other_measures(comparison, rows)])
 
 
@@ -69,6 +71,9 @@ def verdict_of(row: Difference, measure: Measure) -> str:
     """Say ``better``, ``worse`` or ``not shown``; the latter of all that is outside the family."""
     if math.isnan(row.p_holm) or row.p_holm >= _ALPHA:
         return "not shown"
+    if math.isnan(row.low) and math.isnan(row.high) and row.difference and measure.best is not None:
+        # All differences are equal: there is no interval, and the test has decided.
+        return "better" if (row.difference > 0) == (measure.best > 0) else "worse"
     return leaning(row, measure) or "not shown"
 
 
@@ -84,7 +89,8 @@ def leaning(row: Difference, measure: Measure) -> str:
 
 def _main_sentence(comparison: Comparison, row: Difference, verdict: str) -> str:
     reach = signed_interval(row.low, row.high)
-    size = f"{signed(row.difference)} ({reach or 'no interval'})"
+    none = "no interval" if math.isnan(row.p) else "no interval, as all differences are equal"
+    size = f"{signed(row.difference)} ({reach or none})"
     where = f"mean paired difference in Dice {size} over {count(row.patients, 'patient')}"
     tally = f"it wins in {row.wins}, ties in {row.ties} and loses in {row.losses}"
     p = f"p = {p_value(row.p)}".replace("= <", "<")

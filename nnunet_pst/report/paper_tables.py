@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from nnunet_pst.cohort_table import Line, describe_cohort
@@ -14,7 +15,7 @@ from nnunet_pst.report.reading import number, read_table
 from nnunet_pst.report.sources import PaperTable
 from nnunet_pst.report.tables import Cell, Table
 from nnunet_pst.report.words import UNDEFINED, measure_name, p_value, value
-from nnunet_pst.sweep_record import SWEEP_FILE
+from nnunet_pst.sweep_record import SWEEP_FILE, read_sweep
 
 _FIRST = "Table 1: characteristics of the patients"
 _TITLES = {
@@ -75,6 +76,7 @@ def read_paper_tables(folder: Path | None) -> list[PaperTable]:
     """
     if folder is not None:
         _check_sweep(folder)
+        origin = _origin(folder)
     problems: list[str] = []
     tables = []
     for place, title in _TITLES.items():
@@ -86,10 +88,23 @@ def read_paper_tables(folder: Path | None) -> list[PaperTable]:
             missing = "Not shown: the sweep has not made this table (nnunet_pst sweep)."
             tables.append(PaperTable(title, None, missing))
         else:
-            tables.append(PaperTable(title, _read(path, title, problems)))
+            table = _read(path, title, problems)
+            tables.append(PaperTable(title, replace(table, caption=origin + table.caption)))
     if problems:
         raise InputError(problems)
     return tables
+
+
+def _origin(folder: Path) -> str:
+    """Say whose tables these are, and how long the trainings were; empty for tables alone."""
+    if not (folder / SWEEP_FILE).is_file():
+        return ""
+    found = read_sweep(folder).settings
+    length = "of full length" if found.budget == "full" else f"of {found.budget}"
+    return (
+        f"A sweep of {found.dataset}, trainings {length} on {found.device}, encoder weights "
+        f"{found.weights}; patients need not be the comparison's. "
+    )
 
 
 def _check_sweep(folder: Path) -> None:

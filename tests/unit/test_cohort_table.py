@@ -129,3 +129,13 @@ def test_the_command_reads_a_dataset(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert lines[1]["train"] == "3 (50.0 %)"
     assert main(words) == 1
     assert "has cohort.csv already; add --overwrite" in capsys.readouterr().err
+
+
+def test_what_was_observed_is_not_rounded():
+    table = [
+        {"patient": f"p{place}", "split": "train", "dose": str(value)}
+        for place, value in enumerate((20_361, 20_207, 20_200, 20_201, 20_203, 20_205, 20_209))
+    ]
+    _, lines = describe_cohort(table)
+    cells = [line.cells[0] for line in lines if line.characteristic == "dose"]
+    assert cells == ["20227 (59.4)", "20205 [20200, 20361]"]

@@ -143,6 +143,9 @@ def difference(**changes: object) -> Difference:
         ({"p_holm": 0.05}, DICE, "not shown"),
         ({"p_holm": math.nan}, DICE, "not shown"),
         ({"low": math.nan}, DICE, "not shown"),
+        ({"low": math.nan, "high": math.nan}, DICE, "better"),
+        ({"low": math.nan, "high": math.nan, "difference": -1.0}, DICE, "worse"),
+        ({"low": math.nan, "high": math.nan, "difference": 0.0}, DICE, "not shown"),
         ({}, Measure("reference_ml", "ml", None), "not shown"),
     ],
 )

@@ -263,6 +263,14 @@ def test_a_folder_that_is_no_sweep_is_refused(sweep, tmp_path: Path, capsys):
     assert "no empty folder" in capsys.readouterr().err
 
 
+def test_a_sweep_broken_off_while_it_makes_datasets_goes_on(sweep, ran, tmp_path: Path, capsys):
+    (tmp_path / "out" / "logs").mkdir(parents=True)
+    (tmp_path / "out" / "logs" / "plan_DatasetPST.txt").touch()
+    assert main(["sweep", "--out", str(tmp_path / "out"), "--status"]) == 1
+    assert "the same command without --status goes on" in capsys.readouterr().err
+    assert sweep("--strategies", "T2", "--seconds", "5") == 0
+
+
 def test_slurm_that_is_not_there_is_said(sweep, monkeypatch: pytest.MonkeyPatch, capsys):
     monkeypatch.setenv("PATH", "/nowhere")
     assert sweep("--strategies", "T2", "--seconds", "5", "--run", "slurm") == 1
