@@ -39,7 +39,7 @@ def draw_learning_curves(curves: Sequence[Curve]) -> Picture | None:
         for row, model in zip(grid, shown, strict=True):
             for axes in row:
                 axes.set_xlim(-0.5, longest[model] + 0.5)
-                axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+                axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         for axes in grid[-1]:
             axes.set_xlabel("epoch")
         lines = [("training loss", _TRAIN), ("validation loss", _VALIDATION), ("Dice", _DICE)]

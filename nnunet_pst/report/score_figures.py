@@ -114,8 +114,8 @@ def draw_window_distance(comparison: Comparison) -> Picture | None:
         below.bar(list(numbers), list(numbers.values()), color="#b6bec8")
         below.set(title="patients")
         for axes in (left, right, below):
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
             axes.set_xlabel("slices from the window")
-            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         _legend(figure, comparison.methods)
 
     return picture(

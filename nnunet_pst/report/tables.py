@@ -209,20 +209,37 @@ def strata_differences_table(comparison: Comparison) -> Table | None:
             name = f"{row.stratum.replace('_', ' ')}, {row.level}"
             rows.append([Cell(name, f"{row.method} less {row.baseline}"), *cells[1:]])
     return (
-        _differences("Differences in Dice in groups of patients", "group", rows) if rows else None
+        _differences(
+            "Differences in Dice in groups of patients",
+            "group",
+            [[*cells[:2], *cells[4:]] for cells in rows],
+            tested=False,
+        )
+        if rows
+        else None
     )
 
 
-def _differences(title: str, first: str, rows: Sequence[Sequence[Cell]]) -> Table:
+def _differences(
+    title: str, first: str, rows: Sequence[Sequence[Cell]], *, tested: bool = True
+) -> Table:
+    paired = "Differences are paired by patient; below each its interval and number of patients. "
+    effect = (
+        f"Effect: rank-biserial correlation, from {MINUS}1 (always worse) to 1 (always better); a "
+        "dash: too few patients."
+    )
+    if not tested:
+        words = f"{paired}{effect} Groups are described, not tested."
+        return Table(
+            title, [first, "mean difference", "effect", "wins / ties / losses"], rows, words
+        )
     return Table(
         title,
         [first, "mean difference", "p", "p, Holm", "effect", "wins / ties / losses"],
         rows,
-        "Differences are paired by patient; below each its interval and the number of patients. "
-        "A dash: too few patients. p: Wilcoxon's signed-rank test; p, Holm: corrected over the "
-        f"declared family, empty outside it. Effect: rank-biserial correlation, from {MINUS}1 "
-        "(always worse) to 1 (always better). Green and red mark what is shown to be better or "
-        "worse: the interval leaves zero out and Holm's p is below 0.05.",
+        f"{paired}p: Wilcoxon's signed-rank test, a dash: too few patients; p, Holm: corrected "
+        f"over the declared family, empty outside it. {effect} Green and red mark what is shown "
+        "to be better or worse: the interval leaves zero out and Holm's p is below 0.05.",
     )
 
 
