@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
 
 from nnunet_pst.annotation import largest_slice
 from nnunet_pst.overlays import (
@@ -118,7 +119,14 @@ def _draw_tile(
     axes.set_facecolor("black")
     axes.set(xticks=[], yticks=[])
     axes.text(
-        0.02, 0.98, f"slice {index}", transform=axes.transAxes, color="white", va="top", fontsize=7
+        0.02,
+        0.98,
+        f"slice {index}",
+        transform=axes.transAxes,
+        color="white",
+        va="top",
+        fontsize=7,
+        path_effects=[withStroke(linewidth=1.5, foreground="black")],  # fat is as white
     )
     draw_scale_bar(axes, columns_mm)
     for spine in axes.spines.values():
