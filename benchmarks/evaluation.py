@@ -42,6 +42,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="folder for JSON and Markdown")
     parser.add_argument("--run", nargs=4, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
+    if arguments.out:
+        arguments.out.mkdir(parents=True, exist_ok=True)
     if arguments.run:
         run(*map(Path, arguments.run[:3]), int(arguments.run[3]))
         return

@@ -203,11 +203,12 @@ def table(variants: list[Variant], arguments: argparse.Namespace) -> str:
             f"{means.get('false_positive_ml_on_free_slices', float('nan')):.1f} |"
         )
         rows += [
-            {"variant": variant.name, "patient": name, "dice": row["dice"], "seeds": seeds}
+            {"variant": variant.name, "patient": name, "seed": seed, "dice": dice}
             for name, row in patients.items()
+            for seed, dice in row["seeds"].items()
         ]
     with (arguments.out / "study.csv").open("w", newline="") as file:
-        writer = csv.DictWriter(file, ["variant", "patient", "dice", "seeds"])
+        writer = csv.DictWriter(file, ["variant", "patient", "seed", "dice"])
         writer.writeheader()
         writer.writerows(rows)
     return "\n".join(lines) + "\n"

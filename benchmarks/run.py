@@ -58,6 +58,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     print(text)
     # What is not a whole run must not take the place of one of the same day.
     partial = [*(arguments.only or ()), *(["quick"] if arguments.quick else ())]
+    if not results["machine"]["allocator_variables"]:
+        partial.append("allocator-unset")
     _write(results, text, arguments.output, partial)
     return 0
 

@@ -53,6 +53,8 @@ def main() -> None:
     parser.add_argument("--no-mirroring", action="store_true")
     parser.add_argument("--out", type=Path, help="folder for JSON and Markdown")
     arguments = parser.parse_args()
+    if arguments.out:
+        arguments.out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         studies = Path(folder) / "studies"
         make_studies(studies, arguments)
