@@ -112,9 +112,16 @@ def training_input(device: str, configuration: str, *, batches: int) -> Contende
     return Contender(measure, items=batches * trainer.batch_size, facts=facts)
 
 
-def training_step(device: str, configuration: str, *, fresh: bool = False) -> Contender:
-    """Forward, loss, backward and update of one batch, at hand or, ``fresh``, made meanwhile."""
+def training_step(
+    device: str, configuration: str, *, fresh: bool = False, single: bool = False
+) -> Contender:
+    """Forward, loss, backward and update of one batch, at hand or, ``fresh``, made meanwhile.
+
+    ``single`` keeps our step in single precision on processors that have bfloat16.
+    """
     trainer, stream = _training(configuration, device, threads=LOADING_THREADS if fresh else 0)
+    if single:
+        trainer._step.precision = torch.float32
     trainer.network.train()
     batch = next(stream)
     steps = 1 if device == "cpu" else 50

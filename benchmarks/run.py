@@ -108,6 +108,11 @@ def _entries(part: str, geometry: Geometry, device: str, quick: bool) -> list[En
         return [
             Entry("2d_5", "training_step", "2d_5"),
             Entry("2d_5 with its loader", "training_step", "2d_5", {"fresh": True}),
+            *(
+                [Entry("2d_5, single precision", "training_step", "2d_5", {"single": True})]
+                if device == "cpu"
+                else []
+            ),
             Entry("stock 2d", "training_step", "2d", stock=True),
         ]
     volume = {"slices": geometry.slices, "mirroring": MIRRORING}

@@ -217,7 +217,7 @@ def _number_lines(column: str, groups: Sequence[Sequence[float]]) -> list[Line]:
             column,
             "mean (SD)",
             tuple(
-                f"{_mean(statistics.mean(g))} ({short(statistics.stdev(g), 3)})"
+                f"{_centre(statistics.mean(g))} ({short(statistics.stdev(g), 3)})"
                 if len(g) > 1
                 else "-"
                 for g in groups
@@ -230,14 +230,14 @@ def _number_lines(column: str, groups: Sequence[Sequence[float]]) -> list[Line]:
             column,
             "median [range]",
             tuple(
-                f"{_mean(statistics.median(g))} [{min(g):.12g}, {max(g):.12g}]" if g else "-"
+                f"{_centre(statistics.median(g))} [{min(g):.12g}, {max(g):.12g}]" if g else "-"
                 for g in groups
             ),
         ),
     ]
 
 
-def _mean(value: float) -> str:
+def _centre(value: float) -> str:
     """Four digits, or all before the point."""
     return f"{value:.0f}" if abs(value) >= 10_000 else short(value)
 

@@ -150,6 +150,8 @@ def _other_measures(comparison: Comparison, rows: Sequence[Difference]) -> list[
             groups, verdict = inside, verdict_of(row, measure)
         else:
             groups, verdict = outside, leaning(row, measure)
+            if math.isnan(row.low) and row.difference:
+                verdict = "no interval"
         groups.setdefault(verdict or "not shown", []).append(
             measure_name(row.measure, measure.unit)
         )
@@ -160,6 +162,11 @@ def _other_measures(comparison: Comparison, rows: Sequence[Difference]) -> list[
 
 
 def _gathered(head: str, groups: dict[str, list[str]]) -> list[str]:
-    words = {"better": "better on", "worse": "worse on", "not shown": "no difference shown on"}
+    words = {
+        "better": "better on",
+        "worse": "worse on",
+        "not shown": "no difference shown on",
+        "no interval": "no interval, as all differences are equal, on",
+    }
     parts = [f"{text} {', '.join(groups[key])}" for key, text in words.items() if key in groups]
     return [f"{head}: {'; '.join(parts)}."] if parts else []

@@ -56,7 +56,11 @@ def results(output: Path) -> dict[str, Any]:
     ("part", "names", "keys"),
     [
         ("loader", LOADERS, BATCH),
-        ("train", ["2d_5", "2d_5 with its loader", "stock 2d"], BATCH | {"parameters"}),
+        (
+            "train",
+            ["2d_5", "2d_5 with its loader", "2d_5, single precision", "stock 2d"],
+            BATCH | {"parameters"},
+        ),
         ("predict", PREDICTED, VOLUME),
         ("memory", ["2d_5", "2d_5"], VOLUME),
     ],

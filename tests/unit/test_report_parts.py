@@ -225,6 +225,10 @@ def test_measures_outside_the_family_are_only_described():
     text = sentences(*rows)
     assert "Other measures of the family: worse on HD95" in text
     assert "Outside the family, by intervals alone and without correction: better on IoU" in text
+    nothing = {"low": math.nan, "high": math.nan, "p_holm": math.nan}
+    text = sentences(difference(), difference(measure="iou", difference=-1.0, **nothing))
+    assert "no interval, as all differences are equal, on IoU" in text
+    assert "no difference shown" not in text
 
 
 def test_limits_of_agreement_with_one_case_a_patient_are_the_usual_ones():
