@@ -28,12 +28,12 @@ from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 from synthetic_cohort import DATASET
 from torch import nn
 
-from nnunet_pst.nnunet.base_trainer import LOADING_THREADS, PST25DTrainer
-from nnunet_pst.nnunet.case_reader import CACHE_VARIABLE
-from nnunet_pst.nnunet.dataloading import RawBatch
-from nnunet_pst.nnunet.own_network import OwnNetwork
+from nnunet_pst.nnunet.models.own_network import OwnNetwork
 from nnunet_pst.nnunet.planning import SPARE_SLICES
-from nnunet_pst.settings import PLANS_KEY
+from nnunet_pst.nnunet.training.base_trainer import LOADING_THREADS, PST25DTrainer
+from nnunet_pst.nnunet.training.case_reader import CACHE_VARIABLE
+from nnunet_pst.nnunet.training.dataloading import RawBatch
+from nnunet_pst.nnunet.training.settings import PLANS_KEY
 
 
 @dataclass

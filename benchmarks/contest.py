@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 #: Imported once by the process that all contenders are forked from.
 PRELOADED = (
-    "nnunet_pst.nnunet.base_trainer",
+    "nnunet_pst.nnunet.training.base_trainer",
     "nnunetv2.inference.predict_from_raw_data",
     "segmentation_models_pytorch",
 )

@@ -22,7 +22,7 @@ import matplotlib
 import numpy as np
 from scipy import stats
 
-from nnunet_pst.cohort_statistics import mean_interval
+from nnunet_pst.comparison.statistics import mean_interval
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt

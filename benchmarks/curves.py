@@ -32,8 +32,8 @@ import machine
 from contest import Entry, hold
 from synthetic_cohort import DATASET, TINY, Geometry, make_cohort
 
+from nnunet_pst.io.atomic_files import write_atomically, written_whole
 from nnunet_pst.nnunet.environment import make_folders, shell_environment
-from nnunet_pst.whole_files import write_atomically, written_whole
 
 PARTS = ("conversion", "training", "prediction")
 WORKERS = (1, 2)

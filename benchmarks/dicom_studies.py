@@ -15,7 +15,7 @@ import numpy as np
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, generate_uid
 
-from nnunet_pst.volumes import Volume
+from nnunet_pst.io.volumes import Volume
 
 #: Tags by sequence, in the order of acquisition.
 PROTOCOL: dict[str, dict[str, Any]] = {

@@ -24,10 +24,10 @@ from typing import Any
 import numpy as np
 from machine import describe
 
-from nnunet_pst.evaluation import evaluate_predictions
-from nnunet_pst.geometry import Grid
-from nnunet_pst.references import references_in_folder
-from nnunet_pst.volumes import Volume, write_volume
+from nnunet_pst.evaluation.evaluate import evaluate_predictions
+from nnunet_pst.evaluation.references import references_in_folder
+from nnunet_pst.io.geometry import Grid
+from nnunet_pst.io.volumes import Volume, write_volume
 
 SHAPE = (26, 320, 320)
 SPACING_ZYX_MM = (5.0, 1.1, 1.1)

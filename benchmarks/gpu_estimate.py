@@ -21,11 +21,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
-from nnunet_pst import augmentation
-from nnunet_pst.losses import MaskedSoftDiceLoss
+from nnunet_pst.network import augmentation
+from nnunet_pst.network.losses import MaskedSoftDiceLoss
 from nnunet_pst.network.unet25d import Unet25D
-from nnunet_pst.nnunet.training_step import TrainingStep
-from nnunet_pst.settings import BAGS_PER_BATCH, TrainingSettings
+from nnunet_pst.nnunet.training.settings import BAGS_PER_BATCH, TrainingSettings
+from nnunet_pst.nnunet.training.training_step import TrainingStep
 
 #: NVIDIA H100 SXM5, data sheet (resources.nvidia.com/en-us-tensor-core): dense bfloat16 or half
 #: precision, and memory bandwidth. The sheet's larger number for the former is with sparsity.

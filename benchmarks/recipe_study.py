@@ -26,9 +26,9 @@ from typing import Any
 
 from tqdm import tqdm
 
+from nnunet_pst.io.atomic_files import write_atomically
 from nnunet_pst.nnunet.environment import make_folders, shell_environment
-from nnunet_pst.settings import PLANS_KEY
-from nnunet_pst.whole_files import write_atomically
+from nnunet_pst.nnunet.training.settings import PLANS_KEY
 
 TRAINERS = Path(__file__).parent / "trainers"
 TRAINER = "nnUNetTrainerPST25DStudy"

@@ -24,13 +24,13 @@ from typing import Any
 import numpy as np
 from machine import describe
 
+from nnunet_pst.io.atomic_files import write_atomically
+from nnunet_pst.io.volumes import use_one_thread
 from nnunet_pst.phantom.cohort import RenderedPatient, render_patient
 from nnunet_pst.phantom.patients import draw_patient
 from nnunet_pst.registration import ants_backend, policy
 from nnunet_pst.registration.policy import RegistrationSettings, register
 from nnunet_pst.registration.transforms import SpatialTransform
-from nnunet_pst.volumes import use_one_thread
-from nnunet_pst.whole_files import write_atomically
 
 ENGINES = ("ants", "simpleitk")
 MOVING = ("CET1", "T1", "DWI")

@@ -22,7 +22,7 @@ from contest import Entry, hold
 from startup import startup
 from synthetic_cohort import TINY, Geometry, make_cohort
 
-from nnunet_pst.whole_files import write_atomically
+from nnunet_pst.io.atomic_files import write_atomically
 
 PARTS = ("loader", "train", "predict", "start")
 RESULTS = Path(__file__).parent / "results"

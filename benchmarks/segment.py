@@ -31,11 +31,11 @@ from dicom_studies import Identity, write_study
 from machine import describe, file_name
 
 from nnunet_pst.cli import main as command_line
-from nnunet_pst.nnunet import prediction
+from nnunet_pst.io.volumes import read_voxels
+from nnunet_pst.nnunet.models import prediction
 from nnunet_pst.phantom.cohort import render_patient
 from nnunet_pst.phantom.patients import draw_patient
 from nnunet_pst.segmentation import batch
-from nnunet_pst.volumes import read_voxels
 
 PLANTED = ("Quasimodo", "4711-", "19370812", "20240229", "ACC8842917")
 

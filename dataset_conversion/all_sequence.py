@@ -6,8 +6,8 @@ seen each of them as an example of its own.
 
 from __future__ import annotations
 
-from nnunet_pst.cohort import Patient
-from nnunet_pst.layouts import Case, Layout, Wanted
+from nnunet_pst.dataset.cohort_table import Patient
+from nnunet_pst.dataset.layouts import Case, Layout, Wanted
 
 
 def cases_of_patient(patient: Patient, pseudonym: str, wanted: Wanted) -> list[Case]:

@@ -5,8 +5,8 @@ The paper's T2-fusion model has T2 and, registered to it, CET1. The label is the
 
 from __future__ import annotations
 
-from nnunet_pst.cohort import Patient
-from nnunet_pst.layouts import Case, Layout, Wanted
+from nnunet_pst.dataset.cohort_table import Patient
+from nnunet_pst.dataset.layouts import Case, Layout, Wanted
 
 
 def cases_of_patient(patient: Patient, pseudonym: str, wanted: Wanted) -> list[Case]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nnunet_pst.nnunet.timed_trainer import TimedPST25DTrainer
+from nnunet_pst.nnunet.training.timed_trainer import TimedPST25DTrainer
 
 
 class nnUNetTrainerPST25DSeconds(TimedPST25DTrainer):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nnunet_pst.nnunet.base_trainer import PST25DTrainer
+from nnunet_pst.nnunet.training.base_trainer import PST25DTrainer
 
 
 class nnUNetTrainerPST25D_noMask_20epochs(PST25DTrainer):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nnunet_pst.nnunet.timed_trainer import TimedTrainer
+from nnunet_pst.nnunet.training.timed_trainer import TimedTrainer
 
 
 class nnUNetTrainerSeconds(TimedTrainer):

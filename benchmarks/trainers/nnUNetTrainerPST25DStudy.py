@@ -15,7 +15,7 @@ import torch
 from nnunetv2.training.loss.robust_ce_loss import RobustCrossEntropyLoss
 from torch import Tensor, nn
 
-from nnunet_pst.nnunet.base_trainer import PST25DTrainer
+from nnunet_pst.nnunet.training.base_trainer import PST25DTrainer
 
 UNKNOWN_FOR_TORCH = -100
 

@@ -1,1 +1,1 @@
-"""The command line: one module a verb, imported only when that verb runs."""
+"""One module a verb: arguments in, a plain call out."""

@@ -22,8 +22,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Describe the cohort, print the table as Markdown, and write it where asked."""
-    from nnunet_pst.cohort_table import as_csv, as_html, as_markdown, as_text, describe_cohort
-    from nnunet_pst.whole_files import refusals_in_one_line, write_atomically
+    from nnunet_pst.io.atomic_files import refusals_in_one_line, write_atomically
+    from nnunet_pst.report.cohort_description import (
+        as_csv,
+        as_html,
+        as_markdown,
+        as_text,
+        describe_cohort,
+    )
 
     rows, notes = _rows(arguments)
     splits, lines = describe_cohort(rows)
@@ -49,9 +55,9 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _rows(arguments: argparse.Namespace) -> tuple[list[dict[str, str]], list[str]]:
     """Rows with patient, split and covariates, and which columns were left out."""
-    from nnunet_pst.case_table import CASE_TABLE, number_problems, read_case_table
-    from nnunet_pst.cohort import parse_cohort
-    from nnunet_pst.covariates import number_problems_of_cohort, screen_covariates
+    from nnunet_pst.dataset.cohort_table import parse_cohort
+    from nnunet_pst.dataset.covariates import number_problems_of_cohort, screen_covariates
+    from nnunet_pst.io.case_table import CASE_TABLE, number_problems, read_case_table
 
     if arguments.dataset is not None:
         folder = dataset_folder(arguments.dataset, holds=CASE_TABLE)

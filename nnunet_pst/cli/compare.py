@@ -14,10 +14,10 @@ from nnunet_pst.cli.dataset_folders import RESULTS, dataset_folder
 from nnunet_pst.errors import InputError
 
 if TYPE_CHECKING:
-    from nnunet_pst.compared_methods import Method
-    from nnunet_pst.comparison_tables import Design
-    from nnunet_pst.references import References
-    from nnunet_pst.report.comparison import Comparison
+    from nnunet_pst.comparison.methods import Method
+    from nnunet_pst.comparison.results import Comparison
+    from nnunet_pst.comparison.tables import Design
+    from nnunet_pst.evaluation.references import References
 
 #: What is tested unless something else is declared: overlap, and the surface where it is worst.
 FAMILY = ("dice", "hd95_mm")
@@ -71,16 +71,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Compare, write, and print a table and what it allows to say."""
-    from nnunet_pst.compared_methods import parts_of
-    from nnunet_pst.comparison_run import (
+    from nnunet_pst.comparison.compare import (
         DESCRIPTION,
         Plan,
         check_output,
         run_comparison,
         scored_before,
     )
+    from nnunet_pst.comparison.methods import parts_of
+    from nnunet_pst.comparison.results_folder import read_comparison
     from nnunet_pst.nnunet.environment import usable_cores
-    from nnunet_pst.report.comparison_folder import read_comparison
 
     check_output(arguments.output, overwrite=arguments.overwrite)
     methods, baseline, skipped = _methods(arguments)
@@ -115,8 +115,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _methods(arguments: argparse.Namespace) -> tuple[list[Method], str, tuple[str, ...]]:
     """Find the methods, the baseline, and what was left out."""
-    from nnunet_pst.compared_methods import parse_methods
-    from nnunet_pst.nnunet.trained import stock_method, trained_methods
+    from nnunet_pst.comparison.methods import parse_methods
+    from nnunet_pst.comparison.trained_methods import stock_method, trained_methods
 
     if bool(arguments.methods) == bool(arguments.results):
         raise InputError("give either NAME=FOLDER NAME=FOLDER or --results DATASET")
@@ -138,9 +138,9 @@ def _references(
     arguments: argparse.Namespace, methods: list[Method]
 ) -> tuple[References, list[dict[str, str]]]:
     """Labels of the cases, and the dataset's case table."""
-    from nnunet_pst.case_table import cases_of_dataset, number_problems
-    from nnunet_pst.compared_methods import VALIDATION
-    from nnunet_pst.references import TRAINING, references_of_dataset
+    from nnunet_pst.comparison.methods import VALIDATION
+    from nnunet_pst.evaluation.references import TRAINING, references_of_dataset
+    from nnunet_pst.io.case_table import cases_of_dataset, number_problems
 
     name = arguments.dataset or arguments.results
     if not name:
@@ -155,9 +155,9 @@ def _references(
 
 
 def _design(arguments: argparse.Namespace, methods: list[Method], baseline: str) -> Design:
-    from nnunet_pst.comparison_run import measures_of
-    from nnunet_pst.comparison_tables import Design
-    from nnunet_pst.metrics.measures import MEASURES
+    from nnunet_pst.comparison.compare import measures_of
+    from nnunet_pst.comparison.tables import Design
+    from nnunet_pst.evaluation.metrics.measures import MEASURES
 
     return Design(
         methods=tuple(method.name for method in methods),
@@ -171,8 +171,8 @@ def _design(arguments: argparse.Namespace, methods: list[Method], baseline: str)
 
 def _lines(comparison: Comparison) -> list[str]:
     """Means with intervals, then a sentence for each method, then warnings."""
-    from nnunet_pst.report.conclusions import conclusions
-    from nnunet_pst.report.words import count, interval, measure_name, value
+    from nnunet_pst.comparison.conclusions import conclusions
+    from nnunet_pst.io.wording import count, interval, measure_name, value
 
     family = [name for name in comparison.measures if name in comparison.family]
     units = {name: comparison.measures[name].unit for name in family}

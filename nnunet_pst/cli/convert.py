@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nnunet_pst.cli.argument_types import count, distance, positive
+from nnunet_pst.dataset.layouts import LAYOUT_MODULES
 from nnunet_pst.errors import InputError, PartlyDoneError
-from nnunet_pst.layouts import LAYOUT_MODULES
 
 if TYPE_CHECKING:
-    from nnunet_pst.nnunet.conversion_summary import ConversionSummary
+    from nnunet_pst.dataset.conversion_summary import ConversionSummary
 
 #: Cases that are named; of more the number must do.
 _SHOWN = 8
@@ -120,8 +120,8 @@ def _add_registration(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Convert and print what was done."""
-    from nnunet_pst.annotation import LabelRules
-    from nnunet_pst.nnunet.conversion import convert_cohort
+    from nnunet_pst.dataset.annotation import LabelRules
+    from nnunet_pst.dataset.conversion import convert_cohort
     from nnunet_pst.nnunet.environment import process_count
     from nnunet_pst.registration.policy import RegistrationSettings
 
@@ -163,7 +163,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _lines(summary: ConversionSummary, unknown: str) -> list[str]:
     """Say in a few lines what was written and what to type next."""
-    from nnunet_pst.report.words import count as counted
+    from nnunet_pst.io.wording import count as counted
 
     patients, cases = summary.patients, summary.cases
     lines = [

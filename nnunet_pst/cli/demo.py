@@ -31,7 +31,7 @@ def _enough(text: str) -> int:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the demo, then print the table and where the page is."""
-    from nnunet_pst.nnunet.demo import Demo, run_demo
+    from nnunet_pst.experiments.demo import Demo, run_demo
 
     begin = time.monotonic()
     demo = Demo(arguments.folder, arguments.patients, arguments.seed, arguments.device)

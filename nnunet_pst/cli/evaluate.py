@@ -14,8 +14,8 @@ from nnunet_pst.cli.dataset_folders import dataset_folder
 from nnunet_pst.errors import InputError
 
 if TYPE_CHECKING:
-    from nnunet_pst.references import References
-    from nnunet_pst.scores import Evaluation, Row
+    from nnunet_pst.evaluation.references import References
+    from nnunet_pst.evaluation.score_tables import Evaluation, Row
 
 #: Columns of the printed table: measure, heading.
 _COLUMNS = (
@@ -70,8 +70,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Score, write, and print a short table or the summary."""
-    from nnunet_pst.evaluation import check_folders, evaluate_predictions, scored_before
-    from nnunet_pst.metrics.measures import DEFAULT_TOLERANCES_MM
+    from nnunet_pst.evaluation.evaluate import check_folders, evaluate_predictions, scored_before
+    from nnunet_pst.evaluation.metrics.measures import DEFAULT_TOLERANCES_MM
     from nnunet_pst.nnunet.environment import usable_cores
 
     references = _references(arguments)
@@ -117,8 +117,8 @@ def _millimetres(text: str) -> float:
 
 def _references(arguments: argparse.Namespace) -> References:
     """Find the labels that the arguments name."""
-    from nnunet_pst.metrics.overlap import DEFAULT_WINDOW
-    from nnunet_pst.references import references_in_folder, references_of_dataset
+    from nnunet_pst.evaluation.metrics.overlap import DEFAULT_WINDOW
+    from nnunet_pst.evaluation.references import references_in_folder, references_of_dataset
 
     if arguments.dataset is not None:
         if arguments.images or arguments.cases:

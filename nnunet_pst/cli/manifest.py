@@ -17,7 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Write the manifest and say where."""
-    from nnunet_pst.nnunet.model_files import write_manifest
+    from nnunet_pst.nnunet.models.files import write_manifest
 
     print(f"written: {write_manifest(arguments.model)}")
     return 0

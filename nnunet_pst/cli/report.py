@@ -11,7 +11,7 @@ from nnunet_pst.cli.dataset_folders import dataset_folder
 from nnunet_pst.errors import InputError
 
 if TYPE_CHECKING:
-    from nnunet_pst.report.comparison import Comparison
+    from nnunet_pst.comparison.results import Comparison
     from nnunet_pst.report.dataset_facts import DatasetFacts
     from nnunet_pst.report.training_logs import Curve
 
@@ -37,9 +37,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Read, draw, write, and say where."""
-    from nnunet_pst.report.comparison_folder import read_comparison
-    from nnunet_pst.report.paper_tables import read_paper_tables, table_one
-    from nnunet_pst.report.sources import Sources
+    from nnunet_pst.comparison.results_folder import read_comparison
+    from nnunet_pst.experiments.paper_tables import read_paper_tables, table_one
+    from nnunet_pst.report.inputs import Sources
     from nnunet_pst.report.writing import check_output, figure_folder, write_report
 
     page = arguments.output or arguments.comparison / "report.html"

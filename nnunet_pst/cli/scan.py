@@ -57,7 +57,7 @@ class _PrintRules(argparse.Action):
         super().__init__(option_strings, dest, nargs=0, default=argparse.SUPPRESS, help=help)
 
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
-        from nnunet_pst.dicom.sequence_rules import own_rules_text
+        from nnunet_pst.dicom.scan.sequence_rules import own_rules_text
 
         print(own_rules_text(), end="")
         parser.exit()
@@ -65,7 +65,7 @@ class _PrintRules(argparse.Action):
 
 def run(arguments: argparse.Namespace) -> int:
     """Scan and print what was found."""
-    from nnunet_pst.dicom.scanning import scan
+    from nnunet_pst.dicom.scan.scanning import scan
 
     summary = scan(
         arguments.folder,

@@ -12,7 +12,7 @@ from nnunet_pst.errors import InputError, PartlyDoneError
 
 if TYPE_CHECKING:
     from nnunet_pst.segmentation.batch import BatchOutcome
-    from nnunet_pst.segmentation.models import ModelChoice
+    from nnunet_pst.segmentation.model_interface import ModelChoice
     from nnunet_pst.segmentation.study_input import Study
 
 
@@ -128,8 +128,8 @@ def _studies(words: list[str]) -> tuple[list[Study], list[str]]:
 
 
 def _models(arguments: argparse.Namespace) -> ModelChoice:
-    from nnunet_pst.nnunet.prediction import load_model
-    from nnunet_pst.segmentation.models import choose_models
+    from nnunet_pst.nnunet.models.prediction import load_model
+    from nnunet_pst.segmentation.model_interface import choose_models
 
     return choose_models(
         [

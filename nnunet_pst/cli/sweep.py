@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 from nnunet_pst.cli.argument_types import count, positive
 from nnunet_pst.errors import PartlyDoneError
-from nnunet_pst.sweep_plan import DEFAULT_SEED, EPOCHS, PAPER_TABLES, Budget
+from nnunet_pst.experiments.sweep_plan import DEFAULT_SEED, EPOCHS, PAPER_TABLES, Budget
 
 if TYPE_CHECKING:
-    from nnunet_pst.sweep_record import Sweep
+    from nnunet_pst.experiments.sweep_record import Sweep
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -101,8 +101,8 @@ def run(arguments: argparse.Namespace) -> int:
             arguments.wrong_usage("say what to train: --table or --strategies")
     if arguments.slurm and arguments.run != "slurm":
         arguments.wrong_usage("--slurm goes with --run slurm")
-    from nnunet_pst.nnunet.sweep_progress import status_lines
-    from nnunet_pst.sweep_record import read_sweep
+    from nnunet_pst.experiments.sweep_progress import status_lines
+    from nnunet_pst.experiments.sweep_record import read_sweep
 
     folder: Path = arguments.out
     if arguments.status:
@@ -114,8 +114,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _begun(arguments: argparse.Namespace) -> Sweep:
     # Planning loads torch, which a look at the status doesn't wait for.
-    from nnunet_pst.nnunet.sweep import SweepRequest, begin_sweep
-    from nnunet_pst.workers import apart
+    from nnunet_pst.experiments.sweep import SweepRequest, begin_sweep
+    from nnunet_pst.io.workers import apart
 
     request = SweepRequest(
         table=arguments.table_file,
@@ -136,8 +136,8 @@ def _begun(arguments: argparse.Namespace) -> Sweep:
 
 
 def _train(arguments: argparse.Namespace, folder: Path, sweep: Sweep) -> int:
-    from nnunet_pst.nnunet.sweep_progress import status_lines
-    from nnunet_pst.nnunet.sweep_running import commands, run_here, submit
+    from nnunet_pst.experiments.sweep_progress import status_lines
+    from nnunet_pst.experiments.sweep_running import commands, run_here, submit
 
     if arguments.run == "print":
         print("\n".join(commands(folder, sweep)))
@@ -153,7 +153,7 @@ def _train(arguments: argparse.Namespace, folder: Path, sweep: Sweep) -> int:
 
 def _end(folder: Path, sweep: Sweep) -> int:
     """Print the tables of what is done, then what failed."""
-    from nnunet_pst.nnunet.sweep_progress import failures, gather
+    from nnunet_pst.experiments.sweep_progress import failures, gather
 
     print(f"\n{gather(folder, sweep)}")
     print(f"tables and the scores of every case: {folder}")

@@ -1,1 +1,1 @@
-"""DICOM in: files to series to volumes, structures and segments to masks, series to sequences."""
+"""DICOM in and out."""

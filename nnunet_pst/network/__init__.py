@@ -1,1 +1,1 @@
-"""The 2.5D network."""
+"""The 2.5D network, its input, its loss: PyTorch without nnU-Net."""

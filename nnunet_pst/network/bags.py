@@ -14,8 +14,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from nnunet_pst.intensity import Content, find_content, to_unit_range
-from nnunet_pst.slices import bag_members
+from nnunet_pst.network.intensity import Content, find_content, to_unit_range
 
 #: The encoder halves the resolution five times, so in-plane sizes must be multiples of this.
 STRIDE = 32
@@ -28,6 +27,42 @@ Intensity = Literal["unit", "host"]
 
 #: Computes logits ``(b, k, y, x)`` of ready bags ``(b, c*s, y, x)``, batch by batch, in order.
 RunBags: TypeAlias = Callable[[Iterable[Tensor]], Iterator[Tensor]]
+
+
+def bag_members(present: npt.NDArray[np.bool_], slices_per_bag: int) -> npt.NDArray[np.intp]:
+    """Return, for each slice, the indices of the slices in its bag.
+
+    Walking outwards from the centre, a neighbour that lies outside the volume or is absent is
+    replaced by the last slice that was there; so a border slice repeats itself.
+
+    Parameters
+    ----------
+    present
+        (z,) False for slices that hold nothing, such as the predictor's padding.
+    slices_per_bag
+        Odd number of slices in a bag.
+
+    Returns
+    -------
+    (z, slices_per_bag) indices in slice order; the centre column is the slice itself.
+    """
+    if slices_per_bag < 1 or slices_per_bag % 2 == 0:
+        raise ValueError(f"slices_per_bag must be odd and positive, not {slices_per_bag}")
+    count, reach = len(present), slices_per_bag // 2
+    index = np.arange(count)
+    members = np.empty((count, slices_per_bag), dtype=np.intp)
+    members[:, reach] = index
+    for side in (-1, 1):
+        last = index
+        for step in range(1, reach + 1):
+            wanted = index + side * step
+            inside = (wanted >= 0) & (wanted < count)
+            there = inside & present[np.clip(wanted, 0, count - 1)]
+            # A gap ends the walk: what lies behind it is not this slice's neighbourhood.
+            there &= last == index + side * (step - 1)
+            last = np.where(there, wanted, last)
+            members[:, reach + side * step] = last
+    return members
 
 
 def padded_size(size: int, canvas: int) -> int:
@@ -88,7 +123,7 @@ def make_bags(
     volume
         (c, z, y, x).
     members
-        (b, s) slice indices, from `nnunet_pst.slices.bag_members`.
+        (b, s) slice indices, from `nnunet_pst.network.bags.bag_members`.
     """
     index = torch.from_numpy(members).to(volume.device)
     return volume[:, index].movedim(0, 1).flatten(1, 2)

@@ -43,7 +43,8 @@ class Unet25D(nn.Module):
         In-plane size below which nothing is ever predicted: the training crop. Batch norm and
         decoder have learnt with borders as empty as that crop's.
     intensity
-        ``unit``: volumes are mapped by `nnunet_pst.intensity.to_unit_range`, bags must have been.
+        ``unit``: volumes are mapped by `nnunet_pst.network.intensity.to_unit_range`, bags must
+        have been.
         ``host``: values are used as nnU-Net normalised them.
     slices_at_once
         How many slices of a volume are computed together; ``None``: two on a CPU (fastest there,

@@ -1,1 +1,1 @@
-"""The only modules that import nnunetv2: all contact with the host's internals."""
+"""The only room that imports nnunetv2: planning, environment, installation."""

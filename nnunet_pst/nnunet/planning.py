@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nnunet_pst.case_table import CASE_TABLE, cases_of_dataset
+from nnunet_pst.dataset.splits import make_splits, separated_patients, split_patients
 from nnunet_pst.errors import HostError, InputError
+from nnunet_pst.io.atomic_files import copy_atomically, write_atomically
+from nnunet_pst.io.case_table import CASE_TABLE, cases_of_dataset
 from nnunet_pst.network.bags import STRIDE, padded_size
-from nnunet_pst.settings import BAGS_PER_BATCH, PLANS_KEY, TrainingSettings
-from nnunet_pst.splits import make_splits, separated_patients, split_patients
-from nnunet_pst.whole_files import copy_atomically, write_atomically
+from nnunet_pst.nnunet.training.settings import BAGS_PER_BATCH, PLANS_KEY, TrainingSettings
 
 #: Our configurations and their slices in a bag.
 CONFIGURATIONS = {"2d_5": 3, "2d_mobilenetv2": 1}

@@ -1,1 +1,1 @@
-"""A synthetic cohort of pelvic MRI with known truth: for plumbing and tests, not for medicine."""
+"""A synthetic cohort with known truth."""

@@ -14,9 +14,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nnunet_pst.annotation import largest_slice, window
-from nnunet_pst.csv_text import csv_text
+from nnunet_pst.dataset.annotation import largest_slice, window
 from nnunet_pst.errors import InputError
+from nnunet_pst.io.atomic_files import refusals_in_one_line, write_atomically
+from nnunet_pst.io.csv_text import csv_text
+from nnunet_pst.io.volumes import Volume, write_volume
+from nnunet_pst.io.workers import Runner
 from nnunet_pst.phantom.acquisition import (
     FINE_SPACING_MM,
     SCANNERS,
@@ -38,9 +41,6 @@ from nnunet_pst.phantom.motion import (
 from nnunet_pst.phantom.patients import TEST_SHARE, PatientFacts, draw_patient, patient_rng
 from nnunet_pst.phantom.scanning import Scan, make_image, make_label, scan_grid
 from nnunet_pst.phantom.tissues import draw_properties
-from nnunet_pst.volumes import Volume, write_volume
-from nnunet_pst.whole_files import refusals_in_one_line, write_atomically
-from nnunet_pst.workers import Runner
 
 #: Slices above and below the largest one that coarse masks cover (paper, Methods).
 COARSE_SLICES = 5

@@ -9,13 +9,13 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from nnunet_pst.geometry import Grid
+from nnunet_pst.io.geometry import Grid
+from nnunet_pst.io.volumes import Volume
 from nnunet_pst.phantom.acquisition import Protocol, Scanner, tissue_signals
 from nnunet_pst.phantom.anatomy import Anatomy
 from nnunet_pst.phantom.motion import Distortion, Rigid
 from nnunet_pst.phantom.noise import smooth_noise
 from nnunet_pst.phantom.tissues import Tissue
-from nnunet_pst.volumes import Volume
 
 #: The two other axes of each axis of a (z, y, x) array.
 FACES = ((1, 2), (0, 2), (0, 1))

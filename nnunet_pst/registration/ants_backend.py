@@ -15,9 +15,9 @@ import numpy as np
 import SimpleITK as sitk  # noqa: N813 - its usual name
 
 from nnunet_pst.errors import HostError, InputError
+from nnunet_pst.io.volumes import Volume, set_output_grid
 from nnunet_pst.registration.preparation import for_engine
 from nnunet_pst.registration.transforms import SpatialTransform, linear_part
-from nnunet_pst.volumes import Volume, set_output_grid
 
 _THREADS = "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS"
 #: Pixel size to which images are averaged before ANTs sees them.

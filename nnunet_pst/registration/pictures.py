@@ -1,6 +1,7 @@
 """Pictures of a registration: the moving image on the reference, before and after.
 
-As in `nnunet_pst.overlays`: Agg canvases of their own, the same input gives the same bytes.
+As in `nnunet_pst.evaluation.overlays`: Agg canvases of their own, the same input gives the same
+bytes.
 """
 
 from __future__ import annotations
@@ -17,9 +18,9 @@ from matplotlib.figure import Figure
 from matplotlib.image import imread
 from scipy import ndimage
 
+from nnunet_pst.io.atomic_files import written_whole
+from nnunet_pst.io.volumes import Volume
 from nnunet_pst.registration.preparation import clipped
-from nnunet_pst.volumes import Volume
-from nnunet_pst.whole_files import written_whole
 
 #: Okabe and Ito's orange, as in the other pictures.
 _EDGE_RGB = (230 / 255, 159 / 255, 0.0)

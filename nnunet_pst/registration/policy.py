@@ -14,11 +14,11 @@ from typing import Literal
 import numpy as np
 
 from nnunet_pst.errors import InputError
+from nnunet_pst.io.volumes import Volume
 from nnunet_pst.registration import ants_backend, simpleitk_backend
 from nnunet_pst.registration.quality import Alignment, Comparison
 from nnunet_pst.registration.resampling import Interpolation
 from nnunet_pst.registration.transforms import SpatialTransform
-from nnunet_pst.volumes import Volume
 
 Engine = Literal["ants", "simpleitk", "none"]
 Model = Literal["rigid", "affine", "syn"]

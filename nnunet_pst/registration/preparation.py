@@ -9,7 +9,7 @@ import numpy.typing as npt
 import SimpleITK as sitk  # noqa: N813 - its usual name
 from scipy import ndimage
 
-from nnunet_pst.volumes import Volume, as_itk
+from nnunet_pst.io.volumes import Volume, as_itk
 
 #: Percentiles between which grey values are kept: single hot voxels would leave most of a
 #: histogram's bins empty.

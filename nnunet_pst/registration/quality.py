@@ -11,10 +11,10 @@ import numpy.typing as npt
 import SimpleITK as sitk  # noqa: N813 - its usual name
 from scipy import ndimage
 
-from nnunet_pst.geometry import Grid
+from nnunet_pst.io.geometry import Grid
+from nnunet_pst.io.volumes import Volume
 from nnunet_pst.registration.preparation import clipped
 from nnunet_pst.registration.transforms import SpatialTransform
-from nnunet_pst.volumes import Volume
 
 #: Bins of the joint histogram along each axis.
 BINS = 32

@@ -8,10 +8,10 @@ import numpy as np
 import numpy.typing as npt
 import SimpleITK as sitk  # noqa: N813 - its usual name
 
-from nnunet_pst.geometry import Grid
+from nnunet_pst.io.geometry import Grid
+from nnunet_pst.io.volumes import Volume, as_itk, set_output_grid
 from nnunet_pst.labels import IGNORE
 from nnunet_pst.registration.transforms import SpatialTransform
-from nnunet_pst.volumes import Volume, as_itk, set_output_grid
 
 Interpolation = Literal["linear", "bspline"]
 

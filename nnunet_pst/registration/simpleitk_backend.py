@@ -6,9 +6,9 @@ import numpy as np
 import SimpleITK as sitk  # noqa: N813 - its usual name
 
 from nnunet_pst.errors import InputError
+from nnunet_pst.io.volumes import Volume
 from nnunet_pst.registration.preparation import for_engine
 from nnunet_pst.registration.transforms import SpatialTransform, linear_part
-from nnunet_pst.volumes import Volume
 
 #: Levels, coarse to fine: pixel size in mm to which the images are averaged, voxels that are
 #: looked at, first step in mm.

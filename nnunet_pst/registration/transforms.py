@@ -16,7 +16,7 @@ import numpy.typing as npt
 import SimpleITK as sitk  # noqa: N813 - its usual name
 
 from nnunet_pst.errors import InputError
-from nnunet_pst.whole_files import write_atomically, written_whole
+from nnunet_pst.io.atomic_files import write_atomically, written_whole
 
 #: Endings of a linear transform's file and of the two of a deformable one.
 LINEAR, FORWARD, BACKWARD = ".tfm", "_to_moving.nii.gz", "_to_reference.nii.gz"

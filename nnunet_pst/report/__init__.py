@@ -1,1 +1,1 @@
-"""One page that says what a comparison found, from what, and how far it can be trusted."""
+"""One page about a comparison."""

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nnunet_pst.case_table import CASE_TABLE, SPLITS, cases_of_dataset, number_problems
 from nnunet_pst.errors import InputError
-from nnunet_pst.report.reading import read_object, read_rows
+from nnunet_pst.io.case_table import CASE_TABLE, SPLITS, cases_of_dataset, number_problems
+from nnunet_pst.io.checked_tables import read_object, read_rows
 
 #: Keys of ``dataset.json``, ours and the host's free ones, that are shown as they stand.
 _SAID = ("name", "description", "reference", "licence", "license")

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from PIL import Image
 
-from nnunet_pst.report.comparison import CaseScore, Comparison
-from nnunet_pst.report.comparison_folder import evaluation_files
-from nnunet_pst.report.reading import is_plain_name
+from nnunet_pst.comparison.results import CaseScore, Comparison
+from nnunet_pst.comparison.results_folder import evaluation_files
+from nnunet_pst.io.checked_tables import is_plain_name
 
 #: Pixels of the pictures in the page; the overlays themselves are about 1430 wide.
 _WIDTH_PIXELS = 1000

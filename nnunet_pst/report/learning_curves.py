@@ -9,9 +9,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from nnunet_pst.report.canvas import Picture, picture
+from nnunet_pst.comparison.figure_style import Picture, picture
+from nnunet_pst.io.wording import count
 from nnunet_pst.report.training_logs import Curve
-from nnunet_pst.report.words import count
 
 _TRAIN, _VALIDATION, _DICE = "#0072B2", "#D55E00", "#009E73"
 #: More rows would fill a page of print after the other; the others are named in the caption.

@@ -11,21 +11,18 @@ from typing import Any
 
 from tqdm import tqdm
 
-from nnunet_pst.report.answers import claim_answers
-from nnunet_pst.report.canvas import Picture
-from nnunet_pst.report.checklist import filled_checklist
-from nnunet_pst.report.comparison import Comparison
-from nnunet_pst.report.conclusions import conclusions
-from nnunet_pst.report.difference_figure import draw_differences
-from nnunet_pst.report.galleries import Gallery
-from nnunet_pst.report.learning_curves import draw_learning_curves
-from nnunet_pst.report.paired_figures import (
+from nnunet_pst.comparison.conclusions import conclusions
+from nnunet_pst.comparison.difference_figure import draw_differences
+from nnunet_pst.comparison.figure_style import Picture
+from nnunet_pst.comparison.paired_figures import (
     draw_dice_by_sequence,
     draw_other_measures,
 )
-from nnunet_pst.report.score_figures import FEWEST_PATIENTS, draw_dice_by_size, draw_window_distance
-from nnunet_pst.report.sources import Sources
-from nnunet_pst.report.summary import (
+from nnunet_pst.comparison.results import Comparison
+from nnunet_pst.io.wording import value
+from nnunet_pst.report.claim_answers import claim_answers
+from nnunet_pst.report.claim_checklist import filled_checklist
+from nnunet_pst.report.facts_in_words import (
     data_facts,
     method_facts,
     missing_data,
@@ -37,6 +34,10 @@ from nnunet_pst.report.summary import (
     version_facts,
     warnings_on_top,
 )
+from nnunet_pst.report.galleries import Gallery
+from nnunet_pst.report.inputs import Sources
+from nnunet_pst.report.learning_curves import draw_learning_curves
+from nnunet_pst.report.score_figures import FEWEST_PATIENTS, draw_dice_by_size, draw_window_distance
 from nnunet_pst.report.tables import (
     Table,
     agreement_table,
@@ -49,7 +50,6 @@ from nnunet_pst.report.tables import (
     strata_table,
 )
 from nnunet_pst.report.volume_agreement import agreement_rows, draw_bland_altman
-from nnunet_pst.report.words import value
 
 _CONTENTS = (
     ("conclusions", "What was found"),
@@ -127,7 +127,9 @@ def render_page(sources: Sources, figures: Figures, galleries: Sequence[Gallery]
     """Return the page as HTML; every text is escaped."""
     import jinja2
 
-    source = resources.files("nnunet_pst").joinpath("templates/report.html").read_text("utf-8")
+    source = (
+        resources.files("nnunet_pst.report").joinpath("templates/report.html").read_text("utf-8")
+    )
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, keep_trailing_newline=True
     )

@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 from scipy import stats
 
-from nnunet_pst.report.canvas import (
+from nnunet_pst.comparison.figure_style import (
     WIDTH_INCHES,
     Look,
     Picture,
@@ -21,9 +21,9 @@ from nnunet_pst.report.canvas import (
     picture,
     shortened,
 )
-from nnunet_pst.report.comparison import Comparison, DistanceScore
-from nnunet_pst.report.words import MINUS
-from nnunet_pst.scores import mean
+from nnunet_pst.comparison.results import Comparison, DistanceScore
+from nnunet_pst.evaluation.score_tables import mean
+from nnunet_pst.io.wording import MINUS
 
 #: Fewer patients than these make no mean that is worth a line.
 FEWEST_PATIENTS = 3

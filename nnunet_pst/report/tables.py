@@ -6,16 +6,15 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from nnunet_pst.report.comparison import (
+from nnunet_pst.comparison.conclusions import verdict_of
+from nnunet_pst.comparison.results import (
     Comparison,
     Difference,
     MeanInterval,
     Measure,
 )
-from nnunet_pst.report.conclusions import verdict_of
-from nnunet_pst.report.dataset_facts import RegisteredPair
-from nnunet_pst.report.volume_agreement import Agreement
-from nnunet_pst.report.words import (
+from nnunet_pst.evaluation.score_tables import mean
+from nnunet_pst.io.wording import (
     MINUS,
     UNDEFINED,
     interval,
@@ -25,7 +24,8 @@ from nnunet_pst.report.words import (
     signed_interval,
     value,
 )
-from nnunet_pst.scores import mean
+from nnunet_pst.report.dataset_facts import RegisteredPair
+from nnunet_pst.report.volume_agreement import Agreement
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,17 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from nnunet_pst.report.canvas import GREY, Look, Picture, looks, panels, picture, shortened
-from nnunet_pst.report.comparison import Comparison
-from nnunet_pst.report.words import MINUS, count, signed
+from nnunet_pst.comparison.figure_style import (
+    GREY,
+    Look,
+    Picture,
+    looks,
+    panels,
+    picture,
+    shortened,
+)
+from nnunet_pst.comparison.results import Comparison
+from nnunet_pst.io.wording import MINUS, count, signed
 
 #: Share of 95 % of a normal distribution, in standard deviations.
 _NORMAL_95 = 1.959964

@@ -7,12 +7,12 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
+from nnunet_pst.comparison.figure_style import Picture
 from nnunet_pst.errors import InputError
-from nnunet_pst.report.canvas import Picture
+from nnunet_pst.io.atomic_files import refusals_in_one_line, write_atomically
 from nnunet_pst.report.galleries import make_galleries
+from nnunet_pst.report.inputs import Sources
 from nnunet_pst.report.page import draw_figures, render_page
-from nnunet_pst.report.sources import Sources
-from nnunet_pst.whole_files import refusals_in_one_line, write_atomically
 
 _ENDINGS = {".svg", ".png"}
 

@@ -1,1 +1,1 @@
-"""From one study to masks, measures, pictures, a page and DICOM objects."""
+"""One new study to masks, measures and a page."""

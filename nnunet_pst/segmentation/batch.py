@@ -31,14 +31,14 @@ from typing import Any
 from tqdm import tqdm
 
 from nnunet_pst import __version__
-from nnunet_pst.csv_text import csv_text, restored
-from nnunet_pst.dicom.files import printable
+from nnunet_pst.dicom.reading.files import printable
 from nnunet_pst.errors import InputError, PSTError
-from nnunet_pst.segmentation.models import ModelChoice, ModelFacts
+from nnunet_pst.io.atomic_files import PARTIAL, write_atomically
+from nnunet_pst.io.csv_text import csv_text, restored
+from nnunet_pst.segmentation.model_interface import ModelChoice, ModelFacts
 from nnunet_pst.segmentation.page import render_study_page
 from nnunet_pst.segmentation.study import SegmentationSettings, segment_study, write_study
 from nnunet_pst.segmentation.study_input import Study, StudySequence
-from nnunet_pst.whole_files import PARTIAL, write_atomically
 
 REPORT, PAGE, TABLE = "report.json", "report.html", "measures.csv"
 #: Raised when the same images and models would give other files than before.

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from nnunet_pst.dicom.files import printable
-from nnunet_pst.dicom.pixels import StackImage
-from nnunet_pst.dicom.studies import (
+from nnunet_pst.dicom.reading.files import printable
+from nnunet_pst.dicom.reading.pixels import StackImage
+from nnunet_pst.dicom.scan.studies import (
     DicomStudy,
     cut_off,
     find_series,
@@ -16,9 +16,9 @@ from nnunet_pst.dicom.studies import (
     read_chosen,
     without_images,
 )
+from nnunet_pst.dicom.writing.source_images import DicomSource
 from nnunet_pst.errors import InputError
-from nnunet_pst.image_paths import is_image_name
-from nnunet_pst.segmentation.dicom_source import DicomSource
+from nnunet_pst.io.image_paths import is_image_name
 from nnunet_pst.segmentation.study_input import Study, StudySequence
 
 

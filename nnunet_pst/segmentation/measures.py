@@ -10,9 +10,9 @@ import numpy.typing as npt
 from scipy import ndimage
 from scipy.spatial import ConvexHull, distance
 
-from nnunet_pst.geometry import Grid
-from nnunet_pst.segmentation.outlines import outline_points_lps_mm, outline_polygons
-from nnunet_pst.volumes import lesion_count
+from nnunet_pst.io.geometry import Grid
+from nnunet_pst.io.mask_outlines import outline_points_lps_mm, outline_polygons
+from nnunet_pst.io.volumes import lesion_count
 
 #: A lesion on fewer slices is mostly partial volume: neither volume nor height mean much.
 FEW_SLICES = 3

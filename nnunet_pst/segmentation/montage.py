@@ -15,8 +15,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 
-from nnunet_pst.annotation import largest_slice
-from nnunet_pst.overlays import (
+from nnunet_pst.dataset.annotation import largest_slice
+from nnunet_pst.evaluation.overlays import (
     PREDICTION_COLOUR,
     QUICKLY_PACKED,
     draw_outline,
@@ -24,7 +24,7 @@ from nnunet_pst.overlays import (
     for_display,
     grey_window,
 )
-from nnunet_pst.volumes import Volume
+from nnunet_pst.io.volumes import Volume
 
 _COLUMNS, _MOST_TILES = 4, 12
 _TILE_INCHES, _DPI = 2.3, 100

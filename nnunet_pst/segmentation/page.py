@@ -23,7 +23,11 @@ def render_study_page(report: Mapping[str, Any], folder: Path) -> str:
     """
     import jinja2
 
-    source = resources.files("nnunet_pst").joinpath("templates/segment.html").read_text("utf-8")
+    source = (
+        resources.files("nnunet_pst.segmentation")
+        .joinpath("templates/segment.html")
+        .read_text("utf-8")
+    )
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
     pictures = {
         one["name"]: base64.b64encode((folder / one["files"]["picture"]).read_bytes()).decode(

@@ -10,16 +10,23 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from nnunet_pst.dicom.writing.source_images import DicomSource
 from nnunet_pst.errors import InputError
+from nnunet_pst.io.viewer_labels import (
+    ITKSNAP_FILE,
+    SLICER_FILE,
+    itksnap_description,
+    slicer_colors,
+)
+from nnunet_pst.io.volumes import Volume, write_volume
 from nnunet_pst.registration.policy import RegistrationSettings
-from nnunet_pst.segmentation.dicom_source import DicomSource
 from nnunet_pst.segmentation.measures import (
     TumorMeasures,
     mask_warnings,
     measure_tumor,
     volume_text,
 )
-from nnunet_pst.segmentation.models import (
+from nnunet_pst.segmentation.model_interface import (
     Model,
     ModelChoice,
     Prediction,
@@ -27,15 +34,8 @@ from nnunet_pst.segmentation.models import (
     unknown_sequences,
 )
 from nnunet_pst.segmentation.montage import draw_montage
-from nnunet_pst.segmentation.space import StudySpace, agreement, consensus
 from nnunet_pst.segmentation.study_input import StudySequence
-from nnunet_pst.segmentation.viewer_labels import (
-    ITKSNAP_FILE,
-    SLICER_FILE,
-    itksnap_description,
-    slicer_colors,
-)
-from nnunet_pst.volumes import Volume, write_volume
+from nnunet_pst.segmentation.study_space import StudySpace, agreement, consensus
 
 CONSENSUS = "consensus"
 #: Holds what names the patient, because DICOM demands it; everything beside it names nobody.
@@ -274,8 +274,8 @@ def _write_dicom(
     result: Result, folder: Path, files: dict[str, str], *, model_id: str
 ) -> str | None:
     """Write both DICOM objects, or say why there are none."""
-    from nnunet_pst.segmentation.dicom_segmentation import make_segmentation
-    from nnunet_pst.segmentation.structure_set import make_structure_set
+    from nnunet_pst.dicom.writing.segmentation_object import make_segmentation
+    from nnunet_pst.dicom.writing.structure_set import make_structure_set
 
     assert result.source is not None
     if not result.measures.slices:

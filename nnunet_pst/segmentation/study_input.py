@@ -9,10 +9,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from nnunet_pst.cohort_columns import SEQUENCE_NAME, USUAL_SEQUENCES
+from nnunet_pst.dicom.writing.source_images import DicomSource
 from nnunet_pst.errors import InputError
-from nnunet_pst.segmentation.dicom_source import DicomSource
-from nnunet_pst.volumes import Volume, read_image
+from nnunet_pst.io.sequence_columns import SEQUENCE_NAME, USUAL_SEQUENCES
+from nnunet_pst.io.volumes import Volume, read_image
 
 
 @dataclass(frozen=True)

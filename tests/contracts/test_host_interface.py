@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
-from nnunet_pst.nnunet.base_trainer import PST25DTrainer
 from nnunet_pst.nnunet.environment import host_version, host_version_supported
-from nnunet_pst.nnunet.timed_trainer import TimedPST25DTrainer, TimedTrainer
+from nnunet_pst.nnunet.training.base_trainer import PST25DTrainer
+from nnunet_pst.nnunet.training.timed_trainer import TimedPST25DTrainer, TimedTrainer
 
 Host = Callable[[str], str]
 EDGE = Path(__file__).parents[2] / "nnunet_pst" / "nnunet"

@@ -14,10 +14,10 @@ from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
 from nnunet_pst.errors import InputError
 from nnunet_pst.labels import IGNORE, LABEL_VALUES
-from nnunet_pst.nnunet.base_trainer import PST25DTrainer
-from nnunet_pst.nnunet.model_network import WEIGHABLE
-from nnunet_pst.nnunet.model_plans import check_plan_values, resolve_configuration
-from nnunet_pst.settings import PLANS_KEY
+from nnunet_pst.nnunet.models.memory_check import WEIGHABLE
+from nnunet_pst.nnunet.models.plan_checks import check_plan_values, resolve_configuration
+from nnunet_pst.nnunet.training.base_trainer import PST25DTrainer
+from nnunet_pst.nnunet.training.settings import PLANS_KEY
 
 Host = Callable[[str], str]
 

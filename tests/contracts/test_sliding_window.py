@@ -11,9 +11,9 @@ from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 from nnunetv2.inference.sliding_window_prediction import compute_gaussian
 
 from nnunet_pst.network.unet25d import Unet25D
-from nnunet_pst.nnunet.model_building import quiet_host
-from nnunet_pst.nnunet.own_network import OwnNetwork
-from nnunet_pst.nnunet.sliding_window import gaussian
+from nnunet_pst.nnunet.models.building import quiet_host
+from nnunet_pst.nnunet.models.own_network import OwnNetwork
+from nnunet_pst.nnunet.models.sliding_window import gaussian
 
 Host = Callable[[str], str]
 CPU = torch.device("cpu")

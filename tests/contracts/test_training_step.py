@@ -14,9 +14,9 @@ import torch
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from torch import nn
 
-from nnunet_pst.losses import MaskedSoftDiceLoss
+from nnunet_pst.network.losses import MaskedSoftDiceLoss
 from nnunet_pst.network.unet25d import Unet25D
-from nnunet_pst.nnunet.training_step import (
+from nnunet_pst.nnunet.training.training_step import (
     COMPILE_VARIABLE,
     TrainingStep,
     adamw,
@@ -182,9 +182,9 @@ def test_the_host_reads_the_same_variable(host: Callable[[str], str]):
 #: sees through.
 TRACED = """
 import copy, torch
-from nnunet_pst.losses import MaskedSoftDiceLoss
+from nnunet_pst.network.losses import MaskedSoftDiceLoss
 from nnunet_pst.network.unet25d import Unet25D
-from nnunet_pst.nnunet.training_step import TrainingStep, adamw
+from nnunet_pst.nnunet.training.training_step import TrainingStep, adamw
 
 compile_for_real, asked = torch.compile, {}
 

@@ -21,7 +21,7 @@ def modules_on_disk() -> set[str]:
     return {
         f"{place}/{path.relative_to(CHECKOUT / folder).as_posix()}"
         for folder, place in FOLDERS.items()
-        for pattern in ("*.py", "templates/*.html", "dicom/*.csv")
+        for pattern in ("*.py", "*.html", "*.csv", "py.typed")
         for path in (CHECKOUT / folder).rglob(pattern)
     }
 

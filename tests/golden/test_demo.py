@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from nnunet_pst.nnunet import demo as module
-from nnunet_pst.nnunet.demo import Demo, run_demo
+from nnunet_pst.experiments import demo as module
+from nnunet_pst.experiments.demo import Demo, run_demo
 
 pytestmark = pytest.mark.slow
 

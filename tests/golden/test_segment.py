@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nnunet_pst.nnunet.prediction import load_model
-from nnunet_pst.volumes import read_image
+from nnunet_pst.io.volumes import read_image
+from nnunet_pst.nnunet.models.prediction import load_model
 
 pytestmark = pytest.mark.slow
 

@@ -11,8 +11,8 @@ import torch
 from nnunetv2.run.load_pretrained_weights import load_pretrained_weights
 from nnunetv2.run.run_training import get_trainer_from_args
 
-from nnunet_pst.nnunet import base_trainer
-from nnunet_pst.slices import CaseSlices
+from nnunet_pst.nnunet.training import base_trainer
+from nnunet_pst.nnunet.training.slice_sampling import CaseSlices
 
 pytestmark = pytest.mark.slow
 

@@ -15,7 +15,7 @@ from nnunetv2.run.run_training import get_trainer_from_args
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from torch.nn.parallel import DistributedDataParallel
 
-from nnunet_pst.losses import MaskedSoftDiceLoss
+from nnunet_pst.network.losses import MaskedSoftDiceLoss
 
 COUNT = 2
 

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from nnunet_pst.errors import InputError
-from nnunet_pst.evaluation import evaluate_predictions
-from nnunet_pst.geometry import Grid
-from nnunet_pst.references import references_of_dataset
-from nnunet_pst.scores import Evaluation
-from nnunet_pst.volumes import Volume, write_volume
+from nnunet_pst.evaluation.evaluate import evaluate_predictions
+from nnunet_pst.evaluation.references import references_of_dataset
+from nnunet_pst.evaluation.score_tables import Evaluation
+from nnunet_pst.io.geometry import Grid
+from nnunet_pst.io.volumes import Volume, write_volume
 
 SHAPE = (7, 12, 10)
 GRID = Grid((10, 12, 7), (1.0, 1.0, 5.0), (0.0, 0.0, 0.0), (1, 0, 0, 0, 1, 0, 0, 0, 1))

@@ -16,10 +16,10 @@ import numpy as np
 from scipy import stats
 
 from nnunet_pst.cli.main import main
-from nnunet_pst.evaluation import evaluate_predictions
-from nnunet_pst.geometry import Grid
-from nnunet_pst.references import references_of_dataset
-from nnunet_pst.volumes import Volume, read_voxels, write_volume
+from nnunet_pst.evaluation.evaluate import evaluate_predictions
+from nnunet_pst.evaluation.references import references_of_dataset
+from nnunet_pst.io.geometry import Grid
+from nnunet_pst.io.volumes import Volume, read_voxels, write_volume
 
 DATASET = "DatasetPST"
 SEQUENCES = ("T1", "T2")

@@ -11,10 +11,10 @@ import pytest
 
 from nnunet_pst.cli import segment
 from nnunet_pst.cli.main import main
-from nnunet_pst.cohort import read_cohort
-from nnunet_pst.covariates import screen_covariates
-from nnunet_pst.segmentation.models import ModelChoice, ModelFacts, Prediction
-from nnunet_pst.volumes import Volume
+from nnunet_pst.dataset.cohort_table import read_cohort
+from nnunet_pst.dataset.covariates import screen_covariates
+from nnunet_pst.io.volumes import Volume
+from nnunet_pst.segmentation.model_interface import ModelChoice, ModelFacts, Prediction
 
 PRINTED = ("Mustermann", "Doe-4711", "Quasimodo", "secret-study-folder")
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from nnunet_pst.nnunet.base_trainer import PST25DTrainer
+from nnunet_pst.nnunet.training.base_trainer import PST25DTrainer
 
 
 class nnUNetTrainerPST25D_tiny(PST25DTrainer):  # noqa: N801 (the host finds it by this name)

@@ -9,9 +9,9 @@ import pytest
 from evaluation_example import GRID, TUMOR, problems_of, rewrite_case, save, score
 from nnunet_pst.cli.main import main
 from nnunet_pst.errors import InputError
-from nnunet_pst.evaluation import evaluate_predictions
-from nnunet_pst.geometry import Grid
-from nnunet_pst.references import references_in_folder, references_of_dataset
+from nnunet_pst.evaluation.evaluate import evaluate_predictions
+from nnunet_pst.evaluation.references import references_in_folder, references_of_dataset
+from nnunet_pst.io.geometry import Grid
 
 
 def test_all_problems_at_once_and_nothing_written(predictions: Path, dataset: Path, tmp_path: Path):

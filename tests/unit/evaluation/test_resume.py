@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from evaluation_example import HALF, TUMOR, contents, save, score
-from nnunet_pst.case_scoring import score_case
 from nnunet_pst.cli.main import main
 from nnunet_pst.errors import InputError
-from nnunet_pst.evaluation import scored_before
+from nnunet_pst.evaluation.case_scoring import score_case
+from nnunet_pst.evaluation.evaluate import scored_before
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def count_scored(monkeypatch) -> list[str]:
         names.append(job.case.name)
         return score_case(job)
 
-    monkeypatch.setattr("nnunet_pst.evaluation.score_case", counted)
+    monkeypatch.setattr("nnunet_pst.evaluation.evaluate.score_case", counted)
     return names
 
 
@@ -36,7 +36,7 @@ def interrupt_at(number: int, monkeypatch) -> None:
         left[0] -= 1
         return score_case(job)
 
-    monkeypatch.setattr("nnunet_pst.evaluation.score_case", broken)
+    monkeypatch.setattr("nnunet_pst.evaluation.evaluate.score_case", broken)
 
 
 def interrupted(predictions: Path, dataset: Path, output: Path, monkeypatch, at=3, **rest) -> None:

@@ -11,8 +11,8 @@ import pytest
 from evaluation_example import CASES, NOTHING, TUMOR, save, score
 from nnunet_pst.cli.main import main
 from nnunet_pst.errors import InputError
-from nnunet_pst.evaluation import evaluate_predictions
-from nnunet_pst.references import references_in_folder, references_of_dataset
+from nnunet_pst.evaluation.evaluate import evaluate_predictions
+from nnunet_pst.evaluation.references import references_in_folder, references_of_dataset
 
 
 def test_patients_weigh_the_same(predictions: Path, dataset: Path):

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from nnunet_pst.references import references_of_dataset
+from nnunet_pst.evaluation.references import references_of_dataset
 from nnunet_pst.report import writing
 from nnunet_pst.report.page import Figures
 from report_example import METHODS, Example, make_comparison, make_dataset, make_results

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from nnunet_pst.case_table import read_case_table
 from nnunet_pst.cli.main import main
-from nnunet_pst.report.comparison_folder import read_comparison
+from nnunet_pst.comparison.results_folder import read_comparison
+from nnunet_pst.io.case_table import read_case_table
 from nnunet_pst.report.dataset_facts import read_dataset
+from nnunet_pst.report.inputs import Sources
 from nnunet_pst.report.page import tumour_sizes
-from nnunet_pst.report.sources import Sources
 from report_example import DATASET, Example, Seen, drawings, write_rows
 
 

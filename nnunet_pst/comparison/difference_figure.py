@@ -1,0 +1,78 @@
+"""Paired differences in Dice drawn with their intervals: all cases together, then each group."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from nnunet_pst.comparison.figure_style import GREY, Look, Picture, looks, picture, shortened
+from nnunet_pst.comparison.results import Comparison, Difference
+from nnunet_pst.io.wording import signed, signed_interval
+
+#: More groups would make a figure higher than a page.
+_MOST_GROUPS = 24
+
+
+def draw_differences(comparison: Comparison) -> Picture | None:
+    """Draw a panel for each method against the baseline; None without differences in Dice."""
+    pairs: dict[tuple[str, str], list[Difference]] = {}
+    for row in comparison.differences:
+        if row.measure == "dice" and not math.isnan(row.difference):
+            pairs.setdefault((row.method, row.baseline), []).append(row)
+    if not pairs:
+        return None
+    shown = {key: rows[:_MOST_GROUPS] for key, rows in pairs.items()}
+    look = looks(comparison.methods)
+    margin = comparison.margin
+
+    def draw(figure: Figure) -> None:
+        heights = [len(rows) + 1.2 for rows in shown.values()]
+        grid = figure.subplots(len(shown), 1, squeeze=False, sharex=True, height_ratios=heights)
+        for axes, ((method, baseline), rows) in zip(grid[:, 0], shown.items(), strict=True):
+            _draw_panel(axes, rows, look.get(method, Look(GREY, "o")))
+            if margin is not None:
+                axes.axvline(-margin, color="black", linewidth=0.9, linestyle="--")
+            title = f"{shortened(method, 40)} less {shortened(baseline, 40)}"
+            axes.set_title(title, loc="left")
+        grid[-1, 0].set_xlabel("difference in Dice (right: higher than the baseline)")
+
+    return picture(
+        "dice_differences",
+        draw,
+        title="Paired differences in Dice",
+        caption="Mean over patients of the difference between methods, with its "
+        f"{comparison.interval_kind}; n: patients. Groups are not corrected for each other and "
+        "small ones have wide intervals: look, don't conclude."
+        + (f" Dashed: the declared margin of {margin:g}." if margin is not None else ""),
+        height_inches=sum(0.27 * len(rows) + 0.55 for rows in shown.values()) + 0.3,
+    )
+
+
+def _draw_panel(axes: Axes, rows: Sequence[Difference], look: Look) -> None:
+    # A line with two points, not axvline: zero belongs into the picture.
+    axes.plot([0, 0], [-0.6, len(rows) - 0.4], color=GREY, linewidth=0.9)
+    for place, row in enumerate(rows):
+        if not math.isnan(row.low):
+            axes.plot([row.low, row.high], [place, place], color=look.colour, linewidth=1.8)
+        axes.plot(row.difference, place, look.marker, color=look.colour, markersize=5.5)
+        reach = signed_interval(row.low, row.high) or "no interval"
+        text = f"{signed(row.difference)} ({reach}), n = {row.patients}"
+        axes.annotate(
+            text,
+            (1.01, place),
+            xycoords=("axes fraction", "data"),
+            va="center",
+            fontsize=8,
+            annotation_clip=False,
+        )
+    names = [
+        "all" if row.stratum == "all" else shortened(f"{row.stratum}, {row.level}", 34)
+        for row in rows
+    ]
+    axes.set_yticks(range(len(rows)), names, fontsize=8)
+    axes.set_ylim(len(rows) - 0.4, -0.6)
+    axes.grid(visible=False, axis="y")
+    axes.grid(visible=True, axis="x")

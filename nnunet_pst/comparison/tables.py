@@ -1,0 +1,194 @@
+"""Tables of a comparison: a mean and its interval per method, paired differences to a baseline.
+
+Values go case -> patient -> cohort: repeats of a case are averaged, then the cases of a patient.
+Patients are what is resampled and tested, so a patient with four sequences or three seeds counts
+once.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from nnunet_pst.comparison.statistics import (
+    RESAMPLES,
+    Interval,
+    holm,
+    is_noninferior,
+    mean_interval,
+    paired_test,
+)
+from nnunet_pst.comparison.strata import Stratum
+from nnunet_pst.evaluation.metrics.measures import Measure
+from nnunet_pst.evaluation.score_tables import Row, mean
+from nnunet_pst.io.rounding import without_noise
+
+ALL = "all"
+Values = Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Design:
+    """What is compared, declared before anything is looked at.
+
+    Parameters
+    ----------
+    methods
+        In the order of the tables.
+    baseline
+        The one that all others are compared with.
+    measures
+        All measures that the cases have.
+    family
+        Names of the measures that are tested and corrected for each other, over all methods; the
+        first is the one that a margin is about.
+    margin
+        Non-inferiority margin of the family's first measure, in its unit; None for none.
+    seed, resamples
+        Of the bootstrap.
+    """
+
+    methods: tuple[str, ...]
+    baseline: str
+    measures: tuple[Measure, ...]
+    family: tuple[str, ...]
+    margin: float | None = None
+    seed: int = 0
+    resamples: int = RESAMPLES
+
+    @property
+    def others(self) -> tuple[str, ...]:
+        """All methods but the baseline."""
+        return tuple(name for name in self.methods if name != self.baseline)
+
+    def interval(self, values: Sequence[float]) -> Interval:
+        """Interval of a mean over patients; what rounding left of zero is zero."""
+        found = mean_interval(values, seed=self.seed, resamples=self.resamples)
+        return replace(
+            found,
+            mean=without_noise(found.mean),
+            low=without_noise(found.low),
+            high=without_noise(found.high),
+            median=without_noise(found.median),
+        )
+
+
+def patient_means(rows: Sequence[Row], measure: str, method: str) -> dict[str, float]:
+    """Average a measure over repeats, then over a patient's cases; undefined values left out."""
+    by_case: dict[tuple[str, str], list[float]] = {}
+    for row in rows:
+        if row["method"] == method:
+            key = (str(row["patient"]), str(row["case"]))
+            by_case.setdefault(key, []).append(float(row[measure]))
+    by_patient: dict[str, list[float]] = {}
+    for (patient, _), values in sorted(by_case.items()):
+        by_patient.setdefault(patient, []).append(mean(values))
+    return {patient: mean(values) for patient, values in by_patient.items()}
+
+
+def interval_rows(rows: Sequence[Row], design: Design, groups: Sequence[Stratum]) -> list[Row]:
+    """Lay out the mean of every measure over all patients, and of the family's in every stratum."""
+    table: list[Row] = []
+    for stratum, level, own, measures in _looks(rows, design, groups):
+        for measure in measures:
+            for method in design.methods:
+                values = list(patient_means(own, measure.name, method).values())
+                found = _bounded(design.interval(values), measure, values)
+                table.append(
+                    {
+                        **_head(measure, stratum, level),
+                        "method": method,
+                        "patients": found.patients,
+                        "mean": found.mean,
+                        "low": found.low,
+                        "high": found.high,
+                        "median": found.median,
+                    }
+                )
+    return table
+
+
+def difference_rows(rows: Sequence[Row], design: Design, groups: Sequence[Stratum]) -> list[Row]:
+    """Lay out the paired difference of every method to the baseline, in each of the same places.
+
+    Holm's correction is over all tests of the family: its measures, all methods, all patients
+    together. Strata get intervals and no p-values: nobody declared them beforehand.
+    """
+    table = [
+        _difference(own, design, measure, method, (stratum, level))
+        for stratum, level, own, measures in _looks(rows, design, groups)
+        for measure in measures
+        if measure.best is not None
+        for method in design.others
+    ]
+    family = [row for row in table if row["stratum"] == ALL and row["measure"] in design.family]
+    for row, p in zip(family, holm([float(row["p"]) for row in family]), strict=True):
+        row["p_holm"] = p
+    return table
+
+
+def _bounded(found: Interval, measure: Measure, values: Sequence[float]) -> Interval:
+    """End an interval at the best value where no value passes it: no mean can either."""
+    defined = [value for value in values if not math.isnan(value)]
+    if measure.best is None or not defined:
+        return found
+    low, high = found.low, found.high
+    if max(defined) <= measure.best < high:
+        high = measure.best
+    if min(defined) >= measure.best > low:
+        low = measure.best
+    return replace(found, low=low, high=high)
+
+
+def _difference(
+    rows: Sequence[Row], design: Design, measure: Measure, method: str, where: tuple[str, str]
+) -> Row:
+    ours = patient_means(rows, measure.name, method)
+    theirs = patient_means(rows, measure.name, design.baseline)
+    differences = [ours[patient] - theirs[patient] for patient in ours]
+    sign = 1.0 if measure.larger_is_better else -1.0
+    found = design.interval(differences)
+    test = paired_test([sign * value for value in differences])
+    everyone = where[0] == ALL
+    main = everyone and measure.name == design.family[0]
+    return {
+        **_head(measure, *where),
+        "method": method,
+        "baseline": design.baseline,
+        "patients": found.patients,
+        "difference": found.mean,
+        "low": found.low,
+        "high": found.high,
+        "p": test.p if everyone else math.nan,
+        "p_holm": math.nan,
+        "effect": test.effect,
+        "wins": test.wins,
+        "ties": test.ties,
+        "losses": test.losses,
+        "noninferior": _noninferior(found, sign, design.margin) if main else "",
+    }
+
+
+def _noninferior(found: Interval, sign: float, margin: float | None) -> str:
+    if margin is None:
+        return ""
+    verdict = is_noninferior(found.low if sign > 0 else -found.high, margin)
+    return "" if verdict is None else "yes" if verdict else "no"
+
+
+def _looks(
+    rows: Sequence[Row], design: Design, groups: Sequence[Stratum]
+) -> list[tuple[str, str, list[Row], list[Measure]]]:
+    """All places that are looked at: stratum, level, its rows, the measures that are shown."""
+    family = [measure for measure in design.measures if measure.name in design.family]
+    places = [(ALL, ALL, list(rows), list(design.measures))]
+    for group in groups:
+        for level in group.order:
+            own = [row for row in rows if group.levels.get(str(row["case"])) == level]
+            places.append((group.name, level, own, family))
+    return places
+
+
+def _head(measure: Measure, stratum: str, level: str) -> Row:
+    return {"measure": measure.name, "stratum": stratum, "level": level}

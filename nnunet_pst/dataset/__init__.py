@@ -1,0 +1,1 @@
+"""From the cohort table to an nnU-Net raw dataset."""

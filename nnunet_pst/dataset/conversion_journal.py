@@ -1,0 +1,210 @@
+"""What a conversion remembers beside the dataset folder: the key and the journal.
+
+Both are private (mode 0600) and lie in ``nnUNet_raw``, outside the dataset folder: the key names
+patients, and the journal holds digests of their files' paths and dates.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+import os
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from nnunet_pst.dataset.case_building import CaseFacts
+from nnunet_pst.dataset.cohort_table import Patient, Sequence
+from nnunet_pst.dataset.layouts import Case
+from nnunet_pst.errors import InputError
+from nnunet_pst.io.atomic_files import write_atomically
+from nnunet_pst.io.csv_text import csv_text, restored
+from nnunet_pst.io.image_paths import image_path_problem, source_files
+
+#: Raised when the same sources and rules would give other files than before.
+_FORMAT = 3
+_PRIVATE = 0o600
+
+
+def read_key(path: Path) -> dict[str, str]:
+    """Read the key: pseudonym by patient identifier (case folded); empty when there is no file.
+
+    Raises
+    ------
+    InputError
+        When the file is there but isn't a key: it is never replaced on a guess.
+    """
+    if not path.exists():
+        return {}
+    try:
+        rows = list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8-sig"), newline="")))
+        key = {restored(row["patient"]).casefold(): row["pseudonym"] for row in rows}
+        if len(set(key.values())) < len(rows) or not all(map(_number, key.values())):
+            raise ValueError
+    except (OSError, ValueError, KeyError, AttributeError, csv.Error) as error:
+        raise InputError(
+            f"{path.name} is not a key that was written here; put the right one back, or move it "
+            "away to number the patients anew"
+        ) from error
+    return key
+
+
+def _number(pseudonym: str) -> int:
+    match = re.fullmatch(r"PST_(\d{4,9})", pseudonym)
+    if match is None:
+        raise ValueError(pseudonym)
+    return int(match[1])
+
+
+def assign_pseudonyms(patients: Iterable[Patient], key: Mapping[str, str]) -> dict[str, str]:
+    """Give every patient a pseudonym: the one that the key has, else the next number.
+
+    Parameters
+    ----------
+    patients
+        In table order.
+    key
+        Earlier pseudonyms. They stay, whatever the order of the table is now: results that name
+        them may be about.
+
+    Returns
+    -------
+    dict
+        Pseudonym by case-folded identifier, also of those in the key that the table lacks.
+    """
+    pseudonyms = dict(key)
+    following = 1 + max(map(_number, key.values()), default=0)
+    for patient in patients:
+        if patient.identifier.casefold() not in pseudonyms:
+            pseudonyms[patient.identifier.casefold()] = f"PST_{following:04d}"
+            following += 1
+    return pseudonyms
+
+
+def write_key(path: Path, pseudonyms: Mapping[str, str], patients: Iterable[Patient]) -> None:
+    """Write the key, readable for its owner only."""
+    spelled = {patient.identifier.casefold(): patient.identifier for patient in patients}
+    numbered = sorted(pseudonyms.items(), key=lambda item: _number(item[1]))
+    named = ((pseudonym, spelled.get(folded, folded)) for folded, pseudonym in numbered)
+    write_atomically(path, csv_text([("pseudonym", "patient"), *named]), mode=_PRIVATE)
+
+
+def _sources(case: Case) -> list[Path]:
+    return [p for s in _sequences(case) for p in (s.image, s.label) if p is not None]
+
+
+def _sequences(case: Case) -> list[Sequence]:
+    return [*case.present, *([case.mask_from] if case.mask_from else [])]
+
+
+def has_sources(case: Case) -> bool:
+    """Whether all that a case is made from is there, and as far as names tell are images."""
+    return all(image_path_problem(path.name, path) is None for path in _sources(case))
+
+
+def source_stamp(case: Case) -> str:
+    """Digest of all that a case is made from: its row, and the state of its files.
+
+    As in make, size and time stand for the content: reading every image again to find out that
+    nothing is to be done would take as long as doing it.
+    """
+    files = [
+        [str(source.resolve())]
+        + [[str(f.resolve()), f.stat().st_size, f.stat().st_mtime_ns] for f in source_files(source)]
+        for source in _sources(case)
+    ]
+    parts = [
+        _FORMAT,
+        case.name,
+        case.patient.identifier,
+        case.patient.split,
+        [[s.name, s.label_kind, s.annotated, s.first, s.last] for s in _sequences(case)],
+        [None if channel is None else channel.name for channel in case.channels],
+        files,
+    ]
+    return _digest(parts)
+
+
+def source_places(case: Case) -> str:
+    """Digest of where the files of a case lie, whatever they hold."""
+    return _digest([str(path.resolve()) for path in _sources(case)])
+
+
+def _digest(parts: list[Any]) -> str:
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Record:
+    """A finished case: the state and the places of its sources then, and what became of it."""
+
+    stamp: str
+    places: str
+    facts: CaseFacts
+
+
+@dataclass
+class Journal:
+    """The finished cases of a conversion, one line each, appended as they finish.
+
+    Parameters
+    ----------
+    path
+        The file.
+    settings
+        Everything that holds for all cases; None when nothing was converted yet.
+    records
+        Finished cases by name.
+    """
+
+    path: Path
+    settings: dict[str, Any] | None
+    records: dict[str, Record]
+
+    @classmethod
+    def read(cls, path: Path) -> Journal:
+        """Read a journal; lines that a kill left half-written are as if they never were."""
+        journal = cls(path, None, {})
+        if not path.exists():
+            return journal
+        for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+            journal._take(line)
+        return journal
+
+    def _take(self, line: str) -> None:
+        try:
+            entry = json.loads(line)
+            if "settings" in entry:
+                self.settings = dict(entry["settings"])
+                return
+            lists = ("annotated", "carry_problems", "remarks")
+            facts = {**entry["facts"], **{name: tuple(entry["facts"][name]) for name in lists}}
+            self.records[entry["case"]] = Record(
+                entry["stamp"], entry["places"], CaseFacts(**facts)
+            )
+        except (ValueError, KeyError, TypeError):
+            return
+
+    def begin(self, settings: dict[str, Any], keep: Iterable[str]) -> None:
+        """Start a run: forget all cases but those to keep, so that no older state survives."""
+        self.settings = settings
+        self.records = {name: self.records[name] for name in keep}
+        lines = [json.dumps({"settings": settings})]
+        lines += [self._line(name, record) for name, record in self.records.items()]
+        write_atomically(self.path, "".join(f"{line}\n" for line in lines), mode=_PRIVATE)
+
+    def append(self, name: str, record: Record) -> None:
+        """Note that a case is whole; on disk before this returns."""
+        self.records[name] = record
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(f"{self._line(name, record)}\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+    @staticmethod
+    def _line(name: str, record: Record) -> str:
+        return json.dumps({"case": name, **asdict(record)})

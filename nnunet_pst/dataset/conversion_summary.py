@@ -1,0 +1,182 @@
+"""What a conversion did, in numbers and notes."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from nnunet_pst.dataset.case_building import CaseFacts
+from nnunet_pst.dataset.cohort_table import SPLITS
+from nnunet_pst.dataset.conversion_plan import Conversion
+from nnunet_pst.dataset.covariates import screen_covariates
+from nnunet_pst.dataset.layouts import Case
+
+
+@dataclass(frozen=True)
+class ConversionSummary:
+    """What a conversion did.
+
+    Parameters
+    ----------
+    dataset, folder, key
+        Name, folder and key file of the dataset.
+    patients, cases
+        Numbers by split.
+    written, kept, removed_files
+        Cases written now, cases that were whole already, and files of neither.
+    renewed, removed
+        Names of the cases that were whole and were written anew, or removed.
+    coarse, fine
+        Number of labels of each kind.
+    known, tumor, free_negative, unknown, wrongly_free
+        Number of slices over all labels, as in `CaseFacts`.
+    resampled
+        What was done to masks on another grid, by case.
+    notes
+        Lines about what was decided or left out.
+    registered, registered_before
+        Pairs of sequences that were registered, now and by an earlier run.
+    registration
+        Folder with transforms, pictures and ``registration.csv``; None where nothing was
+        registered.
+    flagged
+        What could not be registered or carried, by pair or case, and why: done by the stated
+        fallback, to be looked at.
+    """
+
+    dataset: str
+    folder: Path
+    key: Path
+    patients: Mapping[str, int]
+    cases: Mapping[str, int]
+    written: int
+    kept: int
+    removed_files: int
+    renewed: Sequence[str]
+    removed: Sequence[str]
+    coarse: int
+    fine: int
+    known: int
+    tumor: int
+    free_negative: int
+    unknown: int
+    wrongly_free: int
+    resampled: Mapping[str, str]
+    notes: Sequence[str]
+    registered: int
+    registered_before: int
+    registration: Path | None
+    flagged: Mapping[str, str]
+
+
+def summarise(conversion: Conversion, written: set[str]) -> ConversionSummary:
+    """Count what the dataset holds now."""
+    records = conversion.journal.records
+    facts = [records[case.name].facts for case in conversion.cases]
+    labels = [fact for fact in facts if fact.label_kind]
+    by_split = {
+        split: [case for case in conversion.cases if case.patient.split == split]
+        for split in SPLITS
+    }
+    return ConversionSummary(
+        dataset=conversion.dataset.name,
+        folder=conversion.dataset.folder,
+        key=conversion.dataset.key,
+        patients={split: len({c.pseudonym for c in cases}) for split, cases in by_split.items()},
+        cases={split: len(cases) for split, cases in by_split.items()},
+        written=len(written),
+        kept=len(facts) - len(written),
+        removed_files=conversion.removed_files,
+        renewed=sorted(conversion.whole_before & written),
+        removed=sorted(conversion.whole_before - {case.name for case in conversion.cases}),
+        coarse=sum(fact.label_kind == "coarse" for fact in labels),
+        fine=sum(fact.label_kind == "fine" for fact in labels),
+        known=sum(fact.known for fact in labels),
+        tumor=sum(fact.tumor for fact in labels),
+        free_negative=sum(fact.free_negative for fact in labels),
+        unknown=sum(fact.unknown for fact in labels),
+        wrongly_free=sum(fact.wrongly_free for fact in labels),
+        resampled={
+            case.name: fact.resampled
+            for case, fact in zip(conversion.cases, facts, strict=True)
+            if fact.resampled
+        },
+        notes=_notes(conversion, facts),
+        **_registration_counts(conversion, facts),
+    )
+
+
+def _registration_counts(conversion: Conversion, facts: Sequence[CaseFacts]) -> dict[str, Any]:
+    """Say what was registered, and what has to be looked at."""
+    found = conversion.registered
+    if found is None:
+        return {"registered": 0, "registered_before": 0, "registration": None, "flagged": {}}
+    carried = {
+        case.name: f"mask of {case.labelled.name}, {fact.carried}: {'; '.join(fact.carry_problems)}"
+        for case, fact in zip(conversion.cases, facts, strict=True)
+        if fact.carry_problems
+    }
+    return {
+        "registered": len(found.records) - found.kept,
+        "registered_before": found.kept,
+        "registration": found.folder,
+        "flagged": {**found.flagged, **carried},
+    }
+
+
+def _notes(conversion: Conversion, facts: Sequence[CaseFacts]) -> list[str]:
+    """Say what was decided where the table left something open, and what was left out."""
+    cohort, cases = conversion.cohort, conversion.cases
+    _, notes = screen_covariates(cohort)
+    if not cohort.has_label_kind:
+        masks = [case.labelled for case in cases if case.labelled.label is not None]
+        fine = sum(sequence.label_kind == "fine" for sequence in masks)
+        notes.append(
+            f"no column 'label_kind': {fine} masks are taken as fine, drawn on every slice"
+        )
+    left_out = len(cohort.patients) - len({case.pseudonym for case in cases})
+    if left_out:
+        which = "lack one" if conversion.layout.fuses else "have none"
+        notes.append(
+            f"{left_out} patients {which} of {', '.join(conversion.wanted.sequences)}: left out"
+        )
+    notes += _shared_masks(cases)
+    if not any(case.patient.split == "test" for case in cases):
+        notes.append(
+            "no test cases, so there is no imagesTs: nothing to predict and evaluate on; write "
+            "'test' for some patients in column 'split'"
+        )
+    wrong = [fact.wrongly_free for fact in facts if fact.wrongly_free]
+    if wrong:
+        notes.append(
+            f"{sum(wrong)} of {sum(fact.free_negative for fact in facts)} free negative slices, in "
+            f"{len(wrong)} cases, hold tumor in the fine masks: lesions longer than the rule thinks"
+        )
+    notes += [
+        f"{case.name} (row {case.patient.row}): {fact.note}: not applied"
+        for case, fact in zip(cases, facts, strict=True)
+        if fact.note
+    ]
+    notes += [
+        f"{case.name} (row {case.patient.row}): {remark}"
+        for case, fact in zip(cases, facts, strict=True)
+        for remark in fact.remarks
+    ]
+    return notes
+
+
+def _shared_masks(cases: Sequence[Case]) -> list[str]:
+    """Say which sequences of how many patients have one mask file in common."""
+    users: dict[tuple[str, Path], list[str]] = {}
+    for case in cases:
+        if case.labelled.label is not None and case.mask_from is None:
+            mask = case.labelled.label.resolve()
+            users.setdefault((case.pseudonym, mask), []).append(case.labelled.name)
+    shared = Counter(" and ".join(names) for names in users.values() if len(names) > 1)
+    return [
+        f"one mask serves {names} of {count} patients: it is put onto each image's grid"
+        for names, count in shared.items()
+    ]

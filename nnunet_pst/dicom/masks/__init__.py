@@ -1,0 +1,1 @@
+"""DICOM masks as arrays: RTSTRUCT and SEG."""

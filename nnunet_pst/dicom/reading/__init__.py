@@ -1,0 +1,1 @@
+"""DICOM files as stacks of slices, and stacks as volumes."""

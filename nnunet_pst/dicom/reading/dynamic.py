@@ -1,0 +1,129 @@
+"""Which phases of a dynamic contrast series are enhanced: asked of the pixels, not of the names.
+
+The first phases are acquired before the agent arrives, and their headers look like all others'.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nnunet_pst.dicom.reading.pixels import read_stack
+from nnunet_pst.dicom.reading.series import Stack
+from nnunet_pst.errors import InputError
+
+#: A phase is enhanced when its mean lies this share above the first phase's. Between phases without
+#: agent, means of a still patient differ by less than one percent.
+ENHANCED = 0.05
+#: The phase taken is the last whose enhancement is at least this share of the highest: late, as
+#: tumours are read, but not washed out.
+NEARLY_HIGHEST = 0.9
+#: The mean is over this share of rows and columns around the centre, and over half of the slices:
+#: the patient, hardly any air.
+_CENTRE = 3 / 8
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A phase of a dynamic series.
+
+    Parameters
+    ----------
+    number
+        In time, from 1, and how many there are.
+    mean
+        Of its centre, in the image's units; None when it can't be read.
+    enhancement
+        Share above the first phase.
+    enhanced, taken
+        Whether it is enhanced, and whether it is the one to take.
+    problem
+        Why it can't be read.
+    """
+
+    number: int
+    count: int
+    mean: float | None = None
+    enhancement: float = 0.0
+    enhanced: bool = False
+    taken: bool = False
+    problem: str = ""
+
+
+def judge_phases(stacks: Sequence[Stack]) -> dict[int, Phase]:
+    """Judge every phase by its pixels, a volume at a time.
+
+    Parameters
+    ----------
+    stacks
+        All that the rules call dynamic; those of equal matrix, protocol and echo belong together.
+
+    Returns
+    -------
+    dict
+        By position in ``stacks``.
+    """
+    groups: dict[Hashable, list[int]] = defaultdict(list)
+    for index, stack in enumerate(stacks):
+        groups[_protocol(stack)].append(index)
+    found: dict[int, Phase] = {}
+    for group in groups.values():
+        ordered = sorted(group, key=lambda i: _moment(stacks[i]))
+        found.update(zip(ordered, _judge([stacks[i] for i in ordered]), strict=True))
+    return found
+
+
+def _protocol(stack: Stack) -> Hashable:
+    first, found = stack.first, stack.first.acquisition
+    return (
+        first.rows,
+        first.columns,
+        stack.plane,
+        found.sequence_name,
+        found.repetition_ms,
+        found.echo_ms,
+        found.flip_degrees,
+        found.echo,
+    )
+
+
+def _moment(stack: Stack) -> tuple[str, int, int, int]:
+    """When a phase was acquired. Times of series are those of their reconstruction."""
+    found = stack.first.acquisition
+    number = stack.series.first.number
+    return (found.time, found.phase or 0, found.number or 0, number or 0)
+
+
+def _judge(stacks: Sequence[Stack]) -> list[Phase]:
+    measured = [_mean_or_problem(stack) for stack in stacks]
+    means = [mean for mean, _ in measured]
+    known = [mean for mean in means if mean is not None]
+    first = known[0] if known else 0.0
+    gains = [mean / first - 1 if mean is not None and first > 0 else 0.0 for mean in means]
+    enhanced = [gain >= ENHANCED for gain in gains]
+    late = [i for i, gain in enumerate(gains) if gain >= NEARLY_HIGHEST * max(gains)]
+    taken = late[-1] if any(enhanced) else -1
+    return [
+        Phase(i + 1, len(stacks), mean, gains[i], enhanced[i], i == taken, problem)
+        for i, (mean, problem) in enumerate(measured)
+    ]
+
+
+def _mean_or_problem(stack: Stack) -> tuple[float | None, str]:
+    try:
+        return _centre_mean(read_stack(stack).array), ""
+    except InputError as error:
+        return None, error.problems[0]
+
+
+def _centre_mean(array: npt.NDArray[Any]) -> float:
+    parts = []
+    for size, share in zip(array.shape, (1 / 2, _CENTRE, _CENTRE), strict=True):
+        margin = round(size * (1 - share) / 2)
+        parts.append(slice(margin, max(size - margin, margin + 1)))
+    return float(np.mean(array[tuple(parts)], dtype=np.float64))

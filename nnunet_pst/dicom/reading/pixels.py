@@ -1,0 +1,177 @@
+"""The voxels of a stack, decoded slice by slice, in the units that its header gives them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from pydicom.dataset import Dataset, FileDataset
+
+from nnunet_pst.dicom.reading.files import Origin, printable
+from nnunet_pst.dicom.reading.headers import Slice, read_dataset, translated
+from nnunet_pst.dicom.reading.series import Stack
+from nnunet_pst.dicom.reading.stack_geometry import grid_of
+from nnunet_pst.dicom.reading.values import integer, item, items, number
+from nnunet_pst.errors import InputError
+from nnunet_pst.io.volumes import KEPT_TYPES, Volume
+
+#: What decodes high-throughput JPEG 2000 (PS3.5, A.4.4); nothing that we install does.
+_HTJ2K = tuple(f"1.2.840.10008.1.2.4.{number}" for number in (201, 202, 203))
+_HTJ2K_PACKAGES = "pylibjpeg pylibjpeg-openjpeg"
+#: Elements that hold pixels: of no use in a header that is kept, and large.
+_PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
+
+
+@dataclass(frozen=True)
+class StackImage:
+    """A stack that has been read.
+
+    Parameters
+    ----------
+    volume
+        Voxels, of one of `nnunet_pst.io.volumes.KEPT_TYPES`, and their grid.
+    headers
+        One for each slice, in the volume's order; of a multi-frame file one alone. No pixels.
+    frames
+        Of a multi-frame file: the frame (from 1) of each slice; else empty.
+    """
+
+    volume: Volume
+    headers: tuple[FileDataset, ...]
+    frames: tuple[int, ...] = ()
+
+
+def read_stack(stack: Stack) -> Volume:
+    """Decode a stack.
+
+    Raises
+    ------
+    InputError
+        As `grid_of`, and when pixels can't be decoded, are no finite numbers, or all the same.
+    """
+    return read_stack_image(stack).volume
+
+
+def read_stack_image(stack: Stack) -> StackImage:
+    """Decode a stack and keep its headers; raises as `read_stack`."""
+    grid = grid_of(stack)
+    planes: list[npt.NDArray[Any]] = [np.empty(0)] * len(stack.slices)
+    headers: list[FileDataset | None] = [None] * len(stack.slices)
+    places = sorted(range(len(planes)), key=lambda i: stack.slices[i].origin)
+    for origin, group in groupby(places, key=lambda i: stack.slices[i].origin):
+        dataset = read_dataset(origin, pixels=True)
+        for index in group:
+            planes[index] = _plane(dataset, stack.slices[index])
+            headers[index] = dataset
+        for keyword in _PIXELS:
+            if keyword in dataset:
+                del dataset[keyword]
+    array = _kept(np.stack(planes), stack)
+    kept = tuple(header for header in headers if header is not None)
+    frames = tuple(s.frame + 1 for s in stack.slices if s.frame is not None)
+    one_file = len({s.origin for s in stack.slices}) == 1
+    return StackImage(Volume(array, grid), kept[:1] if one_file else kept, frames)
+
+
+def _plane(dataset: FileDataset, one: Slice) -> npt.NDArray[Any]:
+    """Decode an image and turn stored values into those that they stand for."""
+    with translated(one.origin):
+        _check_size(dataset, one)
+        # Imported here: it looks for decoders of compressed images, which takes its time.
+        from pydicom.pixels.utils import pixel_array
+
+        raw = _signed(pixel_array(dataset, index=one.frame, raw=True), dataset)
+        if raw.shape != (one.rows, one.columns):
+            raise InputError(f"{printable(one.origin.name)}: holds no grey image of its own size")
+        slope, intercept = _rescale(dataset, one)
+        if (slope, intercept) == (1.0, 0.0):
+            return np.array(raw)
+        return (raw.astype(np.float64) * slope + intercept).astype(np.float32)
+
+
+def _signed(raw: npt.NDArray[Any], dataset: FileDataset) -> npt.NDArray[Any]:
+    """Give signed values the sign that stands in the highest stored bit (PS3.5, 8.1.1).
+
+    Decoders leave the bits above it as they are; of JPEG-LS they are 0, and -1 of 12 bits is 4095.
+    """
+    unused = 8 * raw.dtype.itemsize - (integer(dataset, "BitsStored") or 0)
+    if raw.dtype.kind != "i" or not 0 < unused < 8 * raw.dtype.itemsize:
+        return raw
+    return (raw << unused) >> unused
+
+
+def _check_size(dataset: FileDataset, one: Slice) -> None:
+    """Hold what a file claims to contain against what it contains, before anything is decoded."""
+    name = printable(one.origin.name)
+    if (integer(dataset, "SamplesPerPixel") or 1) != 1:
+        raise InputError(f"{name}: a colour image; expected grey values")
+    if not any(keyword in dataset for keyword in _PIXELS):
+        raise InputError(f"{name}: holds no pixels; fetch the file again")
+    if dataset.file_meta.get("TransferSyntaxUID") is None:
+        raise InputError(f"{name}: doesn't say how its pixels are stored; fetch the file again")
+    _check_decoder(dataset, name)
+    bits = integer(dataset, "BitsAllocated") or 0
+    if bits not in (8, 16, 32, 64):
+        raise InputError(f"{name}: holds pixels of {bits} bits; expected 8, 16, 32 or 64")
+    frames = integer(dataset, "NumberOfFrames") or 1
+    held = next(len(dataset[keyword].value or b"") for keyword in _PIXELS if keyword in dataset)
+    needed = one.rows * one.columns * frames * bits // 8
+    if not dataset.file_meta.TransferSyntaxUID.is_compressed and held < needed:
+        raise InputError(f"{name}: ends early ({held} of {needed} bytes); copy it again")
+
+
+def _check_decoder(dataset: FileDataset, name: str) -> None:
+    """Say what is missing where pixels are compressed in a way that nothing here decodes."""
+    from pydicom.pixels.decoders.base import get_decoder
+
+    from nnunet_pst.dicom.reading.jpeg_frames import register
+
+    register()
+    syntax = dataset.file_meta.TransferSyntaxUID
+    try:
+        decoder = get_decoder(syntax)
+    except NotImplementedError as error:
+        raise InputError(
+            f"{name}: stores its pixels in a way that isn't known ({printable(syntax)[:64]}); "
+            "convert it with gdcmconv --raw"
+        ) from error
+    if not decoder.is_available:
+        packages = _HTJ2K_PACKAGES if syntax in _HTJ2K else "python-gdcm"
+        raise InputError(
+            f"{name}: is compressed ({syntax.name}), which nothing installed here decodes: pip "
+            f"install {packages}"
+        )
+
+
+def _rescale(dataset: Dataset, one: Slice) -> tuple[float, float]:
+    """Slope and intercept (PS3.3 C.11.1); of an enhanced file those of the frame."""
+    frames = items(dataset, "PerFrameFunctionalGroupsSequence")
+    places = [dataset]
+    if one.frame is not None and one.frame < len(frames):
+        shared = item(dataset, "SharedFunctionalGroupsSequence")
+        groups = (frames[one.frame], shared)
+        places = [*(item(g, "PixelValueTransformationSequence") for g in groups), dataset]
+    found = next((p for p in places if number(p, "RescaleSlope") is not None), Dataset())
+    slope, intercept = number(found, "RescaleSlope"), number(found, "RescaleIntercept")
+    return (1.0 if slope is None else slope), (0.0 if intercept is None else intercept)
+
+
+def _kept(array: npt.NDArray[Any], stack: Stack) -> npt.NDArray[Any]:
+    if array.dtype not in KEPT_TYPES:
+        with np.errstate(over="ignore"):
+            array = array.astype(np.float32)
+    wrong = int(np.count_nonzero(~np.isfinite(array)))
+    if wrong:
+        raise InputError(f"{stack.name}: holds {wrong} voxels that are NaN or infinite")
+    if array.min() == array.max():
+        raise InputError(f"{stack.name}: is {array.flat[0]} everywhere; is it the right series?")
+    return array
+
+
+def origins(stack: Stack) -> Iterator[Origin]:
+    """Give the files of a stack, each once."""
+    yield from dict.fromkeys(one.origin for one in stack.slices)

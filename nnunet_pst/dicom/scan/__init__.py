@@ -1,0 +1,1 @@
+"""What each series of a study is, and which one to take for each sequence."""

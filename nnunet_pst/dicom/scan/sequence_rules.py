@@ -1,0 +1,238 @@
+"""Which sequence a stack is, by a table of rules that a reader can check and replace.
+
+A rule is a row: ``rule`` (its name), ``sequence`` (T1, T2, DWI, CET1, ``dynamic`` for a phase whose
+enhancement the pixels must show, ``none``), ``when`` and ``reason``. ``when`` holds conditions that
+must all be met, joined by ``&``: ``FIELD ~ PATTERN`` (a regular expression anywhere, in any case),
+``FIELD !~ PATTERN``, ``FIELD < NUMBER`` (also ``<=``, ``>``, ``>=``), ``FIELD present`` and
+``FIELD absent``. A number that the header lacks meets no comparison. The first rule that is met
+decides.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import operator
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib import resources
+from pathlib import Path
+
+from nnunet_pst.dicom.reading.files import printable
+from nnunet_pst.dicom.reading.series import Stack
+from nnunet_pst.errors import InputError
+
+NONE, DYNAMIC = "none", "dynamic"
+DECISIONS = ("T1", "T2", "DWI", "CET1", DYNAMIC, NONE)
+#: Field of a condition and the DICOM attribute that it looks at.
+FIELDS: Mapping[str, str] = {
+    "modality": "Modality",
+    "description": "SeriesDescription or ProtocolName",
+    "image_type": "ImageType",
+    "sequence_name": "SequenceName",
+    "scanning": "ScanningSequence",
+    "tr": "RepetitionTime",
+    "te": "EchoTime",
+    "ti": "InversionTime",
+    "flip": "FlipAngle",
+    "b": "b-value",
+    "agent": "ContrastBolusAgent",
+    "angio": "AngioFlag",
+    "slices": "number of slices",
+    "pixel_mm": "PixelSpacing",
+    "planes": "ImageOrientationPatient",
+    "phases": "dynamic phases",
+}
+_COMPARISONS: Mapping[str, Callable[[float, float], bool]] = {
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+}
+_CONDITION = re.compile(r"(\w+)\s+(?:(present|absent)|(!?~|<=|>=|<|>)\s*(.+))", re.DOTALL)
+_COLUMNS = ("rule", "sequence", "when", "reason")
+_MAX_BYTES = 1_000_000
+#: Text is cut to this length before patterns see it, so that none can take long.
+_MAX_TEXT = 256
+Fact = str | float | None
+
+
+@dataclass(frozen=True)
+class Condition:
+    """A comparison of a field with a pattern or a number."""
+
+    field: str
+    operation: str
+    operand: str = ""
+
+    def met(self, facts: Mapping[str, Fact]) -> bool:
+        """Whether it holds; a missing number meets no comparison."""
+        fact = facts[self.field]
+        if self.operation in ("present", "absent"):
+            return (fact in (None, "")) == (self.operation == "absent")
+        if self.operation in _COMPARISONS:
+            return isinstance(fact, float) and _COMPARISONS[self.operation](
+                fact, float(self.operand)
+            )
+        found = re.search(self.operand, _text(fact), re.IGNORECASE) is not None
+        return found == (self.operation == "~")
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A row of the table."""
+
+    name: str
+    sequence: str
+    conditions: tuple[Condition, ...]
+    reason: str
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a stack is, and what said so.
+
+    Parameters
+    ----------
+    sequence
+        One of `DECISIONS`.
+    rule, reason
+        Of the rule that decided.
+    tag, value
+        The attributes that it looked at, and what they hold.
+    """
+
+    sequence: str
+    rule: str
+    reason: str
+    tag: str = ""
+    value: str = ""
+
+
+def read_rules(path: Path | None = None) -> tuple[Rule, ...]:
+    """Read a table of rules; by default the one that comes with the package.
+
+    Raises
+    ------
+    InputError
+        With a line for every row that can't be understood.
+    """
+    if path is None:
+        return _own_rules()
+    if not path.is_file() or path.stat().st_size > _MAX_BYTES:
+        raise InputError(f"{path.name}: no table of rules; give a CSV file of less than 1 MB")
+    try:
+        return parse_rules(path.read_text(encoding="utf-8-sig"), path.name)
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path.name}: not UTF-8 text; save it as 'CSV UTF-8'") from error
+
+
+@lru_cache(maxsize=1)
+def _own_rules() -> tuple[Rule, ...]:
+    return parse_rules(own_rules_text(), "sequence_rules.csv")
+
+
+def own_rules_text() -> str:
+    """Return the package's table, for whoever wants to change a copy of it."""
+    source = resources.files("nnunet_pst.dicom.scan").joinpath("sequence_rules.csv")
+    return source.read_text(encoding="utf-8")
+
+
+def parse_rules(text: str, name: str) -> tuple[Rule, ...]:
+    """Read rules from the text of a table; raises as `read_rules`."""
+    rows = csv.DictReader(io.StringIO(text, newline=""))
+    if tuple(rows.fieldnames or ()) != _COLUMNS:
+        raise InputError(f"{name}: expected the columns {', '.join(_COLUMNS)}")
+    problems: list[str] = []
+    found = [_reported(row, f"{name}, row {n}", problems) for n, row in enumerate(rows, 2)]
+    if not found:
+        problems.append(f"{name}: holds no rules")
+    if problems:
+        raise InputError(problems)
+    return tuple(rule for rule in found if rule is not None)
+
+
+def _reported(row: Mapping[str, str | None], place: str, problems: list[str]) -> Rule | None:
+    try:
+        return _rule(row)
+    except (ValueError, re.error) as error:
+        problems.append(f"{place}: {error}")
+        return None
+
+
+def _rule(row: Mapping[str, str | None]) -> Rule:
+    cells = {name: (row.get(name) or "").strip() for name in _COLUMNS}
+    if None in row or not cells["rule"] or not cells["reason"]:
+        raise ValueError("needs a rule's name, a sequence, conditions and a reason, no more")
+    if cells["sequence"] not in DECISIONS:
+        expected = ", ".join(DECISIONS)
+        raise ValueError(f"'{cells['sequence']}' is no sequence; write one of {expected}")
+    parts = [part for part in cells["when"].split(" & ") if part.strip()]
+    return Rule(cells["rule"], cells["sequence"], tuple(map(_condition, parts)), cells["reason"])
+
+
+def _condition(text: str) -> Condition:
+    match = _CONDITION.fullmatch(text.strip())
+    if match is None or match[1] not in FIELDS:
+        known = ", ".join(FIELDS)
+        raise ValueError(f"'{text.strip()}' is no condition on one of {known}")
+    operation, operand = match[2] or match[3], (match[4] or "").strip()
+    if operation in _COMPARISONS:
+        float(operand)
+    elif operand:
+        re.compile(operand)
+    return Condition(match[1], operation, operand)
+
+
+def judge(stack: Stack, rules: tuple[Rule, ...]) -> Verdict:
+    """Return what the first rule that is met says of a stack."""
+    facts = facts_of(stack)
+    for rule in rules:
+        if all(condition.met(facts) for condition in rule.conditions):
+            fields = dict.fromkeys(condition.field for condition in rule.conditions)
+            return Verdict(
+                rule.sequence,
+                rule.name,
+                rule.reason,
+                tag="; ".join(_tag(field, stack) for field in fields),
+                value="; ".join(_text(facts[field]) or "absent" for field in fields),
+            )
+    return Verdict(NONE, "none", "no rule fits")
+
+
+def _tag(field: str, stack: Stack) -> str:
+    """Name the attribute behind a field; of a b-value the tag that its maker put it into."""
+    b = stack.first.acquisition.b
+    return b.source if field == "b" and b is not None else FIELDS[field]
+
+
+def facts_of(stack: Stack) -> dict[str, Fact]:
+    """Return what conditions look at."""
+    header, found = stack.series.first, stack.first.acquisition
+    spacing = stack.first.pixel_spacing_mm
+    return {
+        "modality": header.modality,
+        "description": " | ".join(filter(None, (header.description, header.protocol))),
+        "image_type": "\\".join(found.image_type),
+        "sequence_name": found.sequence_name,
+        "scanning": "\\".join(found.scanning),
+        "tr": found.repetition_ms,
+        "te": found.echo_ms,
+        "ti": found.inversion_ms,
+        "flip": found.flip_degrees,
+        "b": None if found.b is None else found.b.value,
+        "agent": found.agent,
+        "angio": found.angio,
+        "slices": float(len(stack.slices)),
+        "pixel_mm": None if spacing is None else max(spacing),
+        "planes": float(len({one.plane for one in stack.series.stacks})),
+        "phases": float(sum("phase" in dict(one.key) for one in stack.series.stacks)),
+    }
+
+
+def _text(fact: Fact) -> str:
+    if fact is None:
+        return ""
+    return f"{fact:g}" if isinstance(fact, float) else printable(fact)[:_MAX_TEXT]

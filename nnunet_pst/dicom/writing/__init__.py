@@ -1,0 +1,1 @@
+"""Masks as DICOM objects: SEG and RTSTRUCT."""

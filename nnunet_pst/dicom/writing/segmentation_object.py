@@ -1,0 +1,108 @@
+"""A mask as a DICOM Segmentation, through highdicom."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from highdicom import AlgorithmIdentificationSequence
+from highdicom.seg import SegmentAlgorithmTypeValues, Segmentation, SegmentDescription
+from highdicom.seg import SegmentationTypeValues as Types
+from pydicom.dataset import Dataset
+from pydicom.sr.coding import Code
+from pydicom.uid import ExplicitVRLittleEndian, generate_uid
+
+from nnunet_pst import __version__
+from nnunet_pst.dicom.reading.headers import MAKER
+from nnunet_pst.dicom.writing.source_images import (
+    CHARACTER_SET,
+    RESEARCH_ONLY,
+    DicomSource,
+    deriving,
+)
+
+#: SNOMED CT codes of DICOM's context groups for what is segmented (PS3.16 CID 7150 and 7159).
+CATEGORY = Code("49755003", "SCT", "Morphologically Abnormal Structure")
+PROPERTY = Code("108369006", "SCT", "Neoplasm")
+#: DICOM's term for the family of algorithms (PS3.16 CID 7162).
+FAMILY = Code("123109", "DCM", "Artificial Intelligence")
+SEGMENT_LABEL = "tumor"
+#: Derived series are numbered after all acquired ones.
+SERIES_OFFSET = 9000
+
+
+def make_segmentation(
+    source: DicomSource, mask: npt.NDArray[np.bool_], *, name: str, model_id: str
+) -> Dataset:
+    """Make a binary segmentation with one coded segment, each frame referring to its image.
+
+    Parameters
+    ----------
+    source
+        The images, in the order of the mask's slices.
+    mask
+        (z, y, x), not empty, on the grid of the images.
+    name
+        What was segmented, for the series' description.
+    model_id
+        Of the model; at most 64 characters.
+
+    Raises
+    ------
+    InputError
+        As `DicomSource.completed`, and when the headers are too damaged to derive anything from.
+    """
+    with deriving("a DICOM segmentation"):
+        return _segmentation(source, mask, name=name, model_id=model_id)
+
+
+def _segmentation(
+    source: DicomSource, mask: npt.NDArray[np.bool_], *, name: str, model_id: str
+) -> Dataset:
+    algorithm = AlgorithmIdentificationSequence(
+        name=MAKER, version=__version__, family=FAMILY, parameters={"model": model_id}
+    )
+    segment = SegmentDescription(
+        segment_number=1,
+        segment_label=SEGMENT_LABEL,
+        segmented_property_category=CATEGORY,
+        segmented_property_type=PROPERTY,
+        algorithm_type=SegmentAlgorithmTypeValues.AUTOMATIC,
+        algorithm_identification=algorithm,
+        tracking_id=f"{name} {SEGMENT_LABEL}",
+        tracking_uid=generate_uid(),
+    )
+    made: Any = Segmentation(
+        source_images=list(source.completed),
+        pixel_array=_in_frame_order(source, mask),
+        segmentation_type=Types.BINARY,
+        segment_descriptions=[segment],
+        series_instance_uid=generate_uid(),
+        series_number=SERIES_OFFSET + source.series_number,
+        sop_instance_uid=generate_uid(),
+        instance_number=1,
+        manufacturer=MAKER,
+        manufacturer_model_name=MAKER,
+        software_versions=__version__,
+        device_serial_number=model_id,
+        content_label="TUMOR",
+        content_description=RESEARCH_ONLY,
+        series_description=f"{name} tumor segmentation (research)",
+        transfer_syntax_uid=ExplicitVRLittleEndian,
+        specific_character_set=CHARACTER_SET,
+        omit_empty_frames=True,
+    )
+    dataset: Dataset = made
+    return dataset
+
+
+def _in_frame_order(source: DicomSource, mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint8]:
+    """Bring slices into the order of a multi-frame image, whose other frames stay empty."""
+    slices = mask.astype(np.uint8)
+    if not source.frames:
+        return slices
+    count = int(source.first.NumberOfFrames)
+    frames = np.zeros((count, *mask.shape[1:]), dtype=np.uint8)
+    frames[np.asarray(source.frames) - 1] = slices
+    return frames

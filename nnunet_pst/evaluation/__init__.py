@@ -1,0 +1,1 @@
+"""One method's masks against the reference."""

@@ -1,0 +1,1 @@
+"""Measures of one mask against one reference."""

@@ -1,0 +1,152 @@
+"""The hidden folder beside an evaluation's output, from which an interrupted one goes on.
+
+    .partial-NAME/cases/<case>.json, <case>.npy    scores of a case, its tile
+    .partial-NAME/result/                          becomes the output in one step
+
+What a case scored is kept under a digest of all that it depends on: the bytes of its files, the
+settings, the versions. So a changed file or setting scores anew what it concerns, and the result
+doesn't tell whether it was interrupted.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Collection
+from dataclasses import astuple, dataclass
+from functools import lru_cache
+from importlib import metadata
+from pathlib import Path
+
+import numpy as np
+
+from nnunet_pst import __version__
+from nnunet_pst.evaluation.case_scoring import CaseScore, ScoringJob
+from nnunet_pst.evaluation.metrics.window_distance import AtDistance
+from nnunet_pst.io.atomic_files import PARTIAL, replace_folder, write_atomically, written_whole
+
+#: Raised when the same files and settings would give other scores or pictures than before.
+_FORMAT = 1
+_LIBRARIES = ("numpy", "scipy", "SimpleITK", "matplotlib")
+_CHUNK_BYTES = 2**20
+
+
+@dataclass(frozen=True)
+class Draft:
+    """Where an evaluation grows.
+
+    Parameters
+    ----------
+    output
+        Where it will stand.
+    """
+
+    output: Path
+
+    @property
+    def folder(self) -> Path:
+        """The hidden folder."""
+        return self.output.with_name(f"{PARTIAL}{self.output.name}")
+
+    @property
+    def cases(self) -> Path:
+        """Scores of cases."""
+        return self.folder / "cases"
+
+    @property
+    def result(self) -> Path:
+        """What becomes the output."""
+        return self.folder / "result"
+
+    @property
+    def overlays(self) -> Path:
+        """Pictures of cases."""
+        return self.result / "overlays"
+
+    def scored(self) -> int:
+        """Count the cases that an earlier evaluation has scored."""
+        return len(list(self.cases.glob("*.json")))
+
+    def open(self, names: Collection[str], drawn: Collection[str]) -> None:
+        """Make the folders, without what an earlier evaluation left that this one doesn't write.
+
+        Parameters
+        ----------
+        names
+            Cases that are scored.
+        drawn
+            Those of them that are drawn.
+        """
+        for folder, kept in ((self.cases, names), (self.overlays, drawn)):
+            folder.mkdir(parents=True, exist_ok=True)
+            for path in folder.iterdir():
+                # A hidden file was being written when its writer was killed.
+                if path.stem not in kept or path.name.startswith(PARTIAL):
+                    path.unlink()
+        if not drawn:
+            self.overlays.rmdir()
+
+    def close(self) -> None:
+        """Remove the folder if no case was scored; else the next evaluation goes on from it."""
+        if not self.scored():
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    def publish(self) -> None:
+        """Put the result in its place, instead of an earlier one, and remove the rest."""
+        replace_folder(self.result, self.output)
+        shutil.rmtree(self.folder)
+
+    def keep(self, name: str, key: str, score: CaseScore) -> None:
+        """Write what a case scored; the entry is there only once it is whole."""
+        if score.tile is not None:
+            with written_whole(self.cases / f"{name}.npy") as partial:
+                np.save(partial, score.tile)
+        entry = {
+            "key": key,
+            "values": score.values,
+            "distances": [astuple(row) for row in score.distances],
+        }
+        write_atomically(self.cases / f"{name}.json", json.dumps(entry))
+
+    def kept(self, job: ScoringJob, key: str) -> CaseScore | None:
+        """Read what a case scored before, if all it depends on is as it was; without its tile."""
+        name = job.case.name
+        path = self.cases / f"{name}.json"
+        pictures = [job.overlay, self.cases / f"{name}.npy"] if job.overlay else []
+        if not all(part.is_file() for part in (path, *pictures)):
+            return None
+        entry = json.loads(path.read_text(encoding="utf-8"))
+        if entry["key"] != key:
+            return None
+        return CaseScore(entry["values"], [AtDistance(*row) for row in entry["distances"]])
+
+
+def case_key(job: ScoringJob) -> str:
+    """Digest of all that the scores and the picture of a case depend on."""
+    files = [job.case.label, job.prediction]
+    if job.overlay and job.case.image:
+        files.append(job.case.image)
+    said = [
+        job.case.name,
+        job.window,
+        job.tolerances_mm,
+        job.overlay is not None,
+        _versions(),
+        [file_digest(path) for path in files],
+    ]
+    return hashlib.sha256(json.dumps(said).encode()).hexdigest()
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file's bytes, of which a chunk at a time is in memory."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK_BYTES):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+@lru_cache(maxsize=1)
+def _versions() -> tuple[str, ...]:
+    return (str(_FORMAT), __version__, *(metadata.version(name) for name in _LIBRARIES))

@@ -1,0 +1,1 @@
+"""Many trainings: sweep, jobs, the paper's tables, the demo."""

@@ -1,0 +1,70 @@
+"""The page at the end of the demo: one HTML file that needs nothing else, not even a network."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class MethodRow:
+    """A line of the table.
+
+    Attributes
+    ----------
+    dice
+        Mean over patients by sequence, and under ``all``.
+    """
+
+    method: str
+    training_s: float
+    prediction_s: float
+    dice: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class DemoFacts:
+    """Everything that the page says.
+
+    Attributes
+    ----------
+    pictures
+        Title and PNG file.
+    commands
+        Lines to type.
+    """
+
+    date: str
+    version: str
+    host_version: str
+    seed: int
+    machine: str
+    patients: int
+    training: int
+    test: int
+    window: int
+    weights: str
+    sequences: Sequence[str]
+    rows: Sequence[MethodRow]
+    pictures: Sequence[tuple[str, Path]]
+    commands: Sequence[str]
+
+
+def render_demo_page(facts: DemoFacts) -> str:
+    """Return the page as HTML; every text is escaped."""
+    import jinja2
+
+    source = (
+        resources.files("nnunet_pst.experiments").joinpath("templates/demo.html").read_text("utf-8")
+    )
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
+    values: dict[str, Any] = asdict(facts)
+    values["pictures"] = [
+        {"title": title, "base64": base64.b64encode(file.read_bytes()).decode("ascii")}
+        for title, file in facts.pictures
+    ]
+    return environment.from_string(source).render(values)

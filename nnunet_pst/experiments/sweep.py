@@ -1,0 +1,160 @@
+"""The beginning of a sweep: what was asked for becomes datasets and a list of jobs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from nnunet_pst.errors import InputError
+from nnunet_pst.experiments.job_status import read_status
+from nnunet_pst.experiments.sweep_datasets import (
+    Source,
+    cohort_sequences,
+    prepare_datasets,
+)
+from nnunet_pst.experiments.sweep_plan import (
+    OWN_TABLE,
+    PAPER_CONFIGURATION,
+    Budget,
+    Job,
+    Method,
+    methods_of_table,
+    parse_strategy,
+)
+from nnunet_pst.experiments.sweep_record import (
+    LOGS,
+    SWEEP_FILE,
+    Sweep,
+    SweepSettings,
+    job_folder,
+    read_sweep,
+    write_sweep,
+)
+from nnunet_pst.io.atomic_files import refusals_in_one_line
+from nnunet_pst.network.encoder_weights import VARIABLE as WEIGHTS_VARIABLE
+from nnunet_pst.nnunet.environment import process_count
+from nnunet_pst.nnunet.planning import CONFIGURATIONS
+from nnunet_pst.nnunet.training.settings import TrainingSettings
+from nnunet_pst.registration.policy import Engine, RegistrationSettings
+
+
+@dataclass(frozen=True)
+class SweepRequest:
+    """What was asked for.
+
+    Attributes
+    ----------
+    table
+        The cohort.
+    dataset
+        Of all sequences; those of fewer are named after it.
+    tables
+        Of the paper, see `sweep_plan.PAPER_TABLES`.
+    strategies
+        Beside or instead of the tables, see `sweep_plan.parse_strategy`.
+    configurations
+        Of the plans; None for the tables' own, and ``2d_5`` for ``strategies``.
+    seeds
+        Of the 2.5D trainings. Stock trainers have none: there a seed only numbers a repeat.
+    registration
+        Engine for fusion.
+    """
+
+    table: Path
+    dataset: str
+    tables: Sequence[str] = ()
+    strategies: Sequence[str] = ()
+    configurations: Sequence[str] | None = None
+    folds: Sequence[int] = (0,)
+    seeds: Sequence[int] = (TrainingSettings().seed,)
+    budget: Budget = field(default_factory=Budget)
+    device: str = "cuda"
+    mirroring: bool = True
+    registration: Engine = "ants"
+
+
+def begin_sweep(request: SweepRequest, folder: Path) -> Sweep:
+    """Make the datasets and note the jobs, so that they can be run here or elsewhere.
+
+    A folder that holds a sweep of the same settings gets the new jobs beside its own.
+
+    Raises
+    ------
+    InputError, HostError, PartlyDoneError
+        Bad input, with every problem; nothing is trained then.
+    """
+    with refusals_in_one_line(folder):
+        wanted = _declared(request)
+        if (folder / SWEEP_FILE).is_file():
+            wanted = read_sweep(folder).joined(wanted, folder)
+        elif folder.exists() and (not folder.is_dir() or _strangers(folder)):
+            raise InputError(f"{folder}: is no empty folder and no sweep; choose another --out")
+        source = Source(
+            request.table,
+            request.dataset,
+            RegistrationSettings(engine=request.registration),
+            process_count(os.environ),
+        )
+        sources = prepare_datasets(source, wanted.jobs, folder / LOGS)
+        _refuse_changed(folder, wanted, sources)
+        sweep = replace(wanted, sources=sources)
+        folder.mkdir(parents=True, exist_ok=True)
+        write_sweep(folder, sweep)
+    return sweep
+
+
+def _strangers(folder: Path) -> list[str]:
+    """Name what no sweep has left here that was broken off while it made its datasets."""
+    return [path.name for path in folder.iterdir() if path.name != LOGS]
+
+
+def _declared(request: SweepRequest) -> Sweep:
+    """Turn a request into jobs and tables."""
+    sequences = cohort_sequences(request.table)
+    tables = {
+        name: tuple(methods_of_table(name, sequences, request.configurations))
+        for name in request.tables
+    }
+    chosen = [parse_strategy(text, sequences) for text in request.strategies]
+    if chosen:
+        configurations = request.configurations or (PAPER_CONFIGURATION,)
+        tables[OWN_TABLE] = tuple(
+            dict.fromkeys(Method(one, name) for one in chosen for name in configurations)
+        )
+    methods = dict.fromkeys(method for rows in tables.values() for method in rows)
+    jobs = [
+        Job(
+            method,
+            method.strategy.dataset(request.dataset, sequences),
+            request.budget.trainer(ours=method.configuration in CONFIGURATIONS),
+            fold,
+            seed,
+        )
+        for method in methods
+        for fold in dict.fromkeys(request.folds)
+        for seed in dict.fromkeys(request.seeds)
+    ]
+    settings = SweepSettings(
+        dataset=request.dataset,
+        sequences=sequences,
+        budget=str(request.budget),
+        device=request.device,
+        mirroring=request.mirroring,
+        weights=Path(os.environ.get(WEIGHTS_VARIABLE) or "imagenet").name,
+    )
+    return Sweep(settings, tuple(jobs), tables)
+
+
+def _refuse_changed(folder: Path, sweep: Sweep, sources: Mapping[str, str]) -> None:
+    """Refuse to put trainings on other data into one table."""
+    begun = {job.dataset for job in sweep.jobs if read_status(job_folder(folder, job)).seconds}
+    changed = [
+        f"{name}: was converted anew from other files or rows since its first training; choose "
+        f"another --out (beside {folder})"
+        for name in sorted(begun)
+        if sweep.sources.get(name) != sources[name]
+    ]
+    if changed:
+        raise InputError(changed)

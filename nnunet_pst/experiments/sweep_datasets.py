@@ -1,0 +1,253 @@
+"""The datasets of a sweep, from one cohort: with the same pseudonyms, label rules and folds."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from nnunet_pst.dataset.annotation import LabelRules
+from nnunet_pst.dataset.cohort_table import parse_cohort
+from nnunet_pst.dataset.conversion import convert_cohort
+from nnunet_pst.dataset.conversion_journal import read_key
+from nnunet_pst.dataset.raw_dataset import OWN_KEY, RawDataset, locate_dataset
+from nnunet_pst.dataset.splits import Splits, make_splits, split_patients, splits_like
+from nnunet_pst.errors import HostError, InputError
+from nnunet_pst.experiments.sweep_plan import (
+    ALL_SEQUENCE,
+    DEFAULT_SEED,
+    FUSION,
+    PLANS,
+    Job,
+    Strategy,
+)
+from nnunet_pst.io.atomic_files import write_atomically
+from nnunet_pst.io.case_table import cases_of_dataset
+from nnunet_pst.nnunet.planning import CONFIGURATIONS, SPLITS_FILE, plan_dataset
+from nnunet_pst.nnunet.training.settings import PLANS_KEY
+from nnunet_pst.registration.policy import RegistrationSettings
+
+
+@dataclass(frozen=True)
+class Source:
+    """What all datasets of a sweep are made from, and how."""
+
+    table: Path
+    base: str
+    registration: RegistrationSettings
+    workers: int
+
+
+def cohort_sequences(table: Path) -> tuple[str, ...]:
+    """Return the sequences of a cohort table, in its order; its rows are checked later."""
+    return parse_cohort(table)[0].sequences
+
+
+def prepare_datasets(source: Source, jobs: Sequence[Job], logs: Path) -> dict[str, str]:
+    """Convert and plan what the jobs need; what is whole and planned already is kept.
+
+    The dataset of all sequences is always converted: it gives pseudonyms, label rules and folds.
+
+    Parameters
+    ----------
+    logs
+        Folder for what nnU-Net prints while it plans.
+
+    Returns
+    -------
+    dict
+        By dataset a digest of what it was converted from.
+
+    Raises
+    ------
+    InputError, HostError, PartlyDoneError
+        As `conversion.convert_cohort` and `planning.plan_dataset` do; a fold doesn't exist or has
+        no patients for one of the datasets; a dataset has other folds or pseudonyms.
+    """
+    base = locate_dataset(source.base)
+    rules = _rules(base)
+    _convert(source, base.name, None, rules)
+    rows = cases_of_dataset(base.folder)
+    splits = _base_splits(base, rows)
+    sources = {}
+    for name, strategy in sorted({job.dataset: job.method.strategy for job in jobs}.items()):
+        mine = [job for job in jobs if job.dataset == name]
+        place = locate_dataset(name)
+        if name != base.name:
+            _share_key(base, place)
+            _convert(source, name, strategy, rules)
+        own = splits_like(splits, rows, cases_of_dataset(place.folder))
+        _refuse_empty_folds(name, own, {job.fold for job in mine})
+        _keep_splits(name, own)
+        _plan(place, {job.method.configuration for job in mine}, source.workers, logs)
+        for plans, seed in {(job.plans, job.seed) for job in mine if job.plans != PLANS}:
+            _seeded_plans(name, plans, seed)
+        sources[name] = _digest(place)
+    return sources
+
+
+def _rules(base: RawDataset) -> LabelRules:
+    """Take the label rules of the dataset of all sequences where it exists, else the defaults."""
+    if not base.description.is_file():
+        return LabelRules()
+    ours = json.loads(base.description.read_text(encoding="utf-8")).get(OWN_KEY, {})
+    if ours.get("labels_from"):
+        raise InputError(
+            f"{base.name}: its masks were carried from {ours['labels_from']}; a sweep needs masks "
+            "drawn on every sequence: choose another --dataset"
+        )
+    known = {field.name for field in fields(LabelRules)}
+    return LabelRules(**{name: value for name, value in ours.items() if name in known})
+
+
+def _convert(source: Source, name: str, strategy: Strategy | None, rules: LabelRules) -> None:
+    convert_cohort(
+        source.table,
+        name,
+        layout=strategy.layout if strategy else ALL_SEQUENCE,
+        sequences=strategy.sequences if strategy else None,
+        rules=rules,
+        registration=source.registration if strategy and strategy.layout == FUSION else None,
+        workers=source.workers,
+    )
+
+
+def _share_key(base: RawDataset, other: RawDataset) -> None:
+    """Give a dataset the pseudonyms of the one of all sequences, or refuse its own."""
+    ours, theirs = read_key(base.key), read_key(other.key)
+    if any(ours.get(patient) != pseudonym for patient, pseudonym in theirs.items()):
+        raise InputError(
+            f"{other.name} has other pseudonyms than {base.name}; remove {other.name} and its key, "
+            "or choose another --dataset"
+        )
+    if ours != theirs:
+        write_atomically(other.key, base.key.read_text(encoding="utf-8"), mode=0o600)
+
+
+def _base_splits(base: RawDataset, rows: Sequence[Mapping[str, str]]) -> Splits:
+    """Read the folds of the dataset of all sequences, or make those that planning would make."""
+    training = [row for row in rows if row["split"] != "test"]
+    existing = _preprocessed(base.name) / SPLITS_FILE
+    if existing.is_file():
+        splits: Splits = json.loads(existing.read_text())
+        cases = {case for fold in splits for side in fold.values() for case in side}
+        if cases != {row["case"] for row in training}:
+            raise InputError(
+                f"{base.name}: its {SPLITS_FILE} has other cases than the cohort now; delete it "
+                "to make folds anew"
+            )
+        return splits
+    patients = split_patients(training)
+    if len(patients) < 2:
+        raise InputError(f"{base.name}: has one training patient; a fold needs one more")
+    return make_splits(patients, DEFAULT_SEED)
+
+
+def _refuse_empty_folds(name: str, splits: Splits, folds: Collection[int]) -> None:
+    problems = [
+        f"{name}: has no fold {fold}; choose --folds from 0 to {len(splits) - 1}"
+        for fold in sorted(folds)
+        if fold >= len(splits)
+    ]
+    problems += [
+        f"{name}: fold {fold} has no {what} patients with these sequences; choose other --folds"
+        for fold in sorted(folds)
+        if fold < len(splits)
+        for side, what in (("train", "training"), ("val", "validation"))
+        if not splits[fold][side]
+    ]
+    if problems:
+        raise InputError(problems)
+
+
+def _keep_splits(name: str, splits: Splits) -> None:
+    """Write the folds before planning, which keeps what it finds."""
+    file = _preprocessed(name) / SPLITS_FILE
+    if not file.is_file():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(file, json.dumps(splits, indent=4) + "\n")
+    elif [_as_sets(fold) for fold in json.loads(file.read_text())] != [*map(_as_sets, splits)]:
+        raise InputError(
+            f"{name}: its {SPLITS_FILE} has other patients in a fold than the dataset of all "
+            "sequences, or lacks some; delete it to share the folds"
+        )
+
+
+def _as_sets(fold: Mapping[str, Sequence[str]]) -> dict[str, set[str]]:
+    return {side: set(fold[side]) for side in ("train", "val")}
+
+
+def _plan(place: RawDataset, wanted: Collection[str], workers: int, logs: Path) -> None:
+    """Plan and preprocess a dataset, unless that was done since it was converted."""
+    stock = sorted({"2d", *wanted} - set(CONFIGURATIONS))
+    if _is_planned(place, wanted):
+        return
+    logs.mkdir(parents=True, exist_ok=True)
+    with (
+        (logs / f"plan_{place.name}.txt").open("w", encoding="utf-8") as log,
+        contextlib.redirect_stdout(log),
+        contextlib.redirect_stderr(log),
+    ):
+        plan_dataset(place.name, configurations=stock, workers=workers)
+    for stale in _preprocessed(place.name).glob(f"{PLANS}_seed*.json"):
+        stale.unlink()
+
+
+def _is_planned(place: RawDataset, wanted: Collection[str]) -> bool:
+    """Whether plans and preprocessed cases are there, of these very cases and not older."""
+    folder = _preprocessed(place.name)
+    file = folder / f"{PLANS}.json"
+    raw = sorted(place.folder.glob("*Tr/*.nii.gz"))
+    # As in make, time stands for content.
+    if not file.is_file() or file.stat().st_mtime_ns < max(p.stat().st_mtime_ns for p in raw):
+        return False
+    configurations = json.loads(file.read_text())["configurations"]
+    if not {*CONFIGURATIONS, *wanted} <= set(configurations):
+        return False
+    cases = {row["case"] for row in cases_of_dataset(place.folder) if row["split"] != "test"}
+    folders = [folder / _data_identifier(configurations, name) for name in wanted]
+    # A case's properties are written after its voxels, and the labels are copied last of all.
+    return all(
+        {path.name.partition(".")[0] for path in place.glob(pattern)} == cases
+        for place, pattern in [(folder / "gt_segmentations", "*"), *((f, "*.pkl") for f in folders)]
+    )
+
+
+def _data_identifier(configurations: Mapping[str, Any], name: str) -> str:
+    """Name the folder of a configuration's data, through what it inherits from."""
+    content = configurations[name]
+    if "data_identifier" in content:
+        return str(content["data_identifier"])
+    return _data_identifier(configurations, content["inherits_from"])
+
+
+def _seeded_plans(name: str, plans: str, seed: int) -> None:
+    """Write plans that differ in name and seed alone, on the same preprocessed data."""
+    folder = _preprocessed(name)
+    content = json.loads((folder / f"{PLANS}.json").read_text())
+    content["plans_name"] = plans
+    for configuration in content["configurations"].values():
+        if PLANS_KEY in configuration:
+            configuration[PLANS_KEY]["seed"] = seed
+    text = json.dumps(content, indent=4) + "\n"
+    file = folder / f"{plans}.json"
+    if not file.is_file() or file.read_text() != text:
+        write_atomically(file, text)
+
+
+def _digest(place: RawDataset) -> str:
+    """Digest of the state of everything that a dataset was converted from, in any order."""
+    lines = sorted(place.journal.read_text(encoding="utf-8").splitlines())
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def _preprocessed(name: str) -> Path:
+    root = os.environ.get("nnUNet_preprocessed")  # noqa: SIM112 - the host's own spelling
+    if not root:
+        raise HostError('nnUNet_preprocessed is not set; run: eval "$(nnunet_pst env FOLDER)"')
+    return Path(root) / name

@@ -1,0 +1,114 @@
+"""How far a sweep is, for people, and its tables from what is done."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from nnunet_pst.experiments.job_status import JobStatus
+from nnunet_pst.experiments.sweep_plan import OWN_TABLE, Job
+from nnunet_pst.experiments.sweep_record import (
+    Sweep,
+    case_scores,
+    job_folder,
+    read_tickets,
+    statuses,
+)
+from nnunet_pst.experiments.sweep_slurm import queued
+from nnunet_pst.experiments.sweep_tables import (
+    CaseScore,
+    cases_csv,
+    columns_of_table,
+    scores_of_job,
+    table_csv,
+    table_markdown,
+    table_rows,
+)
+from nnunet_pst.io.atomic_files import write_atomically
+
+
+def look(folder: Path, sweep: Sweep) -> dict[Job, JobStatus]:
+    """Say what is true of each job now; SLURM is asked where it was given some."""
+    queue = queued() if read_tickets(folder) else frozenset[str]()
+    return statuses(folder, sweep.jobs, queue)
+
+
+def status_lines(folder: Path, sweep: Sweep) -> list[str]:
+    """Lay out a line for each job, then the number of jobs in each state."""
+    found = look(folder, sweep)
+    width = max(len(job.name) for job in found)
+    counts = [
+        f"{number} {state}"
+        for state in ("done", "running", "pending", "failed")
+        if (number := sum(status.state == state for status in found.values()))
+    ]
+    lines = [f"{job.name.ljust(width)}  {describe(status)}" for job, status in found.items()]
+    return [*lines, f"{len(found)} jobs: {', '.join(counts)}"]
+
+
+def describe(status: JobStatus) -> str:
+    """Put a status into a few words."""
+    took = ", ".join(f"{step} {seconds:g} s" for step, seconds in status.seconds.items())
+    parts: list[str] = [status.state]
+    if status.state in ("running", "failed") and status.step:
+        parts.append(f"in {status.step}")
+    if status.exit_code is not None:
+        parts.append(f"exit code {status.exit_code}")
+    details = [
+        part for part in (status.note, f"log {status.log}" if status.log else "", took) if part
+    ]
+    return " ".join(parts) + (f" ({'; '.join(details)})" if details else "")
+
+
+def failures(folder: Path, sweep: Sweep) -> list[str]:
+    """Name the jobs that failed, with the place of the log; empty when none did."""
+    return [
+        f"{job.name}: {describe(status)}; all of its output: "
+        f"{job_folder(folder, job) / (status.log or 'status.json')}"
+        for job, status in look(folder, sweep).items()
+        if status.state == "failed"
+    ]
+
+
+def gather(folder: Path, sweep: Sweep) -> str:
+    """Write the tables of what is done, and return them for readers."""
+    done = [job for job, status in look(folder, sweep).items() if status.state == "done"]
+    scores: list[CaseScore] = []
+    for job in done:
+        text = case_scores(folder, job).read_text(encoding="utf-8")
+        scores += scores_of_job(job, text)
+    write_atomically(folder / "cases.csv", cases_csv(scores))
+    texts = []
+    for name, methods in sweep.tables.items():
+        columns = columns_of_table(name, sweep.settings.sequences)
+        rows = table_rows(name, methods, jobs=sweep.jobs, scores=scores, columns=columns)
+        text = table_markdown(name, rows, columns, _notes(name, sweep))
+        stem = name if name == OWN_TABLE else f"table{name}"
+        write_atomically(folder / f"{stem}.csv", table_csv(rows, columns))
+        write_atomically(folder / f"{stem}.md", text)
+        texts.append(text)
+    return "\n".join(texts)
+
+
+def _notes(table: str, sweep: Sweep) -> list[str]:
+    """Say what a reader of a table has to know."""
+    settings = sweep.settings
+    jobs = [job for job in sweep.jobs if job.method in sweep.tables[table]]
+    mirrored = "with" if settings.mirroring else "without"
+    notes = [
+        "mean over test patients (their number); runs (folds and seeds) and a patient's cases are "
+        "averaged first; empty: not tested",
+        f"trainings: {settings.budget}, device {settings.device}, encoder weights "
+        f"{settings.weights}; predicted {mirrored} mirroring",
+    ]
+    if table == "4":
+        notes.append("only patients whom every method was tested on")
+    stock = {job.trainer for job in jobs if not job.seeded}
+    if stock:
+        notes.append(f"{', '.join(sorted(stock))} can't be seeded: a seed there numbers a repeat")
+    if settings.budget.endswith("epochs"):
+        notes.append("an epoch of stock nnU-Net is 250 iterations, of the 2.5D trainer 50 or more")
+    return [
+        *notes,
+        "no intervals, no tests: nnunet_pst compare gives them for methods that predicted the same "
+        "cases of one dataset, which all-sequence and fusion methods never do; research use only",
+    ]

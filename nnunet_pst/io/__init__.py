@@ -1,0 +1,1 @@
+"""Images, tables and files on disk: whole or absent."""

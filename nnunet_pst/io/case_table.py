@@ -1,0 +1,87 @@
+"""``cases.csv``: what each case of a dataset is, in pseudonyms, for every room that must know.
+
+It stands in the raw dataset and, after planning, in the preprocessed one. A dataset that stock
+tools made has none; then every case counts as a patient of its own.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from nnunet_pst.errors import InputError, few_of_each_kind
+from nnunet_pst.io.csv_text import restored
+from nnunet_pst.io.number_columns import no_number, odd_cells
+
+CASE_TABLE = "cases.csv"
+#: Its columns that aren't covariates.
+CASE_COLUMNS = ("case", "patient", "sequence", "split", "label_kind", "annotated", "first", "last")
+_NEEDED_COLUMNS = CASE_COLUMNS[:4]
+SPLITS = ("train", "val", "test")
+
+
+def read_case_table(path: Path) -> list[dict[str, str]]:
+    """Read a case table: a dictionary a row, empty cells as empty strings.
+
+    Raises
+    ------
+    InputError
+        The file is missing or lacks a needed column; or, with a line for each, a case stands in
+        several rows or has a name that can't be a file name, or a split is none of `SPLITS`: its
+        patient would be in no table and no mean.
+    """
+    if not path.is_file():
+        raise InputError(f"{path}: is missing")
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        reader = csv.DictReader(file)
+        missing = [name for name in _NEEDED_COLUMNS if name not in (reader.fieldnames or ())]
+        if missing:
+            raise InputError(f"{path}: lacks the columns {', '.join(missing)}")
+        rows = [{key: restored(value or "") for key, value in row.items() if key} for row in reader]
+    if problems := few_of_each_kind((f"{path}, {place}", text) for place, text in _problems(rows)):
+        raise InputError(problems)
+    return rows
+
+
+def _problems(rows: Sequence[Mapping[str, str]]) -> Iterator[tuple[str, str]]:
+    """Give the row, as a spreadsheet numbers it, and what is wrong with it."""
+    expected = " or ".join(f"'{split}'" for split in SPLITS)
+    seen: set[str] = set()
+    for place, row in enumerate(rows, 2):
+        name, split = row["case"], row["split"]
+        # Case names become file names, and a table may come from a stranger.
+        if not name or Path(name).name != name or "\\" in name:
+            yield f"row {place}", f"case {name!r} is no plain file name"
+        elif name in seen:
+            yield f"row {place}", f"case {name} stands in several rows; keep one"
+        seen.add(name)
+        if split not in SPLITS:
+            yield f"row {place}, column split", f"{split!r} is no split; write {expected}"
+
+
+def number_problems(rows: Sequence[Mapping[str, str]]) -> list[str]:
+    """Name the cells that keep a covariate of a case table from being a number, a line each."""
+    covariates = dict.fromkeys(name for row in rows for name in row if name not in CASE_COLUMNS)
+    return few_of_each_kind(
+        (f"{CASE_TABLE}, row {place + 2}, column {name}", no_number(cells[place]))
+        for name in covariates
+        for cells in [[row.get(name, "") for row in rows]]
+        for place in odd_cells(cells)
+    )
+
+
+def cases_of_dataset(folder: Path) -> list[dict[str, str]]:
+    """Read the case table of a dataset folder, raw or preprocessed; empty where there is none."""
+    table = folder / CASE_TABLE
+    return read_case_table(table) if table.is_file() else []
+
+
+def rows_by_patient(
+    rows: Sequence[Mapping[str, str]],
+) -> dict[str, list[Mapping[str, str]]]:
+    """Group the rows of a case table, in their order."""
+    patients: dict[str, list[Mapping[str, str]]] = {}
+    for row in rows:
+        patients.setdefault(row["patient"], []).append(row)
+    return patients

@@ -1,0 +1,45 @@
+"""CSV as every table of ours is written: no cell that a spreadsheet would run as a formula.
+
+Identifiers, covariates and names of files come from strangers, and a spreadsheet takes a cell such
+as ``=cmd|...`` for a formula, whatever quotes stand around it. Such a cell is written behind an
+apostrophe, the usual guard (OWASP, "CSV injection"), which `restored` takes away again where we
+read our own tables. Numbers stay as they are.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import re
+from collections.abc import Iterable
+
+from nnunet_pst.io.number_columns import as_number
+
+#: The signs that begin a formula, their full-width forms, and blanks that spreadsheets skip.
+#: Apostrophes before them are ours, or would be taken for ours.
+_FORMULA = re.compile("'*[-=+@\t\r\n\uff0d\uff1d\uff0b\uff20].", re.DOTALL)
+
+
+def csv_text(rows: Iterable[Iterable[object]]) -> str:
+    """Write rows as CSV, the header being the first; texts that begin a formula are guarded."""
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerows(
+        [guarded(cell) if isinstance(cell, str) else cell for cell in row] for row in rows
+    )
+    return text.getvalue()
+
+
+def guarded(cell: str) -> str:
+    """Put an apostrophe before what a spreadsheet would take for a formula."""
+    return f"'{cell}" if _is_formula(cell) else cell
+
+
+def restored(cell: str) -> str:
+    """Return the text of a cell that `guarded` wrote."""
+    return cell[1:] if cell.startswith("'") and _is_formula(cell[1:]) else cell
+
+
+def _is_formula(cell: str) -> bool:
+    return bool(_FORMULA.match(cell)) and math.isnan(as_number(cell))

@@ -1,0 +1,56 @@
+"""What is known of each slice of a label."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+import numpy as np
+import numpy.typing as npt
+
+from nnunet_pst.labels import IGNORE, TUMOR
+
+
+class SliceKind(IntEnum):
+    """What is known of a slice."""
+
+    UNKNOWN = 0  #: no voxel is known: never drawn
+    LESION = 1  #: tumour on it
+    KNOWN = 2  #: known, no tumour, among the slices that somebody has looked at
+    FREE = 3  #: free negative: known to be tumour-free without anyone drawing
+
+
+def slice_kinds(
+    has_tumor: npt.NDArray[np.bool_], has_known: npt.NDArray[np.bool_]
+) -> npt.NDArray[np.int8]:
+    """Classify the slices of a case from its label alone.
+
+    A run of known slices without any tumour, cut off from the lesion by unknown slices, can only
+    come from the rules that give negatives without drawing; tumour-free slices in the same run as
+    the lesion are those that the annotator left empty.
+
+    Parameters
+    ----------
+    has_tumor, has_known
+        (z,) whether any voxel of the slice is tumour; whether any is known (not ignore).
+
+    Returns
+    -------
+    (z,) values of `SliceKind`.
+    """
+    kinds = np.where(has_known, SliceKind.KNOWN, SliceKind.UNKNOWN).astype(np.int8)
+    kinds[has_tumor] = SliceKind.LESION
+    starts = np.flatnonzero(np.diff(has_known.astype(np.int8), prepend=0) == 1)
+    ends = np.flatnonzero(np.diff(has_known.astype(np.int8), append=0) == -1) + 1
+    if has_tumor.any():
+        for start, end in zip(starts, ends, strict=True):
+            if not has_tumor[start:end].any():
+                kinds[start:end] = SliceKind.FREE
+    return kinds
+
+
+def kinds_of_label(label: npt.NDArray[np.integer]) -> npt.NDArray[np.int8]:
+    """Classify the slices of a (z, y, x) label with values background, tumour, ignore (and -1).
+
+    nnU-Net's preprocessing writes -1 for background outside the non-zero region; it is known.
+    """
+    return slice_kinds((label == TUMOR).any(axis=(1, 2)), (label != IGNORE).any(axis=(1, 2)))

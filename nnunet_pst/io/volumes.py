@@ -1,0 +1,311 @@
+"""Images and masks as files: read with every check that nnU-Net does not make, written bare.
+
+The only contact with SimpleITK's (x, y, z) order: arrays that leave this module are (z, y, x), and
+a `Grid` goes with each.
+"""
+
+from __future__ import annotations
+
+import gzip
+import re
+import struct
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+import SimpleITK as sitk  # noqa: N813 - its usual name
+from scipy import ndimage
+
+from nnunet_pst.errors import InputError
+from nnunet_pst.io.geometry import Grid, slice_axis_xyz
+from nnunet_pst.io.image_paths import IMAGE_SUFFIXES, is_image_name
+
+#: An image of 512 x 512 x 2048: more is no MRI of a pelvis, but would fill the memory.
+MAX_VOXELS = 2**29
+#: Largest deviation of the axes from unit length and right angles, as cosines.
+ORTHONORMAL_TOLERANCE = 1e-3
+#: Voxels are checked in pieces of this size; a multiple of every voxel's.
+_CHUNK_BYTES = 2**24
+#: Types that are kept as they are; all others become float32, which is what nnU-Net reads.
+KEPT_TYPES = (np.uint8, np.int8, np.uint16, np.int16, np.float32)
+
+# ITK prints its own warnings to stderr, in the middle of the progress bar; what matters is checked
+# here.
+sitk.ProcessObject.SetGlobalWarningDisplay(False)
+
+
+@dataclass(frozen=True)
+class Volume:
+    """Voxels and where they lie.
+
+    Parameters
+    ----------
+    array
+        (z, y, x).
+    grid
+        Same shape.
+    """
+
+    array: npt.NDArray[Any]
+    grid: Grid
+
+
+def read_header(path: Path) -> Grid:
+    """Read and check where the voxels of a file lie, without decoding them.
+
+    Raises
+    ------
+    InputError
+        When the file can't be read, is not one three-dimensional volume, is too large, has a
+        slice axis that is not the third, or axes that are not at right angles.
+    """
+    reader = _open(path)
+    if reader.GetDimension() != 3 or min(reader.GetSize()) < 1 or reader.GetSize()[2] == 1:
+        size = " x ".join(str(n) for n in reader.GetSize())
+        raise InputError(
+            f"{path.name} has size {size}; expected one volume of several slices (3-D), so split "
+            "or stack it"
+        )
+    if reader.GetNumberOfComponents() != 1:
+        raise InputError(
+            f"{path.name} holds {reader.GetNumberOfComponents()} values per voxel (a colour image "
+            "or several volumes); expected one"
+        )
+    x, y, z = reader.GetSize()
+    if x * y * z > MAX_VOXELS:
+        raise InputError(
+            f"{path.name} claims {x} x {y} x {z} voxels, more than any MRI here; is it damaged?"
+        )
+    grid = Grid(
+        size_xyz=(x, y, z),
+        spacing_xyz_mm=tuple(reader.GetSpacing()),
+        origin_lps_mm=tuple(reader.GetOrigin()),
+        direction=tuple(reader.GetDirection()),
+    )
+    check_axes(path, grid)
+    return grid
+
+
+def _open(path: Path) -> Any:  # noqa: ANN401 - SimpleITK has no types
+    """Return a SimpleITK reader that has read the header."""
+    if not is_image_name(path):
+        raise InputError(f"{path.name} is not one of {', '.join(IMAGE_SUFFIXES)}; convert it")
+    if _points_elsewhere(path):
+        raise InputError(f"{path.name} keeps its voxels in another file; save it as one file")
+    reader = sitk.ImageFileReader()
+    reader.SetFileName(str(path))
+    try:
+        reader.ReadImageInformation()
+    except RuntimeError as error:
+        if "orthonormal" in str(error):
+            raise InputError(_not_orthonormal(path)) from error
+        raise InputError(
+            f"{path.name} can't be read as an image; is it damaged or misnamed?"
+        ) from error
+    return reader
+
+
+def _points_elsewhere(path: Path) -> bool:
+    """Whether the header of an MHA or NRRD names another file, which could be any on this disk."""
+    name = path.name.casefold()
+    if name.endswith((".nii", ".nii.gz")):
+        return False
+    with path.open("rb") as file:
+        head = file.read(65536)
+    if name.endswith(".nrrd"):
+        fields = head.partition(b"\n\n")[0].replace(b"\r", b"").lower()
+        return b"\ndata file:" in fields or b"\ndatafile:" in fields
+    data = re.search(rb"ElementDataFile\s*=\s*(\S+)", head)
+    return data is not None and data[1].upper() != b"LOCAL"
+
+
+def _not_orthonormal(path: Path) -> str:
+    return (
+        f"{path.name} has axes that are not at right angles (a sheared grid); resample it onto a "
+        "straight grid first"
+    )
+
+
+def check_axes(path: Path, grid: Grid) -> None:
+    """Refuse grids on which "slice" or "distance" would mean something else than assumed.
+
+    Raises
+    ------
+    InputError
+        Naming the file.
+    """
+    direction = np.reshape(grid.direction, (3, 3))
+    off = np.abs(direction.T @ direction - np.eye(3)).max()
+    if not np.isfinite(grid.affine_lps_mm).all() or off > ORTHONORMAL_TOLERANCE:
+        raise InputError(_not_orthonormal(path))
+    if min(grid.spacing_xyz_mm) <= 0:
+        raise InputError(f"{path.name} has a spacing of {min(grid.spacing_xyz_mm)} mm; mend it")
+    axis = slice_axis_xyz(grid)
+    if axis != 2:
+        spacing = " x ".join(f"{value:.3g}" for value in grid.spacing_xyz_mm)
+        raise InputError(
+            f"{path.name} has its slices along axis {'xyz'[axis]} (spacing {spacing} mm); expected "
+            "them along the third, z: reorder the axes"
+        )
+
+
+def read_image(path: Path) -> Volume:
+    """Read an image.
+
+    Returns
+    -------
+    Volume
+        Of one of `KEPT_TYPES`.
+
+    Raises
+    ------
+    InputError
+        As `read_header`, and for voxels that are no finite numbers or are all the same.
+    """
+    volume = read_voxels(path)
+    array = volume.array
+    if array.dtype not in KEPT_TYPES:
+        # Overflow becomes an infinity and is reported as such.
+        with np.errstate(over="ignore"):
+            array = array.astype(np.float32)
+    wrong = int(np.count_nonzero(~np.isfinite(array)))
+    if wrong:
+        raise InputError(_not_finite(path, wrong))
+    if array.min() == array.max():
+        raise InputError(f"{path.name} is {array.flat[0]} everywhere; is it the right file?")
+    return Volume(array, volume.grid)
+
+
+def read_mask(path: Path) -> Volume:
+    """Read a mask of background (0) and tumor (1, or 255 as in binary pictures).
+
+    Returns
+    -------
+    Volume
+        Of booleans; it may be empty.
+
+    Raises
+    ------
+    InputError
+        As `read_header`, and for other values than those.
+    """
+    volume = read_voxels(path)
+    # Float masks are common (resampled by some tool); they are harmless while values are whole.
+    values = np.unique(volume.array)
+    if not set(values.tolist()) <= {0, 1} and not set(values.tolist()) <= {0, 255}:
+        shown = ", ".join(f"{value:g}" for value in values[:5]) + (
+            ", ..." if len(values) > 5 else ""
+        )
+        raise InputError(
+            f"{path.name} holds the values {shown}; expected 0 (background) and 1 (tumor), so "
+            "remap or threshold it"
+        )
+    return Volume(volume.array != 0, volume.grid)
+
+
+def read_voxels(path: Path) -> Volume:
+    """Check the header and decode the voxels; whether they make an image or a mask, others ask."""
+    grid = read_header(path)
+    damaged = f"{path.name} ends early or is damaged; copy it again"
+    if path.name.casefold().endswith((".nii", ".nii.gz")):
+        _check_nifti_voxels(path, int(np.prod(grid.size_xyz)), damaged)
+    try:
+        array = sitk.GetArrayFromImage(_open(path).Execute())
+    except RuntimeError as error:
+        raise InputError(damaged) from error
+    return Volume(array, grid)
+
+
+def _check_nifti_voxels(path: Path, voxels: int, damaged: str) -> None:
+    """Refuse what ITK's NIfTI reader mends in silence.
+
+    It fills a file that ends early with zeros, and turns NaN and infinities into zeros
+    (nifti_read_buffer): both would train a network on voxels that no scanner made.
+    """
+    opener: Any = gzip.open if path.name.casefold().endswith(".gz") else open
+    try:
+        with opener(path, "rb") as file:
+            wrong = _count_not_finite(file, voxels)
+    except (EOFError, OSError, struct.error, zlib.error, ValueError) as error:
+        raise InputError(damaged) from error
+    if wrong:
+        raise InputError(_not_finite(path, wrong))
+
+
+def _count_not_finite(file: BinaryIO, voxels: int) -> int:
+    """Read the voxels of a NIfTI to their end and count those that are no finite numbers."""
+    head = file.read(540)
+    second = head[:4] in (b"\x1c\x02\0\0", b"\0\0\x02\x1c")
+    order = "<" if head[1:4] in (b"\x01\0\0", b"\x02\0\0") else ">"
+    code, bits = struct.unpack_from(f"{order}2h", head, 12 if second else 70)
+    (start,) = struct.unpack_from(
+        f"{order}q" if second else f"{order}f", head, 168 if second else 108
+    )
+    file.seek(int(start))
+    left, wrong = voxels * bits // 8, 0
+    while left:
+        data = file.read(min(left, _CHUNK_BYTES))
+        if not data:
+            raise EOFError
+        left -= len(data)
+        if code in (16, 64):  # float32, float64
+            values = np.frombuffer(data, dtype=f"{order}f{bits // 8}")
+            wrong += int(np.count_nonzero(~np.isfinite(values)))
+    # Reading past the last voxel makes gzip compare its checksum.
+    file.read(1)
+    return wrong
+
+
+def _not_finite(path: Path, count: int) -> str:
+    return f"{path.name} holds {count} voxels that are NaN or infinite; replace them"
+
+
+def as_itk(array: npt.NDArray[Any], grid: Grid) -> sitk.Image:
+    """Give a (z, y, x) array its place in space."""
+    image = sitk.GetImageFromArray(array)
+    image.SetSpacing(grid.spacing_xyz_mm)
+    image.SetOrigin(grid.origin_lps_mm)
+    image.SetDirection(grid.direction)
+    return image
+
+
+def set_output_grid(itk_filter: Any, grid: Grid) -> None:  # noqa: ANN401 - SimpleITK has no types
+    """Tell an ITK filter that makes an image on which grid to make it."""
+    itk_filter.SetSize(grid.size_xyz)
+    itk_filter.SetOutputSpacing(grid.spacing_xyz_mm)
+    itk_filter.SetOutputOrigin(grid.origin_lps_mm)
+    itk_filter.SetOutputDirection(grid.direction)
+
+
+def write_volume(path: Path, volume: Volume) -> None:
+    """Write voxels and geometry, and nothing else: no description, no key of the source survives.
+
+    The same voxels and grid give the same bytes (the gzip header carries neither time nor name).
+
+    Parameters
+    ----------
+    path
+        One of `IMAGE_SUFFIXES`; replaced when it exists.
+    volume
+        (z, y, x) voxels.
+    """
+    image = as_itk(volume.array, volume.grid)
+    try:
+        sitk.WriteImage(image, str(path), useCompression=True)
+    except RuntimeError as error:
+        raise OSError(f"{path.name} could not be written; is the disk full?") from error
+
+
+def use_one_thread() -> None:
+    """Keep SimpleITK to one thread, where several processes share the cores."""
+    sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
+
+
+def lesion_count(mask: npt.NDArray[np.bool_]) -> int:
+    """Count the connected lesions (26 neighbours) of a (z, y, x) mask."""
+    components = ndimage.label(mask, structure=np.ones((3, 3, 3), dtype=bool))
+    assert isinstance(components, tuple)  # a number alone only where an output array is given
+    return int(components[1])

@@ -1,0 +1,136 @@
+"""The same task over many items, in one process or several, with the same result."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from multiprocessing import connection, get_context, parent_process
+from threading import Thread
+from typing import TypeVar
+
+from tqdm import tqdm
+
+from nnunet_pst.errors import HostError, PSTError
+from nnunet_pst.io.volumes import use_one_thread
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+#: What a user can mend; any other exception is a bug of ours and ends everything.
+Failure = PSTError | OSError
+
+
+class Runner:
+    """Runs tasks over items, in this process or in several of its own.
+
+    Parameters
+    ----------
+    workers
+        Number of processes; 1 starts none.
+    """
+
+    def __init__(self, workers: int) -> None:
+        self.workers = workers
+        self._pool: ProcessPoolExecutor | None = None
+
+    @contextmanager
+    def running(self) -> Iterator[Runner]:
+        """Keep the processes for the duration of the block."""
+        if self.workers > 1:
+            # Spawned, because a fork of a process with threads (ITK's) may hang.
+            self._pool = ProcessPoolExecutor(
+                self.workers, mp_context=get_context("spawn"), initializer=_start_worker
+            )
+        try:
+            yield self
+        finally:
+            if self._pool is not None:
+                self._pool.shutdown(cancel_futures=True)
+                self._pool = None
+
+    def run(
+        self,
+        task: Callable[[Item], Result],
+        items: Sequence[Item],
+        doing: str,
+        unit: str = "case",
+    ) -> Iterator[tuple[Item, Result | Failure]]:
+        """Run a task over items, giving each as it finishes (in any order with several workers).
+
+        Raises
+        ------
+        HostError
+            When a worker process was killed.
+        """
+        # Silent when stderr is no terminal.
+        with tqdm(total=len(items), desc=doing, unit=unit, disable=None) as bar:
+            for outcome in self._outcomes(task, items):
+                bar.update()
+                yield outcome
+
+    def _outcomes(
+        self, task: Callable[[Item], Result], items: Sequence[Item]
+    ) -> Iterator[tuple[Item, Result | Failure]]:
+        if self._pool is None or len(items) < 2:
+            for item in items:
+                yield item, _attempt(task, item)
+            return
+        try:
+            futures: dict[Future[Result | Failure], Item] = {
+                self._pool.submit(_attempt, task, item): item for item in items
+            }
+            for future in as_completed(futures):
+                yield futures[future], future.result()
+        except BrokenProcessPool as error:
+            raise HostError(
+                "a worker process was killed, probably for want of memory; run the same command "
+                "again with --workers 1 or nnUNet_def_n_proc=1, it goes on where it stopped"
+            ) from error
+
+
+def apart(function: Callable[..., Result], *arguments: object) -> Result:
+    """Call a function in a process of its own, whose memory is free again when it returns.
+
+    Raises
+    ------
+    HostError
+        When that process was killed; else whatever the function raises.
+    """
+    try:
+        context = get_context("spawn")
+        with ProcessPoolExecutor(1, mp_context=context, initializer=_die_with_parent) as pool:
+            return pool.submit(function, *arguments).result()
+    except BrokenProcessPool as error:
+        raise HostError(
+            "a process was killed, probably for want of memory; run the same command again, it "
+            "goes on where it stopped"
+        ) from error
+
+
+def _attempt(task: Callable[[Item], Result], item: Item) -> Result | Failure:
+    """Run a task; what a user can mend is returned, so that the other items go on."""
+    try:
+        return task(item)
+    except (PSTError, OSError) as error:
+        return error
+
+
+def _start_worker() -> None:
+    """Set up a worker process: one thread, and no life beyond its parent's."""
+    use_one_thread()
+    _die_with_parent()
+
+
+def _die_with_parent() -> None:
+    parent = parent_process()
+    if parent is not None:
+        # A killed parent can't stop its workers; left alone they would go on writing while the
+        # next run already resumes.
+        Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
+
+
+def _end_with(sentinel: int) -> None:
+    connection.wait([sentinel])
+    os._exit(1)

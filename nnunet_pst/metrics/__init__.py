@@ -1,1 +1,0 @@
-"""What is measured between a prediction and its reference."""

@@ -1,0 +1,99 @@
+"""The folds of one of our own networks, computed by an engine instead of nnU-Net's predictor.
+
+The predictor hands the network one mirrored volume after the other and knows nothing of slices.
+Here the network is asked for its slices, and the engine may be another than PyTorch. What is
+averaged, weighted and rounded, and in which order, is the predictor's.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from nnunet_pst.errors import HostError
+from nnunet_pst.network.bags import RunBags, volume_logits
+from nnunet_pst.network.unet25d import Unet25D
+from nnunet_pst.nnunet.models.sliding_window import sliding_window_logits
+
+
+class OwnNetwork:
+    """Networks of one shape, one for each fold.
+
+    Parameters
+    ----------
+    networks
+        With their weights.
+    patch_size
+        Of the plans, (z, y, x).
+    mirror_axes
+        Axes of (z, y, x) to mirror along.
+    device
+        Where PyTorch computes.
+    engine
+        ``torch``, ``openvino`` or ``openvino-bf16``.
+
+    Raises
+    ------
+    HostError
+        When the engine isn't installed, or doesn't compute on that device.
+    """
+
+    def __init__(
+        self,
+        networks: Sequence[Unet25D],
+        *,
+        patch_size: Sequence[int],
+        mirror_axes: Sequence[int],
+        device: str,
+        engine: str,
+    ) -> None:
+        self._networks = [network.to(device).eval() for network in networks]
+        self._patch_size, self._mirror_axes = tuple(patch_size), tuple(mirror_axes)
+        self._device = torch.device(device)
+        self._runs, self.precision = _runs(self._networks, engine, device)
+
+    @torch.inference_mode()
+    def predict_logits(self, data: Tensor) -> Tensor:
+        """Logits (k, z, y, x) in half precision of a preprocessed case (c, z, y, x), on the CPU."""
+        data = data.to(self._device)
+        total: Tensor | None = None
+        for network, run in zip(self._networks, self._runs, strict=True):
+            with _host_precision(self._device):
+                found = self._fold(data, network, run).cpu()
+            total = found if total is None else total.add_(found)
+        assert total is not None
+        return total if len(self._networks) == 1 else total.div_(len(self._networks))
+
+    def _fold(self, data: Tensor, network: Unet25D, run: RunBags) -> Tensor:
+        def predict_tile(tile: Tensor) -> Tensor:
+            return volume_logits(
+                tile,
+                network.bag_format,
+                run,
+                mirror_axes=self._mirror_axes,
+                at_once=network.batch_size,
+            )
+
+        return sliding_window_logits(data, self._patch_size, predict_tile)
+
+
+def _runs(networks: Sequence[Unet25D], engine: str, device: str) -> tuple[list[RunBags], str]:
+    """Give every network's computation, and the precision in which its products are taken."""
+    if engine == "torch":
+        precision = "float32" if device == "cpu" else "float16"
+        return [network.run_bags for network in networks], precision
+    if device != "cpu":
+        raise HostError(f"--engine {engine} computes on the CPU; add --device cpu")
+    from nnunet_pst.network.openvino_engine import OpenVINONetwork
+
+    bfloat16 = engine == "openvino-bf16"
+    compiled = [OpenVINONetwork(network, bfloat16=bfloat16) for network in networks]
+    return [one.run_bags for one in compiled], compiled[0].precision
+
+
+def _host_precision(device: torch.device) -> contextlib.AbstractContextManager[object]:
+    """Mix precisions where the host does: on a GPU alone."""
+    return torch.autocast(device.type) if device.type == "cuda" else contextlib.nullcontext()

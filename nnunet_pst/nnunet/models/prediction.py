@@ -1,0 +1,254 @@
+"""A trained model, loaded once, that segments cases in this process.
+
+The steps are the stock predictor's own functions in the order of ``nnUNetv2_predict``
+(nnunet-v2 ``inference/predict_from_raw_data.py``), without its worker processes, which cost
+seconds and a copy of torch each. Loading is ours, because the host reads checkpoints without
+restriction; and the sliding window of our own networks, because ours is faster
+(`nnunet_pst.nnunet.models.own_network`). With the engine torch the logits are the same bit for bit,
+given as many threads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from nnunet_pst.dataset.raw_dataset import OWN_KEY
+from nnunet_pst.dicom.reading.files import printable
+from nnunet_pst.errors import HostError, InputError
+from nnunet_pst.io.volumes import Volume
+from nnunet_pst.labels import BACKGROUND, IGNORE, TUMOR
+from nnunet_pst.nnunet.models.building import (
+    HostParts,
+    Network,
+    build_network,
+    host_parts,
+    quiet_host,
+)
+from nnunet_pst.nnunet.models.checkpoints import check_plans, read_checkpoint
+from nnunet_pst.nnunet.models.files import ModelFiles, open_model
+from nnunet_pst.nnunet.models.plan_checks import (
+    check_plan_values,
+    check_resampled_size,
+    resolve_configuration,
+)
+from nnunet_pst.segmentation.model_interface import ModelFacts, Prediction
+
+FINGERPRINT = "dataset_fingerprint.json"
+
+
+class LoadedModel:
+    """A model in memory, ready for any number of cases; see `load_model`."""
+
+    def __init__(self, host: HostParts, network: Network, facts: ModelFacts) -> None:
+        self._host, self._network = host, network
+        self.facts = facts
+
+    def predict(self, channels: Sequence[Volume], *, probability: bool = False) -> Prediction:
+        """Segment one case.
+
+        Parameters
+        ----------
+        channels
+            One volume for each of the model's channels, all on one grid.
+        probability
+            Give the tumour's probability too.
+
+        Raises
+        ------
+        InputError
+            When the number of channels is not the model's.
+        HostError
+            When the memory (of the device) doesn't suffice.
+        """
+        if len(channels) != len(self.facts.channels):
+            raise InputError(
+                f"{self.facts.name} wants {len(self.facts.channels)} channels, got {len(channels)}"
+            )
+        with quiet_host():
+            try:
+                return self._predict(channels, probability)
+            except (RuntimeError, MemoryError) as error:
+                # On a CPU, torch raises a plain RuntimeError when there is no more.
+                full = isinstance(error, (torch.OutOfMemoryError, MemoryError))
+                if not full and "can't allocate memory" not in str(error):
+                    raise
+                raise HostError(
+                    "not enough memory to segment an image of "
+                    f"{' x '.join(map(str, channels[0].grid.size_xyz))} voxels; free some, or use "
+                    "--device cpu"
+                ) from error
+
+    def _predict(self, channels: Sequence[Volume], probability: bool) -> Prediction:
+        from nnunetv2.inference.export_prediction import (
+            convert_predicted_logits_to_segmentation_with_correct_shape as convert,
+        )
+
+        host, grid = self._host, channels[0].grid
+        check_resampled_size(
+            grid.shape_zyx, grid.spacing_zyx_mm, host.configuration.spacing, self.facts.name
+        )
+        array = np.stack([np.asarray(one.array, dtype=np.float32) for one in channels])
+        spacing = [abs(value) for value in channels[0].grid.spacing_zyx_mm]
+        preprocessor = host.configuration.preprocessor_class(verbose=False)
+        data, _, properties = preprocessor.run_case_npy(
+            array,
+            None,
+            {"spacing": spacing},
+            host.plans,
+            host.configuration,
+            host.dataset,
+        )
+        tensor = torch.from_numpy(data).to(
+            dtype=torch.float32, memory_format=torch.contiguous_format
+        )
+        logits = self._network.predict_logits(tensor)
+        if not torch.isfinite(logits).all():  # would look like no tumour
+            raise InputError(f"{self.facts.name}: computes no finite numbers; get it again")
+        managers = (host.plans, host.configuration, host.labels)
+        threads = torch.get_num_threads()
+        # From the logits, as the host does where no probabilities are asked for: in half
+        # precision these may tie where logits don't.
+        mask = convert(logits, *managers, properties, False, threads) == TUMOR
+        if not probability:
+            return Prediction(mask, None)
+        _, found = convert(logits, *managers, properties, True, threads)
+        return Prediction(mask, np.asarray(found[TUMOR], dtype=np.float32))
+
+
+def load_model(
+    path: Path,
+    *,
+    device: str | None = None,
+    engine: str = "torch",
+    mirroring: bool = True,
+    trusted: bool = False,
+) -> LoadedModel:
+    """Load a model: every finished fold, as ``nnUNetv2_predict`` would.
+
+    Parameters
+    ----------
+    path
+        As for `nnunet_pst.nnunet.models.files.open_model`.
+    device
+        ``cpu`` or ``cuda``; by default what there is, and ``cpu`` for other engines than torch.
+    engine
+        What computes one of our own networks: ``torch``, ``openvino`` or ``openvino-bf16``.
+    mirroring
+        Average over mirrored images, as the host does by default; without, the network computes
+        once instead of four times (a 3D model: eight), and masks are others.
+    trusted
+        Load checkpoints that could run code.
+
+    Raises
+    ------
+    InputError
+        When it is no finished model, or one that doesn't segment exactly one tumour, or it is
+        refused as unsafe, or the engine doesn't serve its network.
+    HostError
+        When its trainer or the engine is not installed, or there is no such device.
+    """
+    served = "cuda" if engine == "torch" and torch.cuda.is_available() else "cpu"
+    device = device or served
+    if device == "cuda" and not torch.cuda.is_available():
+        raise HostError("there is no CUDA device; use --device cpu")
+    files = open_model(path)
+    plans, dataset = files.read_json("plans.json"), files.read_json("dataset.json")
+    _check_labels(dataset, files.name)
+    checkpoints = [
+        read_checkpoint(files.read(name), f"{files.name}: {name}", trusted=trusted)
+        for name in files.checkpoints()
+    ]
+    configuration = _one_of(checkpoints, files.name)
+    check_plan_values(
+        plans,
+        resolve_configuration(plans, configuration, files.name),
+        channels=len(_channel_names(dataset, files.name)),
+        mirrored=checkpoints[0].get("inference_allowed_mirroring_axes"),
+        where=files.name,
+    )
+    if not trusted:
+        check_plans(plans, configuration, files.name)
+    with quiet_host():
+        host = host_parts(plans, dataset, configuration, files.name)
+        network = build_network(
+            host, checkpoints, files.name, device=device, engine=engine, mirroring=mirroring
+        )
+    facts = replace(
+        _facts(files, plans, dataset, checkpoints[0]),
+        mirroring=mirroring,
+        engine=engine,
+        precision=network.precision,
+    )
+    return LoadedModel(host, network, facts)
+
+
+def _one_of(checkpoints: list[dict[str, Any]], where: str) -> str:
+    """Return the configuration, which all folds must share, as they must the trainer."""
+    kinds = {(str(c["trainer_name"]), str(c["init_args"]["configuration"])) for c in checkpoints}
+    if len(kinds) != 1:
+        raise InputError(f"{where}: its folds were trained by different trainers; get it again")
+    return kinds.pop()[1]
+
+
+def _check_labels(dataset: dict[str, Any], where: str) -> None:
+    """Refuse models that don't tell exactly one thing, of value 1, from background."""
+    labels = dataset.get("labels")
+    if not isinstance(labels, dict):
+        raise InputError(f"{where}: dataset.json names no labels; get the model again")
+    kept = {name: value for name, value in labels.items() if name not in ("background", "ignore")}
+    expected = {"background": BACKGROUND, "ignore": IGNORE, **dict.fromkeys(kept, TUMOR)}
+    # By their text, because true is 1 to Python, and no label.
+    wrong = [name for name, value in labels.items() if repr(value) != repr(int(expected[name]))]
+    if len(kept) != 1 or "background" not in labels or wrong:
+        raise InputError(
+            f"{where}: segments {printable(', '.join(kept))[:80] or 'nothing'}; expected "
+            f"background of value {BACKGROUND} and one label of value {TUMOR}"
+        )
+
+
+def _channel_names(dataset: dict[str, Any], where: str) -> tuple[str, ...]:
+    """Return the names of the input channels, in order."""
+    channels = dataset.get("channel_names", dataset.get("modality"))
+    if not isinstance(channels, dict) or set(channels) != set(map(str, range(len(channels)))):
+        raise InputError(
+            f"{where}: dataset.json numbers no channels (channel_names); get the model again"
+        )
+    return tuple(printable(str(channels[str(number)]))[:80] for number in range(len(channels)))
+
+
+def _facts(
+    files: ModelFiles, plans: dict[str, Any], dataset: dict[str, Any], first: dict[str, Any]
+) -> ModelFacts:
+    own = dataset.get(OWN_KEY)
+    sequences = own.get("sequences") if isinstance(own, dict) else None
+    parts = (plans.get("dataset_name"), first["trainer_name"], first["init_args"]["configuration"])
+    return ModelFacts(
+        name=" ".join(printable(str(part))[:80] for part in parts),
+        channels=_channel_names(dataset, files.name),
+        sequences=tuple(printable(str(one))[:80] for one in sequences)
+        if isinstance(sequences, list)
+        else (),
+        spacing_range_zyx_mm=_spacing_range(files),
+        sha256=dict(sorted(files.digests.items())),
+        folds=len(files.checkpoints()),
+    )
+
+
+def _spacing_range(files: ModelFiles) -> tuple[tuple[float, float], ...] | None:
+    """Range of the spacings of the training images; None when the model doesn't carry them."""
+    if FINGERPRINT not in files.names:
+        return None
+    try:
+        spacings = np.asarray(files.read_json(FINGERPRINT)["spacings"], dtype=np.float64)
+        low, high = spacings.reshape(-1, 3).min(axis=0), spacings.reshape(-1, 3).max(axis=0)
+        if not (np.isfinite(spacings) & (spacings > 0)).all():
+            raise ValueError("no spacings")
+    except (KeyError, ValueError, TypeError, OverflowError) as error:
+        raise InputError(f"{files.name}: {FINGERPRINT} is damaged; get the model again") from error
+    return tuple((float(a), float(b)) for a, b in zip(low, high, strict=True))

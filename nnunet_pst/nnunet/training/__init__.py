@@ -1,0 +1,1 @@
+"""Training: slices, bags, batches, the trainers and their settings."""

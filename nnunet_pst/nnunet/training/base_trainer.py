@@ -1,0 +1,332 @@
+"""The trainer: nnU-Net's own loop with our network, loss, batches and safer checkpoints.
+
+Everything that is overridden is one of the host's hooks (nnunet-v2
+``training/nnUNetTrainer/nnUNetTrainer.py``, 2.8); ``tests/contracts`` watches them.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from nnunetv2.training.lr_scheduler.polylr import PolyLRScheduler
+from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
+from nnunetv2.utilities.default_n_proc_DA import get_allowed_n_proc_DA
+from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
+from torch import nn
+
+from nnunet_pst.dataset.splits import separated_patients
+from nnunet_pst.errors import InputError, PSTError
+from nnunet_pst.io.atomic_files import write_atomically
+from nnunet_pst.io.case_table import cases_of_dataset
+from nnunet_pst.io.slice_kinds import SliceKind
+from nnunet_pst.network.encoder_weights import load_encoder_weights
+from nnunet_pst.network.losses import MaskedSoftDiceLoss
+from nnunet_pst.network.unet25d import Unet25D
+from nnunet_pst.nnunet.training.case_reader import CaseReader, SliceCache, cache_bytes, case_slices
+from nnunet_pst.nnunet.training.dataloading import BagBatches, BatchesOnDevice
+from nnunet_pst.nnunet.training.settings import PLANS_KEY, TrainingSettings
+from nnunet_pst.nnunet.training.slice_sampling import SliceSampler
+from nnunet_pst.nnunet.training.training_step import (
+    TrainingStep,
+    adamw,
+    compilation_wanted,
+    step_precision,
+)
+
+#: Batches of the validation during training, which only draws the curve.
+VALIDATION_BATCHES = 8
+
+#: Threads that make batches beside a GPU, unless ``nnUNet_n_proc_DA`` says fewer. One copies
+#: thousands of remembered bags a second; more help while slices are decompressed.
+LOADING_THREADS = 4
+
+#: Seconds between two of the host's figures of a training: each takes half a second, which on a
+#: large GPU is half an epoch.
+FIGURE_SECONDS = 60.0
+
+TRAINING_STREAM, VALIDATION_STREAM = 0, 1
+
+
+class PST25DTrainer(nnUNetTrainer):
+    """Trains the 2.5D network on every configuration that `nnunet_pst plan` adds.
+
+    Subclasses in ``trainers/`` change the class attributes and nothing else.
+    """
+
+    #: Epochs of a training (paper: 300).
+    epochs = 300
+    #: An epoch is as many iterations as there are training patients (paper), but at least so many,
+    #: since nnU-Net's bookkeeping and checkpoints are an epoch's business.
+    shortest_epoch = 50
+    #: Learn that what is unknown is background (the ablation; see ``docs/paper.md``).
+    unknown_is_background = False
+
+    def __init__(
+        self,
+        plans: dict[str, Any],
+        configuration: str,
+        fold: int,
+        dataset_json: dict[str, Any],
+        device: torch.device = torch.device("cuda"),  # noqa: B008 (the host's own default)
+    ) -> None:
+        super().__init__(plans, configuration, fold, dataset_json, device)
+        with _one_line_errors():
+            self.settings = self._settings()
+        self.initial_lr = 5e-4
+        self.weight_decay = 1e-2
+        self.num_epochs = self.epochs
+        self.enable_deep_supervision = False
+        self.num_val_iterations_per_epoch = VALIDATION_BATCHES
+        # A killed training loses at most the epoch in hand.
+        self.save_every = 1
+        self._figure_drawn = -math.inf
+
+    def _settings(self) -> TrainingSettings:
+        values = self.configuration_manager.configuration.get(PLANS_KEY)
+        if values is None:
+            raise InputError(
+                f"configuration '{self.configuration_name}' is not one of ours (no key "
+                f"'{PLANS_KEY}' in the plans); run: nnunet_pst plan "
+                f"{self.plans_manager.dataset_name} --extend, and train 2d_5 or 2d_mobilenetv2"
+            )
+        return TrainingSettings.from_plans(values)
+
+    @staticmethod
+    def build_network_architecture(
+        plans_manager: PlansManager,
+        configuration_manager: ConfigurationManager,
+        num_input_channels: int,
+        num_output_channels: int,
+        enable_deep_supervision: bool = True,
+    ) -> nn.Module:
+        """Build the network that the plans describe, with random weights."""
+        return Unet25D(
+            num_input_channels,
+            num_output_channels,
+            **configuration_manager.network_arch_init_kwargs,
+        )
+
+    def initialize(self) -> None:
+        """Build network and optimizer; the plans' seed decides the random weights."""
+        torch.manual_seed(self.settings.seed)
+        super().initialize()
+        self._step = TrainingStep(
+            self.network,
+            self.loss,
+            self.optimizer,
+            scaler=self.grad_scaler,
+            precision=step_precision(self.device, self.grad_scaler),
+            compiled=compilation_wanted(self.device) and not self.is_ddp,
+        )
+
+    def _do_i_compile(self) -> bool:
+        # One network serves bags and volumes of any depth; compiling would start anew for each.
+        # Training steps, which are all of one shape, are compiled by themselves.
+        return False
+
+    def _bare_network(self) -> Unet25D:
+        network: Unet25D = self.network.module if self.is_ddp else self.network
+        return network
+
+    def set_deep_supervision_enabled(self, enabled: bool) -> None:
+        """Do nothing: the network has one output."""
+
+    def _build_loss(self) -> nn.Module:
+        ignore = None if self.unknown_is_background else self.label_manager.ignore_label
+        return MaskedSoftDiceLoss(ignore_label=ignore, distributed=self.is_ddp)
+
+    def configure_optimizers(self) -> tuple[torch.optim.Optimizer, PolyLRScheduler]:
+        """AdamW (paper) under nnU-Net's polynomial schedule."""
+        optimizer = adamw(self.network, self.device, rate=self.initial_lr, decay=self.weight_decay)
+        return optimizer, PolyLRScheduler(optimizer, self.initial_lr, self.num_epochs)
+
+    def on_train_start(self) -> None:
+        """Load encoder weights into a new network, then do what the host does."""
+        if self.was_initialized:
+            origin = "kept: the weights that were given (checkpoint or -pretrained_weights)"
+        else:
+            self.initialize()
+            encoder = self.configuration_manager.network_arch_init_kwargs["encoder"]
+            with _one_line_errors():
+                origin = load_encoder_weights(
+                    self._bare_network(), encoder, freeze_norms=self.settings.freeze_encoder_norms
+                )
+        super().on_train_start()
+        frozen = bool(self._bare_network().encoder_norms_frozen)
+        self.print_to_log_file(f"Encoder weights: {origin}; norms {'kept' if frozen else 'learn'}")
+        self.print_to_log_file(f"Settings: {self.settings}")
+        precision = str(self._step.precision).removeprefix("torch.")
+        self.print_to_log_file(f"Training steps convolve in {precision}")
+        self.print_to_log_file(
+            f"Epochs {self.current_epoch} to {self.num_epochs - 1}, "
+            f"{self.num_iterations_per_epoch} iterations of {self.batch_size} bags"
+        )
+
+    def do_split(self) -> tuple[list[str], list[str]]:
+        """Split as the host does, but never through a patient.
+
+        For a fold that ``splits_final.json`` doesn't have, the host draws cases at random.
+        """
+        training, validation = super().do_split()
+        if self.fold == "all":
+            return training, validation
+        with _one_line_errors():
+            rows = cases_of_dataset(Path(self.preprocessed_dataset_folder_base))
+            patient_of = {row["case"]: row["patient"] for row in rows}
+            torn = separated_patients([{"train": training, "val": validation}], patient_of)
+            if torn:
+                raise InputError(
+                    f"fold {self.fold} has cases of the same patient on both sides: "
+                    f"{', '.join(torn)}; train a fold of splits_final.json, or delete that file "
+                    f"and run: nnunet_pst plan {self.plans_manager.dataset_name} --extend"
+                )
+        return training, validation
+
+    def get_dataloaders(self) -> tuple[Iterator[dict[str, Any]], Iterator[dict[str, Any]]]:
+        """Return iterators over the training and validation batches that are still to come."""
+        self.inference_allowed_mirroring_axes = (1, 2)
+        training, validation = self.get_tr_and_val_datasets()
+        with _one_line_errors():
+            cache = SliceCache(cache_bytes())
+            train_batches = self._batches(training, TRAINING_STREAM, cache, augment=True)
+            val_batches = self._batches(validation, VALIDATION_STREAM, cache, augment=False)
+        patients = {case.patient for case in train_batches.sampler.cases}
+        self.num_iterations_per_epoch = max(self.shortest_epoch, len(patients))
+        return (
+            self._iterate(train_batches, self.num_iterations_per_epoch),
+            self._iterate(val_batches, self.num_val_iterations_per_epoch),
+        )
+
+    def _batches(
+        self, dataset: Any, stream: int, cache: SliceCache, *, augment: bool
+    ) -> BagBatches:
+        network = self._bare_network()
+        reader = CaseReader(
+            dataset,
+            intensity=network.intensity,
+            unknown_is_background=self.unknown_is_background,
+            cache=cache,
+        )
+        rows = cases_of_dataset(Path(self.preprocessed_dataset_folder_base))
+        origins = {row["case"]: (row["patient"], row["sequence"]) for row in rows}
+        cases = case_slices(reader, dataset.identifiers, origins)
+        if not any((case.kinds != SliceKind.UNKNOWN).any() for case in cases):
+            other = "" if self.fold == "all" else ", or train another fold"
+            raise InputError(
+                f"fold {self.fold}: none of {', '.join(dataset.identifiers) or 'its cases'} has a "
+                f"slice with a known label; draw some and convert and plan again{other}"
+            )
+        sampler = SliceSampler(
+            cases,
+            lesion_share=self.settings.lesion_share,
+            negative_share=self.settings.negative_share,
+            bags_per_patient=self.settings.bags_per_patient,
+        )
+        return BagBatches(
+            reader=reader,
+            sampler=sampler,
+            settings=self.settings,
+            slices_per_bag=network.slices_per_bag,
+            batch_size=self.batch_size,
+            augment=augment,
+            stream=(stream, self.local_rank),
+            repeat_after=None if augment else self.num_val_iterations_per_epoch,
+        )
+
+    def _iterate(self, batches: BagBatches, per_epoch: int) -> Iterator[dict[str, Any]]:
+        # On a CPU the network leaves no core for other threads, and a batch costs little.
+        on_cpu = self.device.type == "cpu"
+        return BatchesOnDevice(
+            batches,
+            range(self.current_epoch * per_epoch, self.num_epochs * per_epoch),
+            device=self.device,
+            threads=0 if on_cpu else min(LOADING_THREADS, get_allowed_n_proc_DA()),
+        )
+
+    def train_step(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """Make one step as the host does, but leave the loss on the device."""
+        data = batch["data"].to(self.device, non_blocking=True)
+        target = batch["target"].to(self.device, non_blocking=True)
+        return {"loss": self._step(data, target)}
+
+    def on_train_epoch_end(self, train_outputs: list[dict[str, Any]]) -> None:
+        """Fetch the epoch's losses, then do what the host does."""
+        losses = torch.stack([output["loss"] for output in train_outputs]).cpu().numpy()
+        super().on_train_epoch_end([{"loss": loss} for loss in losses])
+
+    def on_epoch_end(self) -> None:
+        """Do what the host does, but draw its figure once in a while, and in the last epoch."""
+        now = time.monotonic()
+        last = self.current_epoch == self.num_epochs - 1
+        if last or now - self._figure_drawn >= FIGURE_SECONDS:
+            self._figure_drawn = now
+            super().on_epoch_end()
+        else:
+            with _without_figure(self.logger):
+                super().on_epoch_end()
+
+    def save_checkpoint(self, filename: str) -> None:
+        """Write the checkpoint beside its place, then move it: it is whole or absent."""
+        unfinished = f"{filename}.unfinished"
+        super().save_checkpoint(unfinished)
+        # Only by the process that has just written it: another one of a distributed training would
+        # move a file that is still being written, and a leftover of a killed one is never whole.
+        if self.local_rank == 0 and not self.disable_checkpointing:
+            os.replace(unfinished, filename)
+
+    def _save_debug_information(self) -> None:
+        super()._save_debug_information()
+        if self.local_rank == 0:
+            forget_paths(Path(self.output_folder) / "debug.json")
+
+    def perform_actual_validation(self, save_probabilities: bool = False) -> None:
+        """Validate as the host does, then keep file names but no folders in ``summary.json``."""
+        super().perform_actual_validation(save_probabilities)
+        if self.local_rank == 0:
+            forget_paths(Path(self.output_folder) / "validation" / "summary.json")
+
+
+@contextmanager
+def _one_line_errors() -> Iterator[None]:
+    """End the host's command with our message alone; it knows nothing of our error family."""
+    try:
+        yield
+    except PSTError as error:
+        raise SystemExit("\n".join(f"error: {problem}" for problem in error.problems)) from error
+
+
+@contextmanager
+def _without_figure(logger: Any) -> Iterator[None]:
+    """Let the host's logger draw nothing meanwhile."""
+    logger.plot_progress_png = lambda output_folder: None
+    try:
+        yield
+    finally:
+        del logger.plot_progress_png
+
+
+def forget_paths(file: Path) -> None:
+    """Replace absolute paths in a JSON file that nnU-Net exports, and its host name, in place.
+
+    ``nnUNetv2_export_model_to_zip`` puts ``debug.json`` and ``summary.json`` into the archive.
+    """
+    content = json.loads(file.read_text())
+
+    def cleaned(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {k: cleaned(v) for k, v in value.items() if k != "hostname"}
+        if isinstance(value, list):
+            return [cleaned(v) for v in value]
+        if isinstance(value, str) and os.path.isabs(value):
+            return os.path.basename(value)
+        return value
+
+    write_atomically(file, json.dumps(cleaned(content), indent=4))

@@ -1,0 +1,122 @@
+"""The settings of a 2.5D training, as they stand in the plans under the key ``pst``.
+
+What the network itself needs stands beside it in the host's own key ``architecture``; the number
+of bags in a batch is the host's ``batch_size``. Together they tell a reader all about a training.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from nnunet_pst.errors import InputError
+
+#: Key of our settings in a configuration of ``nnUNetPlans.json``.
+PLANS_KEY = "pst"
+
+#: Bags in a batch (paper, Methods).
+BAGS_PER_BATCH = 12
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """Everything about a training that isn't the network or the data.
+
+    Attributes
+    ----------
+    crop
+        Side of the square training crop in pixels (paper: 224). Nothing is predicted on less.
+    bags_per_patient
+        Bags of one patient in a row: 1 mixes patients in a batch, 12 is the paper read literally.
+    lesion_share, negative_share
+        Share of bags centred on tumour slices and on free negatives; the rest are other known
+        slices.
+    rotation_degrees, scale, gamma, gain
+        Largest augmentation, see `nnunet_pst.network.augmentation.AugmentationRanges`; the paper
+        gives no ranges. Rotation is nnU-Net's own for 2D. ``gamma`` and ``gain`` of 1 are the
+        paper's recipe, which has geometric augmentation only (``docs/results.md`` has what was
+        measured).
+    channel_dropout
+        Probability with which each sequence of a bag is zeroed in training, never all of them; so
+        one model can serve studies with missing sequences. Without effect on one channel. The
+        paper has none.
+    freeze_encoder_norms
+        Keep the mean and variance of a pretrained encoder's batch norms instead of learning the
+        training patients' (``docs/decisions/0035``). The paper doesn't say; False is the default
+        of most code.
+    seed
+        Of the initial weights and of every draw.
+    """
+
+    crop: int = 224
+    bags_per_patient: int = 1
+    lesion_share: float = 0.5
+    negative_share: float = 0.1
+    rotation_degrees: float = 180.0
+    scale: float = 1.6
+    gamma: float = 1.6
+    gain: float = 1.3
+    channel_dropout: float = 0.0
+    freeze_encoder_norms: bool = True
+    seed: int = 12345
+
+    def to_plans(self) -> dict[str, Any]:
+        """Return the dictionary that is written into the plans."""
+        return asdict(self)
+
+    @classmethod
+    def from_plans(cls, values: Mapping[str, Any]) -> TrainingSettings:
+        """Read the settings from the plans; every unknown name or impossible value is reported."""
+        known = {field.name: field for field in fields(cls)}
+        problems = [
+            f"unknown setting '{name}'; known are {', '.join(known)}"
+            for name in values
+            if name not in known
+        ]
+        kinds = {name: type(field.default) for name, field in known.items()}
+        usable = {name: value for name, value in values.items() if name in known}
+        odd = [name for name, value in usable.items() if not _is_of_kind(value, kinds[name])]
+        problems += [
+            f"{name} is {usable.pop(name)!r}; it must be {_KIND_NAMES[kinds[name]]}" for name in odd
+        ]
+        settings = cls(**usable)
+        problems += settings._impossibilities()
+        if problems:
+            raise InputError([f"plans, key '{PLANS_KEY}': {problem}" for problem in problems])
+        return settings
+
+    def _impossibilities(self) -> list[str]:
+        checks = {
+            f"crop is {self.crop}; it must be a positive multiple of 32": self.crop > 0
+            and self.crop % 32 == 0,
+            f"bags_per_patient is {self.bags_per_patient}; at least 1": self.bags_per_patient >= 1,
+            f"lesion_share {self.lesion_share} and negative_share {self.negative_share} must be "
+            f"0 or more and at most 1 together": min(self.lesion_share, self.negative_share) >= 0
+            and self.lesion_share + self.negative_share <= 1,
+            f"channel_dropout is {self.channel_dropout}; it must be 0 or more and below 1": 0
+            <= self.channel_dropout
+            < 1,
+            f"scale {self.scale}, gamma {self.gamma} and gain {self.gain} must be 1 or more": min(
+                self.scale, self.gamma, self.gain
+            )
+            >= 1,
+            f"rotation_degrees {self.rotation_degrees} and seed {self.seed} must be 0 or more": min(
+                self.rotation_degrees, self.seed
+            )
+            >= 0,
+        }
+        return [problem for problem, fine in checks.items() if not fine]
+
+
+_KIND_NAMES = {int: "a whole number", float: "a number", bool: "true or false"}
+
+
+def _is_of_kind(value: object, kind: type) -> bool:
+    """Whether a value from a JSON file is a finite number (a whole one), or true or false."""
+    if isinstance(value, bool) or kind is bool:
+        return isinstance(value, bool) and kind is bool
+    if not isinstance(value, (int, float)):
+        return False
+    return math.isfinite(value) and (kind is float or isinstance(value, int))

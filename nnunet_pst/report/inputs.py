@@ -1,0 +1,42 @@
+"""Everything a report is made from, read and checked before anything is drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from nnunet_pst.comparison.results import Comparison
+from nnunet_pst.report.dataset_facts import DatasetFacts
+from nnunet_pst.report.tables import Table
+from nnunet_pst.report.training_logs import Curve
+
+
+@dataclass(frozen=True)
+class PaperTable:
+    """One of the paper's tables; without a table, ``missing`` says how to get it."""
+
+    title: str
+    table: Table | None
+    missing: str = ""
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What was given.
+
+    Parameters
+    ----------
+    comparison
+        The comparison that is reported.
+    dataset
+        Its raw dataset; None where none was given or found.
+    curves
+        From the training logs of its dataset; None where none were given or found.
+    paper_tables
+        Tables 1 to 4, in order.
+    """
+
+    comparison: Comparison
+    dataset: DatasetFacts | None
+    curves: Sequence[Curve] | None
+    paper_tables: Sequence[PaperTable]

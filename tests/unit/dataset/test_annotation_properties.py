@@ -1,0 +1,146 @@
+"""Laws of the three-state labels."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from nnunet_pst.dataset.annotation import (
+    Drawing,
+    LabelRules,
+    free_negatives,
+    in_plane_diameter_mm,
+    known_slices,
+    largest_slice,
+    slice_areas,
+    three_state_label,
+)
+from nnunet_pst.dataset.cohort_table import format_slices, parse_slices
+from nnunet_pst.labels import BACKGROUND, IGNORE, TUMOR
+
+masks = hnp.arrays(
+    bool, st.tuples(st.integers(1, 14), st.integers(1, 5), st.integers(1, 5))
+).filter(np.any)
+all_rules = st.builds(
+    LabelRules,
+    coarse_slices=st.integers(0, 6),
+    simulate_coarse=st.none() | st.integers(0, 6),
+    far_negatives=st.booleans(),
+    unknown=st.just("ignore"),
+)
+
+
+@st.composite
+def drawings(draw: st.DrawFn) -> Drawing:
+    mask = draw(masks)
+    kind = draw(st.sampled_from(["fine", "coarse"]))
+    drawn = np.flatnonzero(slice_areas(mask))
+    annotated = None
+    if kind == "coarse" and draw(st.booleans()):
+        extra = draw(st.sets(st.integers(0, len(mask) - 1)))
+        annotated = tuple(sorted(extra | {int(draw(st.sampled_from(drawn.tolist())))}))
+    first = last = None
+    if draw(st.booleans()):
+        first = draw(st.integers(0, int(drawn[0])))
+        last = draw(st.integers(int(drawn[-1]), len(mask) - 1))
+    return Drawing(mask, (5.0, 1.0, 1.5), kind, annotated, first, last)
+
+
+def labelled(
+    drawing: Drawing, rules: LabelRules, lesions: int = 1
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    known = known_slices(drawing, rules, simulate=True)
+    free, _ = free_negatives(drawing, rules, known, lesions=lesions)
+    return (
+        three_state_label(drawing.mask, known=known, free=free, unknown=rules.unknown),
+        known,
+        free,
+    )
+
+
+@given(drawings(), all_rules, st.integers(1, 3))
+def test_known_free_and_unknown_slices_part_the_volume(
+    drawing: Drawing, rules: LabelRules, lesions: int
+):
+    label, known, free = labelled(drawing, rules, lesions)
+    assert not (known & free).any()
+    assert (label[known] == np.where(drawing.mask[known], TUMOR, BACKGROUND)).all()
+    assert (label[free] == BACKGROUND).all()
+    assert (label[~known & ~free] == IGNORE).all()
+
+
+@given(drawings(), all_rules)
+def test_tumor_is_never_invented_and_only_hidden_by_unknown_or_far(
+    drawing: Drawing, rules: LabelRules
+):
+    label, known, _ = labelled(drawing, rules)
+    assert not (label[~drawing.mask] == TUMOR).any()
+    # First and last enclose what is drawn, so a click never turns tumour into background.
+    if drawing.first is not None or not rules.far_negatives:
+        assert not (label[drawing.mask] == BACKGROUND).any()
+    assert (label == TUMOR).any(axis=(1, 2)).sum() == (
+        known & (slice_areas(drawing.mask) > 0)
+    ).sum()
+
+
+@given(drawings(), all_rules)
+def test_something_with_tumor_is_always_known(drawing: Drawing, rules: LabelRules):
+    label, _, _ = labelled(drawing, rules)
+    assert (label == TUMOR).any()
+
+
+@given(masks, st.integers(0, 6), st.data())
+def test_simulated_labels_know_nothing_of_the_hidden_mask(
+    mask: np.ndarray, reach: int, data: st.DataObject
+):
+    rules = LabelRules(simulate_coarse=reach, far_negatives=True)
+    drawing = Drawing(mask, (5.0, 1.0, 1.5), "fine")
+    label, known, _ = labelled(drawing, rules)
+    hidden = data.draw(hnp.arrays(bool, mask.shape))
+    other = np.where(known[:, None, None], mask, hidden)
+    assume(largest_slice(other) == largest_slice(mask))
+    assert (labelled(Drawing(other, (5.0, 1.0, 1.5), "fine"), rules)[0] == label).all()
+
+
+@given(drawings(), all_rules)
+def test_turning_the_stack_over_turns_the_label_over(drawing: Drawing, rules: LabelRules):
+    count = len(drawing.mask)
+    areas = slice_areas(drawing.mask)
+    assume((areas == areas.max()).sum() % 2 == 1)
+    flipped = Drawing(
+        drawing.mask[::-1],
+        drawing.spacing_zyx_mm,
+        drawing.label_kind,
+        None if drawing.annotated is None else tuple(count - 1 - z for z in drawing.annotated),
+        None if drawing.last is None else count - 1 - drawing.last,
+        None if drawing.first is None else count - 1 - drawing.first,
+    )
+    seen = known_slices(drawing, rules, simulate=True)
+    left = slice_areas(drawing.mask & seen[:, None, None])
+    assume((left == left.max()).sum() % 2 == 1)
+    assert (labelled(flipped, rules)[0][::-1] == labelled(drawing, rules)[0]).all()
+
+
+@given(masks, st.floats(0.2, 3.0), st.floats(0.2, 3.0))
+def test_the_diameter_equals_brute_force(mask: np.ndarray, y_mm: float, x_mm: float):
+    largest = 0.0
+    for image in mask:
+        corners = [
+            ((y + dy) * y_mm, (x + dx) * x_mm)
+            for y, x in np.argwhere(image)
+            for dy in (-0.5, 0.5)
+            for dx in (-0.5, 0.5)
+        ]
+        points = np.array(corners).reshape(-1, 2)
+        if len(points):
+            gaps = points[:, None] - points[None]
+            largest = max(largest, float(np.sqrt((gaps**2).sum(axis=-1)).max()))
+    assert in_plane_diameter_mm(mask, (y_mm, x_mm)) == pytest.approx(largest)
+
+
+@given(st.sets(st.integers(0, 60), min_size=1))
+def test_slices_written_are_read_back(slices: set[int]):
+    assert parse_slices(format_slices(tuple(slices))) == tuple(sorted(slices))

@@ -1,0 +1,280 @@
+"""The cohort table: what is understood, and every refusal."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from nnunet_pst.dataset.cohort_table import format_slices, parse_cohort, parse_slices, read_cohort
+from nnunet_pst.errors import InputError
+from nnunet_pst.io.sequence_columns import classify_columns, edit_distance, near_miss
+
+
+def write(folder: Path, text: str, encoding: str = "utf-8") -> Path:
+    for name in ("a.nii.gz", "b.nii.gz", "al.nii.gz", "bl.nii.gz"):
+        (folder / name).touch()
+    table = folder / "c.csv"
+    table.write_bytes(text.encode(encoding))
+    return table
+
+
+def problems(folder: Path, text: str) -> list[str]:
+    with pytest.raises(InputError) as caught:
+        read_cohort(write(folder, text))
+    return caught.value.problems
+
+
+GOOD = (
+    "patient,T2,T2_label,split,age\np1,a.nii.gz,al.nii.gz,train,40\np2,b.nii.gz,bl.nii.gz,test,5\n"
+)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+def test_the_usual_spellings_of_csv(tmp_path: Path, encoding: str, separator: str, newline: str):
+    text = GOOD.replace(",", separator).replace("\n", newline)
+    cohort = read_cohort(write(tmp_path, text, encoding))
+    assert cohort.sequences == ("T2",)
+    assert cohort.covariates == ("age",)
+    first, second = cohort.patients
+    assert (first.identifier, first.row, first.split) == ("p1", 2, "train")
+    assert second.sequences["T2"].label == tmp_path / "bl.nii.gz"
+    assert second.covariates == {"age": "5"}
+
+
+def test_clicks_and_annotated_slices(tmp_path: Path):
+    cohort = read_cohort(
+        write(
+            tmp_path,
+            "patient,T2,T2_label,T2_first,T2_last,T2_annotated,label_kind\n"
+            'p1,a.nii.gz,al.nii.gz,3,12.0,"5,7-9",coarse\n'
+            "p2,b.nii.gz,bl.nii.gz,,,,Fine\n",
+        )
+    )
+    sequence = cohort.patients[0].sequences["T2"]
+    assert (sequence.first, sequence.last, sequence.annotated) == (3, 12, (5, 7, 8, 9))
+    assert sequence.label_kind == "coarse"
+    assert cohort.patients[1].sequences["T2"].label_kind == "fine"
+
+
+@pytest.mark.parametrize(
+    ("cells", "kind"),
+    [
+        ("train,,,", "fine"),
+        ("train,1,2,", "coarse"),
+        ("train,,,4", "coarse"),
+        ("test,1,2,", "fine"),
+    ],
+)
+def test_an_open_label_kind(tmp_path: Path, cells: str, kind: str):
+    table = write(
+        tmp_path,
+        "patient,T2,T2_label,split,T2_first,T2_last,T2_annotated\n"
+        f"p1,a.nii.gz,al.nii.gz,{cells}\np2,b.nii.gz,bl.nii.gz,train,,,\n",
+    )
+    assert read_cohort(table).patients[0].sequences["T2"].label_kind == kind
+
+
+def test_empty_cells_are_missing_sequences(tmp_path: Path):
+    cohort = read_cohort(
+        write(tmp_path, "patient,T1,T1_label,T2,T2_label\np1,,,a.nii.gz,al.nii.gz\n")
+    )
+    assert list(cohort.patients[0].sequences) == ["T2"]
+
+
+def test_a_test_patient_needs_no_label(tmp_path: Path):
+    cohort = read_cohort(write(tmp_path, GOOD.replace("bl.nii.gz", "")))
+    assert cohort.patients[1].sequences["T2"].label is None
+
+
+def test_a_sequence_of_any_name(tmp_path: Path):
+    cohort = read_cohort(write(tmp_path, "patient,FLAIR,FLAIR_label\np1,a.nii.gz,al.nii.gz\n"))
+    assert cohort.sequences == ("FLAIR",)
+
+
+def test_all_problems_come_together(tmp_path: Path):
+    found = problems(
+        tmp_path,
+        "patient,T2,T2_label,split\n"
+        "p1,missing.nii.gz,al.nii.gz,train\n"
+        "p1,a.nii.gz,al.nii.gz,test\n"
+        ",b.nii.gz,,train\n"
+        "p3,b.nii.gz,bl.nii.gz,trian\n"
+        "p4,,,train\n",
+    )
+    assert [line.partition(":")[0] for line in found] == [
+        "c.csv, row 2, column T2",
+        "c.csv, row 4, column patient",
+        "c.csv, row 4, column T2_label",
+        "c.csv, row 5, column split",
+        "c.csv, row 6",
+        "c.csv, row 3, column patient",
+    ]
+    assert "there in split 'train' and here in 'test'" in found[-1]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("patient,T2,T2_lable\np1,a.nii.gz,al.nii.gz\n", "did you mean 'T2_label'"),
+        ("patient,T2,T2_label,T2_frist\np1,a.nii.gz,al.nii.gz,1\n", "did you mean 'T2_first'"),
+        ("patient,T2,T2_label,Split\np1,a.nii.gz,al.nii.gz,train\n", "did you mean 'split'"),
+        ("patient,t2,T2_label\np1,a.nii.gz,al.nii.gz\n", "did you mean 'T2'"),
+        ("patient,age,T2_label\np1,4,al.nii.gz\n", "no image column 'T2'"),
+        ("patient,FLAIR,FLAIR_lable\np1,a.nii.gz,al.nii.gz\n", "did you mean 'FLAIR_label'"),
+        ("patient,T2,T2_label,T2\np1,a.nii.gz,al.nii.gz,\n", "occurs twice"),
+        ("patient,age\np1,4\n", "no image columns"),
+        ("patient,T_2,T_2_label\np1,a.nii.gz,al.nii.gz\n", "only letters, digits"),
+        ("Patient,T2,T2_label\np1,a.nii.gz,al.nii.gz\n", "rename 'Patient'"),
+        ("name,T2,T2_label\np1,a.nii.gz,al.nii.gz\n", "no column 'patient'"),
+        ("patient,T2,T2_label\n", "no rows"),
+        ("", "is empty"),
+        ("\n\n", "is empty"),
+        ("patient,T2,T2_label\np1,a.nii.gz\n", "2 cells under 3 columns"),
+        ("patient,T2,T2_label\np1,a.nii.gz,al.nii.gz,x\n", "4 cells under 3 columns"),
+        ("patient,T2,T2_label\np1,.,al.nii.gz\n", "is a folder"),
+        ("patient,T2,T2_label\np1,c.csv,al.nii.gz\n", "is not one of"),
+        ("patient,T2,T2_label\np1,,al.nii.gz\n", "'T2' (the image) is empty"),
+        ("patient,T2,T2_label\np1,a.nii.gz,\n", "need a mask"),
+        ("patient,T2,T2_label\np1,a.nii.gz,al.nii.gz\np2,a.nii.gz,al.nii.gz\n", "same file as in"),
+        ("patient,T2,T2_label\nP1,a.nii.gz,al.nii.gz\np1,b.nii.gz,bl.nii.gz\n", "already in row 2"),
+        (
+            "patient,T2,T2_label,split\np1,a.nii.gz,al.nii.gz,test\np2,b.nii.gz,bl.nii.gz,val\n",
+            "no training patient",
+        ),
+        (
+            "patient,T2,T2_label,T2_first,T2_last\np1,a.nii.gz,al.nii.gz,4,\n",
+            "one of first and last",
+        ),
+        ("patient,T2,T2_label,T2_first,T2_last\np1,a.nii.gz,al.nii.gz,4,3\n", "is above last"),
+        ("patient,T2,T2_label,T2_first,T2_last\np1,a.nii.gz,al.nii.gz,-1,3\n", "no slice number"),
+        ("patient,T2,T2_label,T2_annotated\np1,a.nii.gz,al.nii.gz,9-7\n", "no list of slices"),
+        (
+            "patient,T2,T2_label,T2_annotated,label_kind\np1,a.nii.gz,al.nii.gz,7,fine\n",
+            "given for a fine mask",
+        ),
+        ("patient,T2,T2_label,label_kind\np1,a.nii.gz,al.nii.gz,rough\n", "'coarse' or 'fine'"),
+    ],
+)
+def test_one_clear_line(tmp_path: Path, text: str, said: str):
+    found = problems(tmp_path, text)
+    assert any(said in line for line in found), found
+    assert all(line.startswith("c.csv") for line in found)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"PK\x03\x04\x14\x00\x06\x00", "Excel workbook"),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1", "Excel workbook"),
+        (b"patient\0T2", "binary file"),
+        (b"patient,T2\n\xff\xfe\n", "not UTF-8"),
+        (b"\x89PNG\r\n\x1a\n" + bytes(range(256)), "not UTF-8"),
+        (b"\xef\xbb\xbf", "is empty"),
+        (b'patient,T2,T2_label\n"' + b"x" * 200_000, "no table that can be read"),
+    ],
+)
+def test_a_table_that_is_no_table(tmp_path: Path, content: bytes, said: str):
+    table = tmp_path / "c.csv"
+    table.write_bytes(content)
+    with pytest.raises(InputError, match=said) as caught:
+        parse_cohort(table)
+    assert len(caught.value.problems) == 1
+
+
+def test_a_missing_table_and_a_folder(tmp_path: Path):
+    with pytest.raises(InputError, match=r"none\.csv: no such file"):
+        read_cohort(tmp_path / "none.csv")
+    with pytest.raises(InputError, match="a folder; give the cohort table in it"):
+        read_cohort(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "column", ["age", "size_cm", "location", "malignancy", "sex", "scanner", "site", "T1w", "T3"]
+)
+def test_covariates_are_no_slips(column: str):
+    columns = classify_columns(["patient", "T1", "T1_label", "T2", "T2_label", "split", column])
+    assert columns.covariates == (column,)
+    assert columns.problems == ()
+
+
+def test_slices_there_and_back():
+    assert parse_slices("7-9, 11;13 - 14") == (7, 8, 9, 11, 13, 14)
+    assert format_slices((14, 7, 8, 9, 11, 13)) == "7-9,11,13-14"
+    assert format_slices(()) == ""
+    for wrong in ("", "7-", "a", "7--9", "9-7", "1.5"):
+        with pytest.raises(ValueError, match=r"slices|backwards"):
+            parse_slices(wrong)
+
+
+def test_edit_distance():
+    assert edit_distance("label", "label") == 0
+    assert edit_distance("lable", "label") == 1
+    assert edit_distance("", "abc") == 3
+    assert near_miss("T2 label", ["T2_label"]) == "T2_label"
+    assert near_miss("T3", ["T2"]) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "column"),
+    [
+        # The answer in the place of the question.
+        ("patient,T2,T2_label\np1,al.nii.gz,al.nii.gz\n", "T2_label"),
+        # One scan as two sequences.
+        ("patient,T1,T1_label,T2,T2_label\np1,a.nii.gz,al.nii.gz,a.nii.gz,bl.nii.gz\n", "T2"),
+        (
+            "patient,T1,T1_label,T2,T2_label\np1,a.nii.gz,al.nii.gz,al.nii.gz,bl.nii.gz\n",
+            "T1_label",
+        ),
+    ],
+)
+def test_an_image_stands_for_one_thing(tmp_path: Path, text: str, column: str):
+    (found,) = problems(tmp_path, text)
+    assert f"column {column}" in found or f"'{column}'" in found
+    assert "the same file as in column" in found
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("patient,t2,t2_label\np1,a.nii.gz,al.nii.gz\n", "column t2: did you mean 'T2'?"),
+        ("patient,t2,T2_label\np1,a.nii.gz,al.nii.gz\n", "t2: unknown column; did you mean 'T2'"),
+        ("patient,T2,t2_label\np1,a.nii.gz,al.nii.gz\n", "did you mean 'T2_label'"),
+        ("patient,FLAIR,flair_label\np1,a.nii.gz,al.nii.gz\n", "did you mean 'FLAIR_label'"),
+        ("patient,T2,T2_label,SPLIT\np1,a.nii.gz,al.nii.gz,train\n", "did you mean 'split'"),
+        ("PATIENT,T2,T2_label\np1,a.nii.gz,al.nii.gz\n", "'patient'; rename 'PATIENT' to it"),
+        # What follows from an error is no second one.
+        ("patient,T2,T2_lable\np1,a.nii.gz,al.nii.gz\n", "did you mean 'T2_label'"),
+        ("patient,T2\np1,a.nii.gz\np2,b.nii.gz\n", "column T2_label: there is no such column"),
+        ("patient,T2,T2_label\np1,,al.nii.gz\n", "'T2' (the image) is empty"),
+        ("patient,T2,T2_label,split\np1,a.nii.gz,al.nii.gz,trian\n", "'trian' is unknown"),
+        ("patient,T2,T2_label,age\np1,a.nii.gz,al.nii.gz\n", "3 cells under 4 columns"),
+        (
+            "patient,T2,T2_label,T2_first,T2_last\np1,a.nii.gz,al.nii.gz,-1,3\n",
+            "'-1' is no slice number",
+        ),
+        (
+            "patient,T2,T2_label,T2_first,T2_last\np1,a.nii.gz,al.nii.gz,3,many\n",
+            "'many' is no slice number",
+        ),
+    ],
+)
+def test_one_line_and_no_other(tmp_path: Path, text: str, said: str):
+    (found,) = problems(tmp_path, text)
+    assert said in found
+
+
+def test_all_columns_come_together(tmp_path: Path):
+    found = problems(tmp_path, "Patient,t2,t2_label,SPLIT\np1,a.nii.gz,al.nii.gz,train\n")
+    assert [line.partition(":")[0] for line in found] == [
+        "c.csv, row 1",
+        "c.csv, column t2",
+        "c.csv, column SPLIT",
+    ]
+
+
+def test_one_mask_may_serve_two_sequences(tmp_path: Path):
+    text = "patient,T1,T1_label,T2,T2_label\np1,a.nii.gz,al.nii.gz,b.nii.gz,al.nii.gz\n"
+    assert len(read_cohort(write(tmp_path, text)).patients) == 1

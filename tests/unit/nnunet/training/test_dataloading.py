@@ -1,0 +1,477 @@
+"""Batches: the same bytes for any thread and any restart, and nothing read that isn't needed."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections import Counter
+from threading import Thread
+
+import numpy as np
+import pytest
+import torch
+from scipy.ndimage import map_coordinates
+
+from nnunet_pst.errors import InputError
+from nnunet_pst.io.slice_kinds import SliceKind
+from nnunet_pst.labels import IGNORE
+from nnunet_pst.network.augmentation import BagTransform, RawBags
+from nnunet_pst.network.intensity import to_unit_range
+from nnunet_pst.nnunet.training import dataloading
+from nnunet_pst.nnunet.training.case_reader import (
+    CACHE_VARIABLE,
+    HALF_LIMIT,
+    CaseReader,
+    SliceCache,
+    cache_bytes,
+    case_slices,
+)
+from nnunet_pst.nnunet.training.dataloading import BagBatches, BatchesOnDevice, in_order
+from nnunet_pst.nnunet.training.settings import TrainingSettings
+from nnunet_pst.nnunet.training.slice_sampling import SliceSampler
+
+SHAPE = (12, 40, 36)
+CASES = ("PST_0001_T1", "PST_0001_T2", "PST_0002_T2", "PST_0003_T2")
+ORIGINS = {case: (case[:8], case[9:]) for case in CASES}
+#: Slices of every case: free negative, unknown, drawn.
+FREE, UNKNOWN, DRAWN = (0, 11), (1, 2, 9, 10), (3, 4, 5, 6, 7, 8)
+SLICE_BYTES = 2 * 40 * 36 * 4
+
+
+class Recorded:
+    """An array of the host's preprocessed data that remembers what was read of it."""
+
+    def __init__(self, array: np.ndarray) -> None:
+        self.array = array
+        self.shape = array.shape
+        self.reads: list[object] = []
+
+    def __getitem__(self, index: object) -> np.ndarray:
+        self.reads.append(index)
+        return self.array[index]
+
+    def slices_read(self) -> list[int]:
+        """Single slices, in the order in which they were read."""
+        return [
+            index[1]
+            for index in self.reads
+            if isinstance(index, tuple) and isinstance(index[1], int)
+        ]
+
+
+class Host:
+    """nnU-Net's dataset: images of two channels, whose values tell case, channel and slice."""
+
+    def __init__(self) -> None:
+        rng = np.random.default_rng(0)
+        self.cases = {}
+        for number, case in enumerate(CASES):
+            image = rng.normal(number, 1, (2, *SHAPE)).astype(np.float32)
+            label = np.full((1, *SHAPE), IGNORE, np.int16)
+            label[:, [*FREE, *DRAWN]] = 0
+            label[:, 5:8, 10:20, 12:22] = 1
+            label[:, 4, :4] = IGNORE
+            label[:, :, -2:] = np.where(label[:, :, -2:] == IGNORE, IGNORE, -1)
+            self.cases[case] = Recorded(image), Recorded(label)
+
+    def load_case(self, case: str) -> tuple[Recorded, Recorded, None, dict]:
+        return *self.cases[case], None, {}
+
+    def image(self, case: str) -> np.ndarray:
+        return self.cases[case][0].array
+
+    def label(self, case: str) -> np.ndarray:
+        return self.cases[case][1].array
+
+
+def make_reader(host: Host, **changes: object) -> CaseReader:
+    settings = {"intensity": "host", "unknown_is_background": False, "cache": SliceCache(2**30)}
+    return CaseReader(host, **{**settings, **changes})
+
+
+def make_batches(
+    reader: CaseReader, settings: TrainingSettings | None = None, **changes: object
+) -> BagBatches:
+    settings = settings or TrainingSettings(crop=32)
+    sampler = SliceSampler(
+        case_slices(reader, CASES, ORIGINS),
+        lesion_share=settings.lesion_share,
+        negative_share=settings.negative_share,
+    )
+    arguments = {"slices_per_bag": 3, "batch_size": 4, "augment": True, "stream": (0, 0)}
+    return BagBatches(reader=reader, sampler=sampler, settings=settings, **{**arguments, **changes})
+
+
+CPU = torch.device("cpu")
+
+
+def made(batches: BagBatches, *indices: int, threads: int = 0) -> list[dict]:
+    """Batches as the host takes them."""
+    return list(BatchesOnDevice(batches, list(indices), device=CPU, threads=threads))
+
+
+def as_bytes(batch: dict) -> tuple[bytes, bytes, tuple[str, ...]]:
+    return batch["data"].numpy().tobytes(), batch["target"].numpy().tobytes(), tuple(batch["keys"])
+
+
+def bytes_of(batches: BagBatches, *indices: int, threads: int = 0) -> list[tuple]:
+    return [as_bytes(batch) for batch in made(batches, *indices, threads=threads)]
+
+
+@pytest.mark.parametrize("intensity", ["unit", "host"])
+@pytest.mark.parametrize("threads", [1, 3])
+def test_batches_are_the_same_for_any_number_of_threads(threads: int, intensity: str):
+    wanted = bytes_of(make_batches(make_reader(Host(), intensity=intensity)), *range(9))
+    assert len(set(wanted)) == 9
+    batches = make_batches(make_reader(Host(), intensity=intensity))
+    assert bytes_of(batches, *range(9), threads=threads) == wanted
+
+
+def test_batches_come_in_order_and_are_not_made_far_ahead():
+    begun = []
+
+    def make(index: int) -> int:
+        begun.append(index)
+        time.sleep(0.01 * (index % 3))
+        return index
+
+    batches = in_order(make, range(10**9), threads=2)
+    assert [next(batches) for _ in range(20)] == list(range(20))
+    assert max(begun) < 20 + 2 * 2 + 1
+    batches.close()
+
+
+def test_a_gpu_gets_the_same_batches_one_ahead(monkeypatch: pytest.MonkeyPatch):
+    """The code for a GPU with everything that needs one replaced by a note of it."""
+    notes: list[str] = []
+
+    class Stream:
+        sampled = 0
+
+        def __init__(self, device: object) -> None:
+            notes.append("stream")
+
+        def record_event(self) -> int:
+            Stream.sampled += 1
+            notes.append(f"sampled {Stream.sampled}")
+            return Stream.sampled
+
+        def wait_event(self, event: int) -> None:
+            notes.append(f"waited for {event}")
+
+    network = Stream(None)
+    monkeypatch.setattr(torch.cuda, "Stream", Stream)
+    monkeypatch.setattr(torch.cuda, "stream", lambda _: contextlib.nullcontext())
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda _: network)
+    monkeypatch.setattr(
+        torch.Tensor, "record_stream", lambda _, stream: notes.append(f"kept {stream is network}")
+    )
+    monkeypatch.setattr(RawBags, "to", lambda bags, _: bags)
+    pinned = []
+    monkeypatch.setattr(
+        dataloading, "replace", lambda batches, **change: pinned.append(change) or batches
+    )
+    wanted = bytes_of(make_batches(make_reader(Host())), *range(3))
+    pinned.clear(), notes.clear()
+    found = BatchesOnDevice(
+        make_batches(make_reader(Host())), range(3), device=torch.device("cuda"), threads=2
+    )
+    assert [as_bytes(batch) for batch in found] == wanted
+    assert pinned == [{"pinned": True}]
+    kept = ["kept True"] * 2
+    assert notes == [
+        *("stream", "sampled 1", "sampled 2", "waited for 1", *kept),
+        *("sampled 3", "waited for 2", *kept),
+        *("waited for 3", *kept),
+    ]
+
+
+def test_what_goes_wrong_in_a_thread_is_said_where_its_batch_is_asked_for():
+    def make(index: int) -> int:
+        return 1 // (2 - index)
+
+    batches = in_order(make, range(9), threads=2)
+    assert [next(batches), next(batches)] == [0, 1]
+    with pytest.raises(ZeroDivisionError):
+        next(batches)
+
+
+def test_threads_read_a_case_one_at_a_time():
+    class OneAtATime(Recorded):
+        readers = 0
+
+        def __getitem__(self, index: object) -> np.ndarray:
+            self.readers += 1
+            assert self.readers == 1, "two threads in one file"
+            time.sleep(0.001)
+            self.readers -= 1
+            return super().__getitem__(index)
+
+    host = Host()
+    for case, (image, label) in host.cases.items():
+        host.cases[case] = OneAtATime(image.array), OneAtATime(label.array)
+    batches = make_batches(make_reader(host, cache=SliceCache(0)))
+    assert len(made(batches, *range(6), threads=4)) == 6
+
+
+def test_a_restart_goes_on_with_the_batches_that_would_have_come():
+    wanted = bytes_of(make_batches(make_reader(Host())), *range(6))
+    assert bytes_of(make_batches(make_reader(Host())), 4, 5) == wanted[4:]
+
+
+def test_a_batch_depends_on_seed_stream_and_index_alone():
+    batches = make_batches(make_reader(Host()))
+    torch.manual_seed(1)
+    np.random.seed(1)
+    (first,) = bytes_of(batches, 7)
+    np.random.seed(2)
+    torch.manual_seed(2)
+    assert bytes_of(batches, 7) == [first]
+    reader = make_reader(Host())
+    assert bytes_of(make_batches(reader, stream=(0, 1)), 7) != [first]
+    assert bytes_of(make_batches(reader, stream=(1, 0)), 7) != [first]
+    assert bytes_of(make_batches(reader, TrainingSettings(crop=32, seed=1)), 7) != [first]
+
+
+def test_a_cache_changes_no_byte():
+    cached, uncached = make_reader(Host()), make_reader(Host(), cache=SliceCache(0))
+    for _ in range(2):
+        assert bytes_of(make_batches(cached), 0, 1, 2) == bytes_of(make_batches(uncached), 0, 1, 2)
+
+
+def test_validation_looks_at_the_same_batches_every_epoch():
+    batches = make_batches(make_reader(Host()), augment=False, repeat_after=3)
+    assert bytes_of(batches, 4) == bytes_of(batches, 1)
+    assert bytes_of(batches, 2) != bytes_of(batches, 1)
+
+
+def test_without_augmentation_a_crop_is_all_that_happens():
+    host = Host()
+    for image, _ in host.cases.values():
+        image.array[:] = 100 + np.arange(SHAPE[2])
+    (batch,) = made(make_batches(make_reader(host), augment=False), 0)
+    for bag in batch["data"]:
+        inside = bag[:, 2:-2, 2:-2]
+        assert torch.allclose(inside.diff(dim=2), torch.ones(()), atol=1e-3)
+        assert torch.allclose(inside.diff(dim=1), torch.zeros(()), atol=1e-3)
+
+
+def test_wholly_unknown_slices_are_never_the_centre_and_only_the_centre_has_a_label():
+    host = Host()
+    reader = make_reader(host)
+    batches = make_batches(reader, batch_size=50)
+    draws = batches.sampler.draw(2000, np.random.default_rng(0))
+    assert {draw.centre for draw in draws} == {*FREE, *DRAWN}
+    for batch in made(batches, *range(4)):
+        assert batch["data"].shape == (50, 6, 32, 32)
+        assert batch["target"].shape == (50, 1, 32, 32)
+        known = (batch["target"] != IGNORE).flatten(1).any(dim=1)
+        assert known.all()
+
+
+def test_labels_are_those_of_the_file_and_no_others():
+    target = torch.cat(
+        [batch["target"] for batch in made(make_batches(make_reader(Host())), *range(8))]
+    )
+    assert set(target.unique().tolist()) == {0, 1, 2}
+
+
+def test_the_ablation_sees_nothing_unknown():
+    reader = make_reader(Host(), unknown_is_background=True)
+    batches = make_batches(reader)
+    assert {int(k) for case in batches.sampler.cases for k in case.kinds} == {
+        SliceKind.KNOWN,
+        SliceKind.LESION,
+    }
+    for batch in made(batches, *range(8)):
+        assert set(batch["target"].unique().tolist()) <= {0, 1}
+    draws = batches.sampler.draw(2000, np.random.default_rng(0))
+    assert {draw.centre for draw in draws} >= set(UNKNOWN)
+
+
+def test_a_bag_is_sequence_major_on_a_canvas():
+    host = Host()
+    batches = make_batches(make_reader(host))
+    bags, keys = batches[0]
+    assert bags.images.shape == (4, 6, 40, 36)
+    draws = batches.sampler.draw(4, np.random.default_rng((batches.settings.seed, 0, 0, 0)))
+    for bag, label, key, draw in zip(bags.images, bags.labels, keys, draws, strict=True):
+        assert draw.case == key
+        members = np.clip([draw.centre - 1, draw.centre, draw.centre + 1], 0, SHAPE[0] - 1)
+        assert np.array_equal(bag.unflatten(0, (2, 3)), host.image(key)[:, members])
+        assert np.array_equal(label[0], np.maximum(host.label(key)[0, draw.centre], 0))
+
+
+def test_sampling_is_the_affine_map_that_was_drawn(monkeypatch: pytest.MonkeyPatch):
+    """The fast way, from half precision, beside SciPy's interpolation of what the host stores."""
+    drawn = []
+    draw = dataloading.draw_transform
+
+    def remember(*arguments: object, **more: object) -> BagTransform:
+        drawn.append(draw(*arguments, **more))
+        return drawn[-1]
+
+    monkeypatch.setattr(dataloading, "draw_transform", remember)
+    host = Host()
+    batches = make_batches(make_reader(host, intensity="unit"), batch_size=8)
+    (batch,) = made(batches, 3)
+    draws = batches.sampler.draw(8, np.random.default_rng((batches.settings.seed, 0, 0, 3)))
+    for data, target, own, transform in zip(
+        batch["data"], batch["target"], draws, drawn, strict=True
+    ):
+        offset = np.stack(np.meshgrid(*[np.arange(32) - 15.5] * 2, indexing="ij"), axis=-1)
+        place = np.moveaxis(offset @ transform.matrix.T + transform.centre, -1, 0)
+        volume = to_unit_range(torch.from_numpy(host.image(own.case))).numpy()
+        for channel in range(2):
+            plain = map_coordinates(
+                volume[channel, own.centre], place, order=1, mode="grid-constant"
+            )
+            power = np.maximum(plain, 0) ** transform.gamma[channel] + np.minimum(plain, 0)
+            # Half precision rounds values up to about 4 by up to 2^-10, before the power.
+            np.testing.assert_allclose(
+                data[3 * channel + 1], power * transform.gain[channel], atol=1e-2
+            )
+        label = np.maximum(host.label(own.case)[0, own.centre], 0)
+        plain = map_coordinates(label, place, order=0, mode="grid-constant")
+        # SciPy and PyTorch may part where a position lies between two pixels, up to rounding.
+        between = np.abs(place % 1 - 0.5).min(axis=0) < 1e-3
+        assert np.array_equal(target[0][~between], plain[~between])
+        assert between.mean() < 0.05
+
+
+def test_border_bags_repeat_the_border():
+    host = Host()
+    batches = make_batches(make_reader(host), TrainingSettings(crop=32), augment=False)
+    found = Counter()
+    for batch in made(batches, *range(20)):
+        for bag in batch["data"]:
+            found[torch.equal(bag[0], bag[1]) or torch.equal(bag[1], bag[2])] += 1
+    # Free negatives are the first and the last slice, and a tenth of all bags.
+    assert 0.02 < found[True] / found.total() < 0.25
+
+
+def read_images(reader: CaseReader, case: str, *indices: int) -> list[np.ndarray]:
+    return [reader.image_slice(case, index) for index in indices]
+
+
+def test_only_the_slices_of_a_bag_are_read():
+    host = Host()
+    reader = make_reader(host)
+    read_images(reader, "PST_0002_T2", 4, 5, 6)
+    image, label = host.cases["PST_0002_T2"]
+    assert image.reads == [(slice(None), 4), (slice(None), 5), (slice(None), 6)]
+    assert label.reads == []
+    reader.label_slice("PST_0002_T2", 5)
+    assert label.reads == [(0, 5)]
+    assert host.cases["PST_0001_T1"][0].reads == []
+
+
+def test_the_intensity_window_takes_one_look_at_the_volume():
+    host = Host()
+    reader = make_reader(host, intensity="unit")
+    read_images(reader, "PST_0002_T2", 4, 5, 6)
+    assert [read for read in host.cases["PST_0002_T2"][0].reads if read == slice(None)] == [
+        slice(None)
+    ]
+    assert host.cases["PST_0001_T1"][0].reads == []
+
+
+def test_what_is_remembered_is_not_read_again():
+    host = Host()
+    reader = make_reader(host)
+    first = read_images(reader, "PST_0002_T2", 4, 5, 6), reader.label_slice("PST_0002_T2", 5)
+    again = read_images(reader, "PST_0002_T2", 4, 5, 6), reader.label_slice("PST_0002_T2", 5)
+    assert np.array_equal(first[0], again[0])
+    assert np.array_equal(first[1], again[1])
+    assert host.cases["PST_0002_T2"][0].slices_read() == [4, 5, 6]
+    assert host.cases["PST_0002_T2"][1].reads == [(0, 5)]
+    with pytest.raises(ValueError, match="read-only"):
+        again[1][0, 0] = 1
+
+
+def test_memory_stays_below_the_limit_of_all_readers_together():
+    host = Host()
+    cache = SliceCache(2 * SLICE_BYTES + 1)
+    training, validation = make_reader(host, cache=cache), make_reader(host, cache=cache)
+    for _ in range(2):
+        read_images(training, "PST_0002_T2", 4, 5)
+        read_images(validation, "PST_0003_T2", 6, 7)
+    # Two slices fit; the others are read every time.
+    assert Counter(host.cases["PST_0002_T2"][0].slices_read()) == {4: 1, 5: 1}
+    assert Counter(host.cases["PST_0003_T2"][0].slices_read()) == {6: 2, 7: 2}
+
+
+def test_memory_stays_below_the_limit_when_threads_offer_at_once():
+    cache = SliceCache(1000 * 8)
+    arrays = [np.zeros(8, np.int8) for _ in range(4000)]
+
+    def offer(start: int) -> None:
+        for index in range(start, 4000, 4):
+            cache.offer(("case", index, "image"), arrays[index])
+
+    threads = [Thread(target=offer, args=(start,)) for start in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sum(cache.get(("case", index, "image")) is not None for index in range(4000)) == 1000
+
+
+def test_the_unit_scale_is_kept_in_half_precision():
+    host = Host()
+    reader = make_reader(host, intensity="unit")
+    (image,) = read_images(reader, "PST_0003_T2", 3)
+    exact = to_unit_range(torch.from_numpy(host.image("PST_0003_T2")))[:, 3].numpy()
+    assert image.dtype == np.float16
+    assert (np.abs(image - exact) <= 2.0**-11 * np.abs(exact) + 2.0**-25).all()
+    (host_scale,) = read_images(make_reader(host), "PST_0003_T2", 3)
+    assert host_scale.dtype == np.float32
+
+
+def test_what_is_beyond_half_precision_is_its_largest_number_not_infinity():
+    host = Host()
+    host.image("PST_0003_T2")[0, 3, 0, :2] = 1e9, -1e9
+    reader = make_reader(host, intensity="unit")
+    reader._windows["PST_0003_T2"] = [(0.0, 1.0)] * 2
+    (image,) = read_images(reader, "PST_0003_T2", 3)
+    assert image[0, 0, :2].tolist() == [HALF_LIMIT, -HALF_LIMIT]
+
+
+def test_slices_get_the_scale_of_their_volume_as_in_prediction():
+    host = Host()
+    reader = make_reader(host, intensity="unit")
+    slices = np.stack(read_images(reader, "PST_0003_T2", *range(12)), axis=1)
+    volume = to_unit_range(torch.from_numpy(host.image("PST_0003_T2"))).numpy()
+    np.testing.assert_allclose(slices.astype(np.float32), volume, atol=1e-6, rtol=2.0**-11)
+
+
+def test_outside_the_hosts_mask_is_background():
+    reader = make_reader(Host())
+    label = reader.label("PST_0001_T1")
+    assert (label[5, -2:] == 0).all()
+    assert (label[1] == IGNORE).all()
+    assert np.array_equal(label[4], reader.label_slice("PST_0001_T1", 4))
+
+
+def test_a_case_that_no_table_lists_is_its_own_patient():
+    found = case_slices(make_reader(Host()), CASES[:2], {CASES[0]: ("PST_0001", "T1")})
+    assert [(case.patient, case.sequence) for case in found] == [
+        ("PST_0001", "T1"),
+        ("PST_0001_T2", ""),
+    ]
+
+
+def test_the_limit_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv(CACHE_VARIABLE, "0.5")
+    assert cache_bytes() == 2**29
+    monkeypatch.setenv(CACHE_VARIABLE, "0")
+    assert cache_bytes() == 0
+    monkeypatch.delenv(CACHE_VARIABLE)
+    assert cache_bytes() == 4 * 2**30
+
+
+@pytest.mark.parametrize("text", ["much", "", "nan", "inf", "-1"])
+def test_a_limit_that_is_none_is_said(monkeypatch: pytest.MonkeyPatch, text: str):
+    monkeypatch.setenv(CACHE_VARIABLE, text)
+    with pytest.raises(InputError, match=CACHE_VARIABLE):
+        cache_bytes()
