@@ -67,7 +67,7 @@ def loader(
     sampled: bool = True,
     same_crops: bool = False,
 ) -> Contender:
-    """Draw, read and augment batches on one core, in its time: neighbours don't count.
+    """Draw, read and augment batches on one core, in its time: neighbors don't count.
 
     Parameters
     ----------

@@ -1,7 +1,7 @@
 """Measures contenders in turn, each in a process of its own, and sums up.
 
 A B A B, not A A B B: what else the machine does meanwhile then hits all of them, and a ratio is
-taken between neighbours in time.
+taken between neighbors in time.
 """
 
 from __future__ import annotations

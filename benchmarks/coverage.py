@@ -2,7 +2,7 @@
 
     python benchmarks/coverage.py --studies 2000 --out benchmarks/results --figure docs/coverage.png
 
-Two methods score the same patients. Scores are Dice-like: skewed, with some lost tumours (0), alike
+Two methods score the same patients. Scores are Dice-like: skewed, with some lost tumors (0), alike
 within a patient, who has one to four sequences; a method suits some patients better than others.
 The truth is the mean over 2 million patients. Beside the interval that the package prints stand
 the Student, studentised, BCa and percentile intervals of the same patient means, and the
@@ -37,7 +37,7 @@ KINDS = (
     "cases as patients",
 )
 QUANTITIES = ("difference", "mean")
-COLOURS = ("#000000", "#0072B2", "#009E73", "#E69F00", "#56B4E9", "#D55E00")
+COLORS = ("#000000", "#0072B2", "#009E73", "#E69F00", "#56B4E9", "#D55E00")
 
 
 def draw_study(generator: np.random.Generator, patients: int) -> tuple[np.ndarray, np.ndarray]:
@@ -47,7 +47,7 @@ def draw_study(generator: np.random.Generator, patients: int) -> tuple[np.ndarra
     suits = generator.normal(0.0, 0.35, (patients, 1, 2))
     noise = generator.normal(0.0, 0.3, (patients, 4, 2))
     scores = 1 / (1 + np.exp(-(patient + sequence + suits + noise + np.array([0.0, 0.15]))))
-    # A patient whose tumour is hard to see is lost on any sequence, by either method.
+    # A patient whose tumor is hard to see is lost on any sequence, by either method.
     hard = generator.random((patients, 1, 1)) < 0.1
     scores[hard & (generator.random(scores.shape) < 0.4)] = 0.0
     there = np.arange(4) < generator.integers(1, 5, (patients, 1))
@@ -157,7 +157,7 @@ def draw(rows: list[dict], studies: int, path: Path) -> None:
                 [position + 0.07 * (place - 2.5) for position in range(len(SIZES))],
                 [row["coverage"] for row in of_kind],
                 [1.96 * row["monte_carlo_error"] for row in of_kind],
-                color=COLOURS[place],
+                color=COLORS[place],
                 marker="osPD^v"[place],
                 markersize=5,
                 linewidth=1.2,

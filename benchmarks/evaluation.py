@@ -71,22 +71,22 @@ def write_cohort(folder: Path, cases: int, methods: int) -> None:
         (folder / name).mkdir()
     for case in range(cases):
         generator = np.random.default_rng(case)
-        centre = np.array([13.0, 160.0, 160.0]) + generator.uniform(-1, 1, 3) * (4, 60, 60)
+        center = np.array([13.0, 160.0, 160.0]) + generator.uniform(-1, 1, 3) * (4, 60, 60)
         radii_mm = generator.uniform(15, 60, 3)
         file = f"PST_{case:04d}_T2.nii.gz"
-        write_volume(folder / "references" / file, Volume(lesion(centre, radii_mm), grid))
+        write_volume(folder / "references" / file, Volume(lesion(center, radii_mm), grid))
         for method in range(methods):
-            moved = centre + generator.normal(0, 1 + method, 3) * (0.5, 1, 1)
+            moved = center + generator.normal(0, 1 + method, 3) * (0.5, 1, 1)
             mask = lesion(moved, radii_mm * generator.uniform(0.85, 1.1))
             mask[tuple(generator.integers(0, SHAPE, (5 * method, 3)).T)] = 1
             write_volume(folder / f"method{method}" / file, Volume(mask, grid))
 
 
-def lesion(centre: np.ndarray, radii_mm: np.ndarray) -> np.ndarray:
+def lesion(center: np.ndarray, radii_mm: np.ndarray) -> np.ndarray:
     """Mask of an ellipsoid."""
     away = np.zeros(SHAPE)
     for axis, index in enumerate(np.ogrid[: SHAPE[0], : SHAPE[1], : SHAPE[2]]):
-        away = away + ((index - centre[axis]) * SPACING_ZYX_MM[axis] / radii_mm[axis]) ** 2
+        away = away + ((index - center[axis]) * SPACING_ZYX_MM[axis] / radii_mm[axis]) ** 2
     return (away <= 1).astype(np.uint8)
 
 

@@ -2,7 +2,7 @@
 
     python benchmarks/phantom_sheet.py docs/phantom.png --real ../shared/data
 
-Real slices come from DICOM folders of the shared test data (see its README for the licences).
+Real slices come from DICOM folders of the shared test data (see its README for the licenses).
 """
 
 from __future__ import annotations

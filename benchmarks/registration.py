@@ -2,7 +2,7 @@
 
     OMP_NUM_THREADS=1 python benchmarks/registration.py --patients 20 --out benchmarks/results
 
-The error is the distance between where a registration and where the truth put the tumour's voxels.
+The error is the distance between where a registration and where the truth put the tumor's voxels.
 Both engines see the same pairs in turn, and ANTs's first use in the process is not counted. DWI is
 bent by echo-planar imaging, which no rigid motion undoes: its error is reported, not judged.
 
@@ -75,7 +75,7 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
 
 
 def measure(patient: RenderedPatient, moving: Any, engine: str) -> dict[str, Any]:
-    """Register one pair; error over the tumour before and after, in mm, and seconds."""
+    """Register one pair; error over the tumor before and after, in mm, and seconds."""
     settings = RegistrationSettings(engine=engine)
     if engine == "ants":
         ants_backend.require_ants()
@@ -114,7 +114,7 @@ def measure(patient: RenderedPatient, moving: Any, engine: str) -> dict[str, Any
 
 
 def error_mm(patient: RenderedPatient, moving: Any, found: SpatialTransform) -> np.ndarray:
-    """Distance of every tumour voxel's place from the true one."""
+    """Distance of every tumor voxel's place from the true one."""
     label = patient.labels["T2"]
     affine = label.grid.affine_lps_mm
     points = np.argwhere(label.array)[:, ::-1] @ affine[:3, :3].T + affine[:3, 3]
@@ -132,7 +132,7 @@ def table(rows: list[dict[str, Any]], size: str) -> str:
     lines = [
         f"# Registration to T2, {count} synthetic patients, size {size}",
         "",
-        f"{date.today().isoformat()}, {cpu}; rigid. Error over the tumour's voxels: median and",
+        f"{date.today().isoformat()}, {cpu}; rigid. Error over the tumor's voxels: median and",
         "largest of the patients' medians, largest of all voxels of all patients. Seconds of one",
         "core: estimate alone, and with judging it (median, largest).",
         "",

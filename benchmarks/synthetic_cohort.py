@@ -27,7 +27,7 @@ class Geometry:
     Attributes
     ----------
     spacing
-        Millimetres along (slice, row, column).
+        Millimeters along (slice, row, column).
     known_slices
         Slices with a known label on either side of the lesion's middle; others are unknown.
     """

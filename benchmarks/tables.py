@@ -76,7 +76,7 @@ def _train(rows: list[dict[str, Any]]) -> list[str]:
         "## One training step",
         "",
         "Forward, loss, backward, clipping, update; the batch is at hand or, with its loader, a "
-        "new one for every step. Both networks learn from one labelled slice per item, so the "
+        "new one for every step. Both networks learn from one labeled slice per item, so the "
         "ratio is of bags and slices per second.",
         "",
         *_table([*headers, *_headers(rows), "peak MB"], body),

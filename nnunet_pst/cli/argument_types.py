@@ -32,7 +32,7 @@ def margin(text: str) -> float:
 
 
 def distance(text: str) -> float:
-    """Read a positive, finite number of millimetres."""
+    """Read a positive, finite number of millimeters."""
     value = float(text)
     if not 0 < value < math.inf:
         raise argparse.ArgumentTypeError("must be a distance in mm above 0")

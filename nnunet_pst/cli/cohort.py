@@ -48,7 +48,7 @@ def run(arguments: argparse.Namespace) -> int:
             for name, text in texts.items():
                 write_atomically(output / name, text)
     print(as_text(splits, lines), end="")
-    print("smd: the largest standardised mean difference between two splits")
+    print("smd: the largest standardized mean difference between two splits")
     print("\n".join(f"note: {note}" for note in notes), end="\n" if notes else "")
     return 0
 

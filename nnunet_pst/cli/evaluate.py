@@ -52,10 +52,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--tolerances",
-        type=_millimetres,
+        type=_millimeters,
         nargs="+",
         metavar="MM",
-        help="tolerances of the normalised surface distance (default: 2 3)",
+        help="tolerances of the normalized surface distance (default: 2 3)",
     )
     parser.add_argument(
         "-o", "--output", type=Path, help="output folder (default: PREDICTIONS/evaluation)"
@@ -108,7 +108,7 @@ def _slices(text: str) -> int:
     return number
 
 
-def _millimetres(text: str) -> float:
+def _millimeters(text: str) -> float:
     number = float(text)
     if not 0 <= number < math.inf:
         raise argparse.ArgumentTypeError(f"{text} is no distance in mm")

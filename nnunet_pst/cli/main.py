@@ -37,7 +37,7 @@ def build_parser(verb: str | None) -> argparse.ArgumentParser:
     """Make the parser; only ``verb`` gets its arguments, so that the others stay unimported."""
     parser = argparse.ArgumentParser(
         prog="nnunet_pst",
-        description="2.5D segmentation of pelvic and sacral tumours with nnU-Net v2. "
+        description="2.5D segmentation of pelvic and sacral tumors with nnU-Net v2. "
         "For research use only; not a medical device.",
     )
     parser.add_argument("--version", action="version", version=f"nnunet_pst {__version__}")

@@ -166,7 +166,7 @@ def _measured(one: dict[str, Any]) -> str:
 
     measures = one["measures"]
     if not measures["slices"]:
-        return f"{one['name']}: no tumour found"
+        return f"{one['name']}: no tumor found"
     return (
         f"{one['name']}: {volume_text(measures['volume_ml'])}, {measures['longest_mm']:.0f} x "
         f"{measures['perpendicular_mm']:.0f} x {measures['height_mm']:.0f} mm, "

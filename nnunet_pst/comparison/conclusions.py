@@ -24,7 +24,7 @@ class Conclusion:
     Parameters
     ----------
     verdict
-        ``better``, ``worse``, ``not shown``: for the colour beside the words.
+        ``better``, ``worse``, ``not shown``: for the color beside the words.
     sentences
         To be read.
     """

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from nnunet_pst.comparison.figure_style import GREY, Look, Picture, looks, picture, shortened
+from nnunet_pst.comparison.figure_style import GRAY, Look, Picture, looks, picture, shortened
 from nnunet_pst.comparison.results import Comparison, Difference
 from nnunet_pst.io.wording import signed, signed_interval
 
@@ -32,7 +32,7 @@ def draw_differences(comparison: Comparison) -> Picture | None:
         heights = [len(rows) + 1.2 for rows in shown.values()]
         grid = figure.subplots(len(shown), 1, squeeze=False, sharex=True, height_ratios=heights)
         for axes, ((method, baseline), rows) in zip(grid[:, 0], shown.items(), strict=True):
-            _draw_panel(axes, rows, look.get(method, Look(GREY, "o")))
+            _draw_panel(axes, rows, look.get(method, Look(GRAY, "o")))
             if margin is not None:
                 axes.axvline(-margin, color="black", linewidth=0.9, linestyle="--")
             title = f"{shortened(method, 40)} less {shortened(baseline, 40)}"
@@ -53,11 +53,11 @@ def draw_differences(comparison: Comparison) -> Picture | None:
 
 def _draw_panel(axes: Axes, rows: Sequence[Difference], look: Look) -> None:
     # A line with two points, not axvline: zero belongs into the picture.
-    axes.plot([0, 0], [-0.6, len(rows) - 0.4], color=GREY, linewidth=0.9)
+    axes.plot([0, 0], [-0.6, len(rows) - 0.4], color=GRAY, linewidth=0.9)
     for place, row in enumerate(rows):
         if not math.isnan(row.low):
-            axes.plot([row.low, row.high], [place, place], color=look.colour, linewidth=1.8)
-        axes.plot(row.difference, place, look.marker, color=look.colour, markersize=5.5)
+            axes.plot([row.low, row.high], [place, place], color=look.color, linewidth=1.8)
+        axes.plot(row.difference, place, look.marker, color=look.color, markersize=5.5)
         reach = signed_interval(row.low, row.high) or "no interval"
         text = f"{signed(row.difference)} ({reach}), n = {row.patients}"
         axes.annotate(

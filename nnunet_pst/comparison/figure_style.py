@@ -1,4 +1,4 @@
-"""What all figures of a report share: colours, a style, and files with the same bytes every time.
+"""What all figures of a report share: colors, a style, and files with the same bytes every time.
 
 Agg and SVG canvases of their own, without pyplot, as in `nnunet_pst.evaluation.overlays`.
 """
@@ -18,11 +18,11 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
-#: Okabe and Ito's colours, which are told apart with every kind of colour blindness
+#: Okabe and Ito's colors, which are told apart with every kind of color blindness
 #: (https://jfly.uni-koeln.de/color/); its yellow is too pale for lines on white and left out.
-_COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#56B4E9", "#CC79A7", "#000000")
+_COLORS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#56B4E9", "#CC79A7", "#000000")
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X")
-GREY = "#6b7280"
+GRAY = "#6b7280"
 _DPI = 150
 #: Points and text of a page 17 cm wide.
 WIDTH_INCHES = 8.6
@@ -96,17 +96,17 @@ def picture(
 
 @dataclass(frozen=True)
 class Look:
-    """Colour and marker of a method, the same in all figures."""
+    """Color and marker of a method, the same in all figures."""
 
-    colour: str
+    color: str
     marker: str
 
 
 def looks(methods: Sequence[str]) -> dict[str, Look]:
-    """Give every method its look: colours in order, then the colours again with other markers."""
-    colours, markers = len(_COLOURS), len(_MARKERS)
+    """Give every method its look: colors in order, then the colors again with other markers."""
+    colors, markers = len(_COLORS), len(_MARKERS)
     return {
-        name: Look(_COLOURS[i % colours], _MARKERS[(i + i // colours) % markers])
+        name: Look(_COLORS[i % colors], _MARKERS[(i + i // colors) % markers])
         for i, name in enumerate(methods)
     }
 

@@ -12,7 +12,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
 from nnunet_pst.comparison.figure_style import (
-    GREY,
+    GRAY,
     Look,
     Picture,
     looks,
@@ -108,7 +108,7 @@ def _chosen_measures(comparison: Comparison) -> list[Measure]:
 def _paired_caption(comparison: Comparison, what: str, patients: int) -> str:
     return (
         f"{what} of {count(patients, 'patient')}, each a dot (the mean of the patient's cases); "
-        "grey lines join the same patient. Boxes: quartiles and median; whiskers: up to 1.5 "
+        "gray lines join the same patient. Boxes: quartiles and median; whiskers: up to 1.5 "
         "interquartile ranges. Beside them the mean with its "
         f"{comparison.interval_kind}."
     )
@@ -139,7 +139,7 @@ def _draw_paired(
         [(x, column[name]) for x, column in enumerate(values) if name in column]
         for name in patients
     ]
-    style: dict[str, Any] = {"colors": GREY, "linewidths": 0.6, "alpha": _alpha(len(patients))}
+    style: dict[str, Any] = {"colors": GRAY, "linewidths": 0.6, "alpha": _alpha(len(patients))}
     dense = len(patients) > _MOST_OUTLINES
     axes.add_collection(LineCollection(lines, rasterized=dense, **style))
     for place, (name, column) in enumerate(zip(methods, values, strict=True)):
@@ -179,7 +179,7 @@ def _draw_column(axes: Axes, place: int, values: Sequence[float], look: Look) ->
         values,
         rasterized=len(values) > _MOST_OUTLINES,
         s=13,
-        color=look.colour,
+        color=look.color,
         marker=look.marker,
         alpha=min(0.9, max(0.25, 40 / len(values))),
         linewidths=0,
@@ -191,10 +191,10 @@ def _draw_column(axes: Axes, place: int, values: Sequence[float], look: Look) ->
         widths=0.34,
         showfliers=False,
         manage_ticks=False,
-        boxprops={"color": look.colour, "linewidth": 1.1},
-        whiskerprops={"color": look.colour, "linewidth": 1.1},
-        capprops={"color": look.colour, "linewidth": 1.1},
-        medianprops={"color": look.colour, "linewidth": 2.0},
+        boxprops={"color": look.color, "linewidth": 1.1},
+        whiskerprops={"color": look.color, "linewidth": 1.1},
+        capprops={"color": look.color, "linewidth": 1.1},
+        medianprops={"color": look.color, "linewidth": 2.0},
         zorder=4,
     )
 
@@ -214,5 +214,5 @@ def _draw_interval(
         if not math.isnan(row.low):
             axes.plot([x, x], [row.low, row.high], color="black", linewidth=1.3, zorder=5)
         axes.scatter(
-            [x], [row.mean], s=22, marker="D", color=look.colour, edgecolors="black", zorder=6
+            [x], [row.mean], s=22, marker="D", color=look.color, edgecolors="black", zorder=6
         )

@@ -107,9 +107,9 @@ def mean_interval(
     # Rounding leaves a spread of 1e-17 in equal values, and no interval may rest on that.
     if number < MINIMUM_PATIENTS or np.ptp(defined) <= TIE * 1e-3:
         return Interval(number, mean, math.nan, math.nan, median)
-    centred = defined - mean
-    flipped = _lies_to_the_left(centred)
-    lower, upper = _percentiles(-centred[::-1] if flipped else centred, seed, resamples, level)
+    centered = defined - mean
+    flipped = _lies_to_the_left(centered)
+    lower, upper = _percentiles(-centered[::-1] if flipped else centered, seed, resamples, level)
     if flipped:
         lower, upper = -upper, -lower
     return Interval(number, mean, mean + lower, mean + upper, median)
@@ -120,8 +120,8 @@ def paired_test(gains: npt.ArrayLike) -> PairedTest:
 
     The signed-rank test looks at the patients that differ (`TIE`; scipy's zero_method "wilcox"). It
     is exact for up to 50 of them without equal ranks, and for up to 13 with; else normal. The
-    effect is the matched-pairs rank-biserial correlation, the difference between the favourable
-    and the unfavourable share of the ranks (Kerby 2014, doi 10.2466/11.IT.3.1).
+    effect is the matched-pairs rank-biserial correlation, the difference between the favorable
+    and the unfavorable share of the ranks (Kerby 2014, doi 10.2466/11.IT.3.1).
 
     Parameters
     ----------
@@ -152,7 +152,7 @@ def paired_test(gains: npt.ArrayLike) -> PairedTest:
 def holm(p_values: Sequence[float]) -> list[float]:
     """Adjust the p-values of one family (Holm 1979, www.jstor.org/stable/4615733).
 
-    NaN stays NaN and doesn't count towards the size of the family, since nothing was tested.
+    NaN stays NaN and doesn't count toward the size of the family, since nothing was tested.
     """
     p = np.asarray(p_values, dtype=np.float64)
     adjusted = np.full_like(p, math.nan)
@@ -177,20 +177,20 @@ def _defined(values: npt.ArrayLike) -> Vector:
     return np.sort(array[~np.isnan(array)])
 
 
-def _lies_to_the_left(centred: Vector) -> bool:
+def _lies_to_the_left(centered: Vector) -> bool:
     """Choose one of a sorted sample and its mirror image, so that both get the same resamples."""
-    mirrored = -centred[::-1]
-    different = np.flatnonzero(centred != mirrored)
-    return bool(different.size) and bool(centred[different[0]] < mirrored[different[0]])
+    mirrored = -centered[::-1]
+    different = np.flatnonzero(centered != mirrored)
+    return bool(different.size) and bool(centered[different[0]] < mirrored[different[0]])
 
 
-def _percentiles(centred: Vector, seed: int, resamples: int, level: float) -> tuple[float, float]:
+def _percentiles(centered: Vector, seed: int, resamples: int, level: float) -> tuple[float, float]:
     """Ends of the interval of a mean of 0."""
-    number = len(centred)
+    number = len(centered)
     student = stats.t.ppf((1 - level) / 2, number - 1) * math.sqrt(number / (number - 1))
     tail = float(stats.norm.cdf(student))
     # Not a matrix product: the order of its sums depends on the library and its threads.
-    means = np.einsum("rp,p->r", _shares(seed, number, resamples), centred)
+    means = np.einsum("rp,p->r", _shares(seed, number, resamples), centered)
     low, high = np.quantile(means, [tail, 1 - tail])
     return float(low), float(high)
 

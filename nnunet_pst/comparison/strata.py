@@ -1,7 +1,7 @@
 """Groups of cases that a comparison looks at one by one: sequences, and covariates of the cohort.
 
 Words are taken as they are. Numbers are cut into thirds of the patients, as the paper stratifies
-by tumour size; equal numbers stay together, so thirds may differ in size.
+by tumor size; equal numbers stay together, so thirds may differ in size.
 """
 
 from __future__ import annotations

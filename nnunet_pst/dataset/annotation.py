@@ -1,9 +1,9 @@
-"""Three-state labels: which slices of a mask are known, and which are known to be free of tumour.
+"""Three-state labels: which slices of a mask are known, and which are known to be free of tumor.
 
 Everything here works on masks of shape (z, y, x) and on boolean arrays of shape (z,), one entry a
 slice. Labels are those of `nnunet_pst.labels`.
 
-A coarse mask is drawn on some slices only: on the others, "not drawn" does not mean "no tumour".
+A coarse mask is drawn on some slices only: on the others, "not drawn" does not mean "no tumor".
 Those slices become `IGNORE`, so that no loss is computed there.
 """
 
@@ -37,7 +37,7 @@ class LabelRules:
         Turn fine masks of training patients into coarse ones of that many slices above and below
         the largest one; None leaves them fine.
     far_negatives
-        Take slices far from the largest one as free of tumour.
+        Take slices far from the largest one as free of tumor.
     unknown
         ``ignore``, or ``background`` to take what is not drawn as background (the ablation).
     """
@@ -55,7 +55,7 @@ class Drawing:
     Parameters
     ----------
     mask
-        (z, y, x), True where tumour was drawn.
+        (z, y, x), True where tumor was drawn.
     spacing_zyx_mm
         Spacing of the mask.
     label_kind
@@ -75,7 +75,7 @@ class Drawing:
 
 
 def slice_areas(mask: Mask) -> npt.NDArray[np.int64]:
-    """Count the tumour voxels of every slice: (z, y, x) to (z,)."""
+    """Count the tumor voxels of every slice: (z, y, x) to (z,)."""
     return np.asarray(np.count_nonzero(mask, axis=(1, 2)), dtype=np.int64)
 
 
@@ -171,7 +171,7 @@ def beyond_clicks(first: int, last: int, count: int) -> SliceFlags:
 def free_negatives(
     drawing: Drawing, rules: LabelRules, known: SliceFlags, *, lesions: int
 ) -> tuple[SliceFlags, str | None]:
-    """Flag the slices that nobody drew but that are known to be free of tumour.
+    """Flag the slices that nobody drew but that are known to be free of tumor.
 
     Parameters
     ----------

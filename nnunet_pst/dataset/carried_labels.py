@@ -13,7 +13,7 @@ from nnunet_pst.labels import IGNORE, TUMOR
 from nnunet_pst.registration.resampling import carry_label
 from nnunet_pst.registration.transforms import SpatialTransform
 
-#: A label whose volume changes by more than this share, and by more millilitres than that, has
+#: A label whose volume changes by more than this share, and by more milliliters than that, has
 #: not arrived whole. Two stacks of thick slices cut a lesion differently, so small changes are no
 #: sign of anything.
 MOST_VOLUME_CHANGE, MOST_VOLUME_CHANGE_ML = 0.1, 1.0

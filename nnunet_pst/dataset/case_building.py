@@ -62,11 +62,11 @@ class CaseFacts:
     label_kind
         Of the label as written: ``fine``, ``coarse``, or empty when there is no label.
     known, tumor, free_negative, unknown
-        Number of slices whose label is known as drawn; those of them with tumour; those known to
-        be free of tumour without a drawing; all others. ``known + free_negative + unknown`` is
+        Number of slices whose label is known as drawn; those of them with tumor; those known to
+        be free of tumor without a drawing; all others. ``known + free_negative + unknown`` is
         ``slices``, or 0 without a label.
     wrongly_free
-        Free negatives of a simulated coarse label on which the fine mask has tumour: the error of
+        Free negatives of a simulated coarse label on which the fine mask has tumor: the error of
         the far rule, which nobody could know from real coarse masks.
     annotated
         The known slices of a coarse label; empty for a fine one (all).
@@ -167,12 +167,12 @@ def _read_case(
     if case.mask_from is not None:
         with _reported(problems, case, case.mask_from.name):
             drawn_grid = read_source_grid(case.mask_from.image)
-    labelled = case.labelled
+    labeled = case.labeled
     label, facts = None, CaseFacts(slices=0 if drawn_grid is None else drawn_grid.shape_zyx[0])
-    if labelled.label is not None:
-        with _reported(problems, case, f"{labelled.name}_label"):
+    if labeled.label is not None:
+        with _reported(problems, case, f"{labeled.name}_label"):
             if drawn_grid is None:
-                check_source_mask(labelled.label)
+                check_source_mask(labeled.label)
             else:
                 label, facts = _build_label(case, drawn_grid, rules)
     if problems or drawn_grid is None:
@@ -252,7 +252,7 @@ def _placed_mask(sequence: Sequence, grid: Grid) -> tuple[Drawing, str | None, t
 
 def _build_label(case: Case, grid: Grid, rules: LabelRules) -> tuple[Volume, CaseFacts]:
     """Read a mask and apply the label rules to it."""
-    drawing, resampled, remarks = _placed_mask(case.labelled, grid)
+    drawing, resampled, remarks = _placed_mask(case.labeled, grid)
     known = known_slices(drawing, rules, simulate=case.patient.split != "test")
     free, note = free_negatives(drawing, rules, known, lesions=_lesions_drawn(drawing, rules))
     label = three_state_label(drawing.mask, known=known, free=free, unknown=rules.unknown)
@@ -276,7 +276,7 @@ def _build_label(case: Case, grid: Grid, rules: LabelRules) -> tuple[Volume, Cas
 
 def _stays_fine(case: Case, rules: LabelRules) -> bool:
     simulated = rules.simulate_coarse is not None and case.patient.split != "test"
-    return case.labelled.label_kind == "fine" and not simulated
+    return case.labeled.label_kind == "fine" and not simulated
 
 
 def _lesions_drawn(drawing: Drawing, rules: LabelRules) -> int:

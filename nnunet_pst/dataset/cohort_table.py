@@ -263,7 +263,7 @@ def _read_patient(row: _Row, columns: Columns, masks_from: str | None) -> Patien
     split = _choice(row, "split", SPLITS) if "split" in row.cells else "train"
     kind = _choice(row, "label_kind", LABEL_KINDS) if row.get("label_kind") else ""
     present = [name for name in columns.sequences if _has_image(row, name)]
-    # A row whose only image stands in a misspelt column, or lacks beside its label, has its line.
+    # A row whose only image stands in a misspelled column, or lacks beside its label, has its line.
     if not columns.problems and not any(row.get(column) for column in columns.of_sequences):
         row.report("no image in this row; fill in a path or remove the row")
     if split is None or kind is None:

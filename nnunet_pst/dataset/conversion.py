@@ -26,7 +26,7 @@ from nnunet_pst.dataset.conversion_plan import (
     plan_conversion,
     with_roi,
 )
-from nnunet_pst.dataset.conversion_summary import ConversionSummary, summarise
+from nnunet_pst.dataset.conversion_summary import ConversionSummary, summarize
 from nnunet_pst.dataset.covariates import number_problems_of_cohort, screen_covariates
 from nnunet_pst.dataset.layouts import Case, Wanted, load_layout
 from nnunet_pst.dataset.pair_registration import pairs_of, register_cohort
@@ -131,7 +131,7 @@ def convert_cohort(
                 conversion.cases, place.registration, conversion.registration, runner
             )
         _write(conversion, todo, runner)
-    return summarise(conversion, {case.name for case in todo})
+    return summarize(conversion, {case.name for case in todo})
 
 
 def _processes(conversion: Conversion, workers: int) -> int:
@@ -240,7 +240,7 @@ def _without_mask(conversion: Conversion) -> list[str]:
         f"{case.reference.name}_label: empty, and the patient has no {lender} to carry a mask "
         f"from; draw one, or empty '{case.reference.name}' too"
         for case in conversion.cases
-        if case.labelled.label is None
+        if case.labeled.label is None
         and case.patient.split != "test"
         and lender is not None
         and lender not in case.patient.sequences

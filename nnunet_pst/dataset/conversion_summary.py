@@ -72,7 +72,7 @@ class ConversionSummary:
     flagged: Mapping[str, str]
 
 
-def summarise(conversion: Conversion, written: set[str]) -> ConversionSummary:
+def summarize(conversion: Conversion, written: set[str]) -> ConversionSummary:
     """Count what the dataset holds now."""
     records = conversion.journal.records
     facts = [records[case.name].facts for case in conversion.cases]
@@ -115,7 +115,7 @@ def _registration_counts(conversion: Conversion, facts: Sequence[CaseFacts]) -> 
     if found is None:
         return {"registered": 0, "registered_before": 0, "registration": None, "flagged": {}}
     carried = {
-        case.name: f"mask of {case.labelled.name}, {fact.carried}: {'; '.join(fact.carry_problems)}"
+        case.name: f"mask of {case.labeled.name}, {fact.carried}: {'; '.join(fact.carry_problems)}"
         for case, fact in zip(conversion.cases, facts, strict=True)
         if fact.carry_problems
     }
@@ -132,7 +132,7 @@ def _notes(conversion: Conversion, facts: Sequence[CaseFacts]) -> list[str]:
     cohort, cases = conversion.cohort, conversion.cases
     _, notes = screen_covariates(cohort)
     if not cohort.has_label_kind:
-        masks = [case.labelled for case in cases if case.labelled.label is not None]
+        masks = [case.labeled for case in cases if case.labeled.label is not None]
         fine = sum(sequence.label_kind == "fine" for sequence in masks)
         notes.append(
             f"no column 'label_kind': {fine} masks are taken as fine, drawn on every slice"
@@ -172,9 +172,9 @@ def _shared_masks(cases: Sequence[Case]) -> list[str]:
     """Say which sequences of how many patients have one mask file in common."""
     users: dict[tuple[str, Path], list[str]] = {}
     for case in cases:
-        if case.labelled.label is not None and case.mask_from is None:
-            mask = case.labelled.label.resolve()
-            users.setdefault((case.pseudonym, mask), []).append(case.labelled.name)
+        if case.labeled.label is not None and case.mask_from is None:
+            mask = case.labeled.label.resolve()
+            users.setdefault((case.pseudonym, mask), []).append(case.labeled.name)
     shared = Counter(" and ".join(names) for names in users.values() if len(names) > 1)
     return [
         f"one mask serves {names} of {count} patients: it is put onto each image's grid"

@@ -1,6 +1,6 @@
 """Which covariates of a cohort table may be shared: those that look like identifiers may not.
 
-Nobody can recognise every identifier; these rules catch the usual ones by the column's name and by
+Nobody can recognize every identifier; these rules catch the usual ones by the column's name and by
 its values, and err on the side of leaving a column out. What was left out is always said.
 """
 

@@ -80,7 +80,7 @@ class Case:
         return tuple(channel for channel in self.channels if channel is not None)
 
     @property
-    def labelled(self) -> Sequence:
+    def labeled(self) -> Sequence:
         """The sequence that was drawn on and clicked on."""
         return self.mask_from or self.reference
 
@@ -104,7 +104,7 @@ class Layout:
     name
         As on the command line.
     channel_names
-        For ``dataset.json``, from the sequences asked for; nnU-Net chooses the normalisation by
+        For ``dataset.json``, from the sequences asked for; nnU-Net chooses the normalization by
         them.
     cases
         Makes the cases of a patient from the patient, its pseudonym and what was asked for.

@@ -92,7 +92,7 @@ class RawDataset:
 
     def label_file(self, case: Case) -> Path | None:
         """Return the file of a case's label; None when it has none."""
-        if case.labelled.label is None:
+        if case.labeled.label is None:
             return None
         return self.folder / f"labels{_suffix(case)}" / f"{case.name}{FILE_ENDING}"
 

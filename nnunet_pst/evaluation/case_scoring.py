@@ -34,7 +34,7 @@ class ScoringJob:
     window
         Slices of the annotated window on each side of the largest one.
     tolerances_mm
-        Tolerances of the normalised surface distance.
+        Tolerances of the normalized surface distance.
     overlay
         Picture to write, if any.
     """

@@ -84,7 +84,7 @@ def evaluate_predictions(
     overwrite
         Replace an earlier evaluation in ``output``.
     tolerances_mm
-        Tolerances of the normalised surface distance.
+        Tolerances of the normalized surface distance.
 
     Returns
     -------

@@ -32,10 +32,10 @@ if TYPE_CHECKING:
 
 _Scalar = TypeVar("_Scalar", bound=np.generic)
 
-#: Okabe and Ito's orange and sky blue: told apart with every kind of colour blindness and on grey.
-REFERENCE_COLOUR = "#E69F00"
-PREDICTION_COLOUR = "#56B4E9"
-_WINDOW_COLOUR = "#DDDDDD"
+#: Okabe and Ito's orange and sky blue: told apart with every kind of color blindness and on gray.
+REFERENCE_COLOR = "#E69F00"
+PREDICTION_COLOR = "#56B4E9"
+_WINDOW_COLOR = "#DDDDDD"
 #: For PNGs made by the hundred: of slices of MRI, level 3 is no larger than the default, 6, and
 #: takes two fifths of the time.
 QUICKLY_PACKED = {"compress_level": 3}
@@ -63,11 +63,11 @@ class CaseView:
     image
         (z, y, x) intensities.
     reference
-        (z, y, x); 0 background, 1 tumour, 2 unknown.
+        (z, y, x); 0 background, 1 tumor, 2 unknown.
     prediction
-        (z, y, x); 0 background, 1 tumour.
+        (z, y, x); 0 background, 1 tumor.
     spacing_zyx_mm
-        Distance between voxel centres.
+        Distance between voxel centers.
     half_width
         Slices of the annotated window on each side of the largest one.
     """
@@ -84,22 +84,22 @@ class CaseView:
 def for_display(array: npt.NDArray[_Scalar], grid: Grid) -> npt.NDArray[_Scalar]:
     """Orient a (z, y, x) array as a radiologist expects it; a view, and for pictures only.
 
-    Rows run towards posterior or inferior, columns towards the patient's left or posterior,
+    Rows run toward posterior or inferior, columns toward the patient's left or posterior,
     whichever the scan's axes are closest to. Many NIfTI files (dcm2niix's, for one) store rows from
     posterior to anterior; shown in that order, patients stand on their heads.
     """
     direction = np.reshape(grid.direction, (3, 3))
     for axis_xyz in (0, 1):
-        towards = direction[:, axis_xyz]
-        main = int(np.argmax(np.abs(towards)))
+        toward = direction[:, axis_xyz]
+        main = int(np.argmax(np.abs(toward)))
         wanted = -1.0 if main == 2 else 1.0
-        if towards[main] * wanted < 0:
+        if toward[main] * wanted < 0:
             array = np.flip(array, 2 - axis_xyz)
     return array
 
 
-def grey_window(image: npt.NDArray[Any]) -> tuple[float, float]:
-    """Grey levels for black and white: percentiles 1 and 99.5 of the voxels that are not air."""
+def gray_window(image: npt.NDArray[Any]) -> tuple[float, float]:
+    """Gray levels for black and white: percentiles 1 and 99.5 of the voxels that are not air."""
     values = image[np.isfinite(image) & (image != 0)]
     if not values.size:
         return 0.0, 1.0
@@ -110,7 +110,7 @@ def grey_window(image: npt.NDArray[Any]) -> tuple[float, float]:
 def shown_slices(view: CaseView) -> tuple[int, int, int]:
     """First, largest and last slice of the lesion.
 
-    Without tumour in the reference those of the prediction; without either, the middle slice
+    Without tumor in the reference those of the prediction; without either, the middle slice
     thrice.
     """
     for mask in (view.reference, view.prediction):
@@ -142,35 +142,35 @@ def crop_box(view: CaseView) -> tuple[float, float, float, float]:
     return -0.5, width - 0.5, -0.5, height - 0.5
 
 
-def draw_outline(axes: Axes, mask: npt.NDArray[np.bool_], colour: str, line_width: float) -> None:
+def draw_outline(axes: Axes, mask: npt.NDArray[np.bool_], color: str, line_width: float) -> None:
     """Draw the border of a (y, x) mask; a mask that touches the image's edge is closed there."""
     if not mask.any():
         return
     padded = np.pad(mask, 1).astype(float)
     rows, columns = (np.arange(-1, size - 1) for size in padded.shape)
     lines = axes.contour(
-        columns, rows, padded, levels=[0.5], colors=[colour], linewidths=[line_width]
+        columns, rows, padded, levels=[0.5], colors=[color], linewidths=[line_width]
     )
     # A thin dark rim keeps the lines visible on fat and on contrast medium.
     lines.set(path_effects=[withStroke(linewidth=line_width + 0.9, foreground="#00000090")])
 
 
 def _draw_slice(
-    axes: Axes, view: CaseView, index: int, *, grey: tuple[float, float], scale: float = 1.0
+    axes: Axes, view: CaseView, index: int, *, gray: tuple[float, float], scale: float = 1.0
 ) -> None:
     """Show one slice with both contours, in the pixels' true proportions."""
     _, rows_mm, columns_mm = view.spacing_zyx_mm
     axes.imshow(
         view.image[index],
         cmap="gray",
-        vmin=grey[0],
-        vmax=grey[1],
+        vmin=gray[0],
+        vmax=gray[1],
         aspect=rows_mm / columns_mm,
         interpolation="bilinear",
     )
-    # The reference is the wider line and lies below: where both agree, both colours are seen.
-    draw_outline(axes, view.reference[index] == TUMOR, REFERENCE_COLOUR, 2.6 * scale)
-    draw_outline(axes, view.prediction[index] == TUMOR, PREDICTION_COLOUR, 1.2 * scale)
+    # The reference is the wider line and lies below: where both agree, both colors are seen.
+    draw_outline(axes, view.reference[index] == TUMOR, REFERENCE_COLOR, 2.6 * scale)
+    draw_outline(axes, view.prediction[index] == TUMOR, PREDICTION_COLOR, 1.2 * scale)
     axes.set_facecolor("black")
     axes.set(xticks=[], yticks=[])
     for spine in axes.spines.values():
@@ -191,17 +191,17 @@ def draw_scale_bar(axes: Axes, columns_mm: float) -> None:
 
 def _panel_title(view: CaseView, index: int, role: str) -> str:
     unknown = bool((view.reference[index] == IGNORE).all())
-    return f"slice {index}, {role}" + (" (unlabelled)" if unknown else "")
+    return f"slice {index}, {role}" + (" (unlabeled)" if unknown else "")
 
 
 def _draw_panels(row: Sequence[Axes], view: CaseView) -> None:
     """Fill four axes: the whole largest slice, then the crop at both ends and at the largest."""
     first, largest, last = shown_slices(view)
     left, right, top, bottom = crop_box(view)
-    grey = grey_window(view.image)
+    gray = gray_window(view.image)
     panels = [(largest, "whole"), (first, "first"), (largest, "largest"), (last, "last")]
     for place, (axes, (index, role)) in enumerate(zip(row, panels, strict=True)):
-        _draw_slice(axes, view, index, grey=grey, scale=0.7 if place == 0 else 1.0)
+        _draw_slice(axes, view, index, gray=gray, scale=0.7 if place == 0 else 1.0)
         axes.set_title(_panel_title(view, index, role), fontsize=9)
         if place == 0:
             corner, size = (left, top), (right - left, bottom - top)
@@ -214,22 +214,22 @@ def _draw_panels(row: Sequence[Axes], view: CaseView) -> None:
 
 
 def _draw_profile(axes: Axes, view: CaseView) -> None:
-    """Plot the tumour's area in every slice: shows false positives that no panel shows."""
+    """Plot the tumor's area in every slice: shows false positives that no panel shows."""
     _, rows_mm, columns_mm = view.spacing_zyx_mm
     to_cm2 = rows_mm * columns_mm / 100.0
     index = np.arange(len(view.reference))
     unknown = (view.reference == IGNORE).all(axis=(1, 2))
-    for mask, colour, width in (
-        (view.reference, REFERENCE_COLOUR, 2.6),
-        (view.prediction, PREDICTION_COLOUR, 1.4),
+    for mask, color, width in (
+        (view.reference, REFERENCE_COLOR, 2.6),
+        (view.prediction, PREDICTION_COLOR, 1.4),
     ):
         area = np.count_nonzero(mask == TUMOR, axis=(1, 2)) * to_cm2
         if mask is view.reference:
             area = np.where(unknown, np.nan, area)
-        axes.step(index, area, where="mid", color=colour, linewidth=width)
+        axes.step(index, area, where="mid", color=color, linewidth=width)
     window = np.flatnonzero(annotated_window(view.reference, view.half_width))
     if window.size:
-        axes.axvspan(window[0] - 0.5, window[-1] + 0.5, color=_WINDOW_COLOUR, linewidth=0)
+        axes.axvspan(window[0] - 0.5, window[-1] + 0.5, color=_WINDOW_COLOR, linewidth=0)
     for shown in sorted(set(shown_slices(view))):
         axes.axvline(shown, color="#777777", linewidth=0.7, linestyle=":")
     axes.set(xlim=(-0.5, len(index) - 0.5), ylabel="area (cm²)", xlabel="slice")
@@ -239,8 +239,8 @@ def _draw_profile(axes: Axes, view: CaseView) -> None:
 
 def _line_handles(reference: str = "reference", prediction: str = "prediction") -> list[Artist]:
     return [
-        Line2D([], [], color=REFERENCE_COLOUR, linewidth=2.6, label=reference),
-        Line2D([], [], color=PREDICTION_COLOUR, linewidth=1.6, label=prediction),
+        Line2D([], [], color=REFERENCE_COLOR, linewidth=2.6, label=reference),
+        Line2D([], [], color=PREDICTION_COLOR, linewidth=1.6, label=prediction),
     ]
 
 
@@ -251,8 +251,8 @@ def _legend(figure: Figure, view: CaseView) -> None:
         for name, mask in (("reference", view.reference), ("prediction", view.prediction))
     ]
     if (view.reference == IGNORE).any():
-        labels[0] += " (gaps: unlabelled)"
-    shade = Patch(color=_WINDOW_COLOUR, label=f"largest slice ± {view.half_width}")
+        labels[0] += " (gaps: unlabeled)"
+    shade = Patch(color=_WINDOW_COLOR, label=f"largest slice ± {view.half_width}")
     handles = [*_line_handles(*labels), shade]
     figure.legend(handles=handles, loc="upper right", ncols=3, frameon=False)
 
@@ -261,7 +261,7 @@ def draw_case(view: CaseView, path: Path) -> None:
     """Write the overlay of one case as a PNG.
 
     Left the whole slice with the largest reference area, then the lesion's first, largest and last
-    slice around the lesion; below, the tumour's area in every slice.
+    slice around the lesion; below, the tumor's area in every slice.
     """
     with matplotlib.style.context(_STYLE, after_reset=True):
         figure = Figure(figsize=(13.0, 5.2), layout="constrained")
@@ -282,7 +282,7 @@ def draw_thumbnail(view: CaseView) -> npt.NDArray[np.uint8]:
         figure = Figure(figsize=(inches, inches), dpi=_DPI, facecolor="black")
         canvas: Any = FigureCanvasAgg(figure)  # untyped in matplotlib 3.8 to 3.11
         axes = figure.add_axes((0.0, 0.0, 1.0, 1.0))
-        _draw_slice(axes, view, shown_slices(view)[1], grey=grey_window(view.image), scale=0.8)
+        _draw_slice(axes, view, shown_slices(view)[1], gray=gray_window(view.image), scale=0.8)
         left, right, top, bottom = crop_box(view)
         axes.set(xlim=(left, right), ylim=(bottom, top))
         canvas.draw()

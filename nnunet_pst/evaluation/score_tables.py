@@ -102,7 +102,7 @@ def evaluate_scores(
     predictions
         What reports call the predictions: their folder's name.
     tolerances_mm
-        Tolerances of the normalised surface distance.
+        Tolerances of the normalized surface distance.
     """
     cases: list[Row] = [{**_keys(case), **values[case.name]} for case in references.cases]
     patients = patient_rows(cases)

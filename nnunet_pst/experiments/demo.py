@@ -32,7 +32,7 @@ from nnunet_pst.phantom.cohort import COARSE_SLICES, TABLE
 
 DATASET = "DatasetPhantom"
 TRAINER, STOCK_TRAINER = "nnUNetTrainerPST25DSeconds", "nnUNetTrainerSeconds"
-#: What is learnt. Minutes don't suffice for T1 and CET1 too, which are harder.
+#: What is learned. Minutes don't suffice for T1 and CET1 too, which are harder.
 SEQUENCES = ("T2", "DWI")
 #: Of training, for each method; the whole demo stays below eight minutes on two cores.
 SECONDS = 140

@@ -46,7 +46,7 @@ def table_one(dataset: DatasetFacts | None) -> PaperTable:
     ]
     caption = (
         "p: one-way analysis of variance for numbers, Pearson's chi-squared test for categories. "
-        "SMD: the largest standardised mean difference between two splits; it says how large a "
+        "SMD: the largest standardized mean difference between two splits; it says how large a "
         "difference is, which p does not."
     )
     head = ["characteristic", "", *splits, "p", "SMD"]

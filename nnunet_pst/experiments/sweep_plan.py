@@ -73,7 +73,7 @@ class Strategy:
 
 @dataclass(frozen=True, order=True)
 class Method:
-    """A line of a table: what is learnt from, and with which configuration of the plans."""
+    """A line of a table: what is learned from, and with which configuration of the plans."""
 
     strategy: Strategy
     configuration: str

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 #: 500 cases x 5 methods x 5 repeats are some 5 MB; a table of 200 MB is no table of ours.
 _MOST_BYTES = 200 * 2**20
 _MOST_COUNTED = 10**9
-#: No measure of anybody's tumour is larger, and nothing larger can be drawn.
+#: No measure of anybody's tumor is larger, and nothing larger can be drawn.
 _LARGEST = 1e12
 
 

@@ -1,7 +1,7 @@
 """Where voxels lie: grids of parallel slices, and the only place where axes are reversed.
 
-Arrays are (z, y, x) as in nnU-Net; points, spacings and sizes are (x, y, z) in LPS millimetres as
-in SimpleITK and DICOM (L: towards the patient's left, P: posterior, S: superior).
+Arrays are (z, y, x) as in nnU-Net; points, spacings and sizes are (x, y, z) in LPS millimeters as
+in SimpleITK and DICOM (L: toward the patient's left, P: posterior, S: superior).
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ class Grid:
     size_xyz
         Number of voxels along each axis.
     spacing_xyz_mm
-        Distance between neighbouring voxel centres.
+        Distance between neighboring voxel centers.
     origin_lps_mm
-        Position of the centre of the first voxel.
+        Position of the center of the first voxel.
     direction
         3 x 3, row-major; column ``i`` is the LPS unit vector along which axis ``i`` of (x, y, z)
         runs (SimpleITK's ``GetDirection``).
@@ -58,12 +58,12 @@ class Grid:
 
     @property
     def voxel_volume_ml(self) -> float:
-        """Volume of one voxel in millilitres."""
+        """Volume of one voxel in milliliters."""
         return float(np.prod(self.spacing_xyz_mm)) / 1000.0
 
     @property
     def affine_lps_mm(self) -> npt.NDArray[np.float64]:
-        """4 x 4 matrix from voxel index (x, y, z) to LPS millimetres."""
+        """4 x 4 matrix from voxel index (x, y, z) to LPS millimeters."""
         affine = np.eye(4)
         affine[:3, :3] = np.reshape(self.direction, (3, 3)) * np.asarray(self.spacing_xyz_mm)
         affine[:3, 3] = self.origin_lps_mm
@@ -71,7 +71,7 @@ class Grid:
 
     @property
     def corners_lps_mm(self) -> npt.NDArray[np.float64]:
-        """(8, 3) positions of the centres of the corner voxels."""
+        """(8, 3) positions of the centers of the corner voxels."""
         last = np.asarray(self.size_xyz) - 1
         index = np.array([[i, j, k] for i in (0, 1) for j in (0, 1) for k in (0, 1)]) * last
         affine = self.affine_lps_mm

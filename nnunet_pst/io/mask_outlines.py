@@ -1,7 +1,7 @@
 """Outlines of a mask along the edges of its pixels, as planar polygons without holes.
 
-A polygon here runs around pixels, not through their centres: whatever rule a reader has for what
-lies inside, every pixel's centre is half a pixel away from the line, and the polygon's area is the
+A polygon here runs around pixels, not through their centers: whatever rule a reader has for what
+lies inside, every pixel's center is half a pixel away from the line, and the polygon's area is the
 pixels' own. A hole is joined to the outside by a channel of no width that runs up and back between
 two columns of pixels ("keyhole", DICOM PS3.3 C.8.8.6.3): right for readers that fill by parity, by
 winding, or that add contours up.
@@ -47,7 +47,7 @@ def outline_polygons(mask: npt.NDArray[np.bool_]) -> list[npt.NDArray[np.int64]]
 def outline_points_lps_mm(
     polygon: npt.NDArray[np.int64], slice_index: int, grid: Grid
 ) -> npt.NDArray[np.float64]:
-    """Place a polygon of `outline_polygons` in the patient: (n, 3) LPS millimetres."""
+    """Place a polygon of `outline_polygons` in the patient: (n, 3) LPS millimeters."""
     index = np.empty((len(polygon), 3))
     index[:, 0] = polygon[:, 1] - 0.5
     index[:, 1] = polygon[:, 0] - 0.5
@@ -58,10 +58,10 @@ def outline_points_lps_mm(
 
 
 def _sides(mask: npt.NDArray[np.bool_]) -> set[_Side]:
-    """Sides of pixels towards the outside, each with the pixel on its right."""
+    """Sides of pixels toward the outside, each with the pixel on its right."""
     padded = np.pad(mask, 1)
     inner = padded[1:-1, 1:-1]
-    neighbours = {
+    neighbors = {
         _EAST: (padded[:-2, 1:-1], (0, 0)),
         _SOUTH: (padded[1:-1, 2:], (0, 1)),
         _WEST: (padded[2:, 1:-1], (1, 1)),
@@ -69,7 +69,7 @@ def _sides(mask: npt.NDArray[np.bool_]) -> set[_Side]:
     }
     return {
         ((int(row) + down, int(column) + along), direction)
-        for direction, (beside, (down, along)) in neighbours.items()
+        for direction, (beside, (down, along)) in neighbors.items()
         for row, column in np.argwhere(inner & ~beside)
     }
 

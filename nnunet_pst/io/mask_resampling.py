@@ -7,7 +7,7 @@ fine) and its box overlaps the image's. It is refused
 - when its axes are oblique to the image's: it was drawn on other planes;
 - when it has the image's matrix but not its box: it was drawn on this image, and its header is lost
   or another frame's;
-- when the boxes hardly overlap, or tumour would lie outside the image.
+- when the boxes hardly overlap, or tumor would lie outside the image.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ PARALLEL_COSINE = float(np.cos(np.deg2rad(1.0)))
 LEAST_OVERLAP = 0.5
 #: A mask with the image's matrix must have the image's box, up to this much (of their union).
 SAME_BOX = 0.9
-#: Share of the tumour that may be lost at the border of the image.
+#: Share of the tumor that may be lost at the border of the image.
 MOST_TUMOR_OUTSIDE = 0.01
 
 
@@ -116,7 +116,7 @@ def _check_same_space(image: Grid, mask: Grid) -> None:
 
 
 def _check_tumor_inside(image: Grid, mask: Volume) -> None:
-    """Refuse a mask with tumour where the image has no voxels."""
+    """Refuse a mask with tumor where the image has no voxels."""
     index_zyx = np.argwhere(mask.array)
     if not len(index_zyx):
         return

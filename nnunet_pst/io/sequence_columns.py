@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-#: Sequences that need no label column to be recognised as such (the paper's four).
+#: Sequences that need no label column to be recognized as such (the paper's four).
 USUAL_SEQUENCES = ("T1", "T2", "DWI", "CET1")
 #: What may follow ``<SEQ>_``.
 SUFFIXES = ("label", "first", "last", "annotated")
@@ -40,7 +40,7 @@ class Columns:
 
 
 def edit_distance(word: str, other: str) -> int:
-    """Count the insertions, deletions, replacements and swaps of neighbours between two words."""
+    """Count the insertions, deletions, replacements and swaps of neighbors between two words."""
     rows = [list(range(len(other) + 1))]
     for i, letter in enumerate(word, start=1):
         row = [i]

@@ -14,9 +14,9 @@ class SliceKind(IntEnum):
     """What is known of a slice."""
 
     UNKNOWN = 0  #: no voxel is known: never drawn
-    LESION = 1  #: tumour on it
-    KNOWN = 2  #: known, no tumour, among the slices that somebody has looked at
-    FREE = 3  #: free negative: known to be tumour-free without anyone drawing
+    LESION = 1  #: tumor on it
+    KNOWN = 2  #: known, no tumor, among the slices that somebody has looked at
+    FREE = 3  #: free negative: known to be tumor-free without anyone drawing
 
 
 def slice_kinds(
@@ -24,14 +24,14 @@ def slice_kinds(
 ) -> npt.NDArray[np.int8]:
     """Classify the slices of a case from its label alone.
 
-    A run of known slices without any tumour, cut off from the lesion by unknown slices, can only
-    come from the rules that give negatives without drawing; tumour-free slices in the same run as
+    A run of known slices without any tumor, cut off from the lesion by unknown slices, can only
+    come from the rules that give negatives without drawing; tumor-free slices in the same run as
     the lesion are those that the annotator left empty.
 
     Parameters
     ----------
     has_tumor, has_known
-        (z,) whether any voxel of the slice is tumour; whether any is known (not ignore).
+        (z,) whether any voxel of the slice is tumor; whether any is known (not ignore).
 
     Returns
     -------
@@ -49,7 +49,7 @@ def slice_kinds(
 
 
 def kinds_of_label(label: npt.NDArray[np.integer]) -> npt.NDArray[np.int8]:
-    """Classify the slices of a (z, y, x) label with values background, tumour, ignore (and -1).
+    """Classify the slices of a (z, y, x) label with values background, tumor, ignore (and -1).
 
     nnU-Net's preprocessing writes -1 for background outside the non-zero region; it is known.
     """

@@ -1,4 +1,4 @@
-"""Names and colours of the labels for ITK-SNAP and 3D Slicer."""
+"""Names and colors of the labels for ITK-SNAP and 3D Slicer."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def itksnap_description() -> str:
 
 
 def slicer_colors() -> str:
-    """Return a colour table for 3D Slicer (Add Data, description Color)."""
+    """Return a color table for 3D Slicer (Add Data, description Color)."""
     red, green, blue = TUMOR_RGB
     return (
         "# Color table file: index name R G B A\n"

@@ -71,7 +71,7 @@ def read_header(path: Path) -> Grid:
         )
     if reader.GetNumberOfComponents() != 1:
         raise InputError(
-            f"{path.name} holds {reader.GetNumberOfComponents()} values per voxel (a colour image "
+            f"{path.name} holds {reader.GetNumberOfComponents()} values per voxel (a color image "
             "or several volumes); expected one"
         )
     x, y, z = reader.GetSize()
@@ -305,7 +305,7 @@ def use_one_thread() -> None:
 
 
 def lesion_count(mask: npt.NDArray[np.bool_]) -> int:
-    """Count the connected lesions (26 neighbours) of a (z, y, x) mask."""
+    """Count the connected lesions (26 neighbors) of a (z, y, x) mask."""
     components = ndimage.label(mask, structure=np.ones((3, 3, 3), dtype=bool))
     assert isinstance(components, tuple)  # a number alone only where an output array is given
     return int(components[1])

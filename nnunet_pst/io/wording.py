@@ -11,8 +11,8 @@ MINUS = "\N{MINUS SIGN}"
 _WORDS = {"dice": "Dice", "iou": "IoU", "hd95": "HD95", "nsd": "NSD", "assd": "ASSD"}
 #: Names that their parts alone would not make.
 _NAMES = {
-    "false_positive_ml_on_free_slices": "false positives on tumour-free slices",
-    "free_slices": "tumour-free slices",
+    "false_positive_ml_on_free_slices": "false positives on tumor-free slices",
+    "free_slices": "tumor-free slices",
     "known_share": "share of voxels that are known",
     "lesion_f1": "lesion F1",
     "predicted_ml": "predicted volume",

@@ -1,8 +1,8 @@
-"""Augmentation of bags: one affine sampling for everything spatial, then grey values.
+"""Augmentation of bags: one affine sampling for everything spatial, then gray values.
 
 Crop, shift, flip, scale and rotation are one affine map per bag and one interpolation; the same
-map hits every slice and channel of a bag and its label. Labels are sampled by nearest neighbour,
-so unknown never turns into tumour or background. Parameters are drawn first, then applied: the
+map hits every slice and channel of a bag and its label. Labels are sampled by nearest neighbor,
+so unknown never turns into tumor or background. Parameters are drawn first, then applied: the
 draws by the process that reads the slices, the sampling wherever the network is
 (``docs/decisions/0094``).
 """
@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int8, Int16
 from torch import Tensor
 
-#: How far inside the crop the chosen tumour pixel stays, in output pixels.
+#: How far inside the crop the chosen tumor pixel stays, in output pixels.
 LESION_MARGIN = 8
 
 
@@ -37,9 +37,9 @@ class AugmentationRanges:
     flip_rows, flip_columns
         Probability of each flip.
     gamma
-        Largest exponent (and its inverse) of grey values in the unit range.
+        Largest exponent (and its inverse) of gray values in the unit range.
     gain
-        Largest factor (and its inverse) on grey values.
+        Largest factor (and its inverse) on gray values.
     channel_dropout
         Probability with which each sequence is zeroed; one always stays.
     """
@@ -67,9 +67,9 @@ class BagTransform:
     ----------
     matrix
         (2, 2) from offsets in the crop (row, column; output pixels) to offsets in the slice.
-    centre
-        (2,) position in the slice, in pixels from the centre of its first, that becomes the
-        centre of the crop.
+    center
+        (2,) position in the slice, in pixels from the center of its first, that becomes the
+        center of the crop.
     gamma, gain
         (c,) per sequence: every slice of a sequence gets the same.
     kept
@@ -77,7 +77,7 @@ class BagTransform:
     """
 
     matrix: npt.NDArray[np.float64]
-    centre: npt.NDArray[np.float64]
+    center: npt.NDArray[np.float64]
     gamma: npt.NDArray[np.float64]
     gain: npt.NDArray[np.float64]
     kept: npt.NDArray[np.bool_]
@@ -112,15 +112,15 @@ def draw_transform(
     matrix = rotation @ np.diag(flips) / scale
     # A slice smaller than the crop is placed anywhere inside it, a larger one is cropped anywhere.
     middle = (np.asarray(size) - 1) / 2
-    centre = middle + rng.uniform(-1, 1, 2) * np.abs(np.asarray(size) - crop) / 2
+    center = middle + rng.uniform(-1, 1, 2) * np.abs(np.asarray(size) - crop) / 2
     if lesion_pixel is not None:
         pixel, reach = np.asarray(lesion_pixel, dtype=float), (crop - 1) / 2 - LESION_MARGIN
-        place = np.clip(np.linalg.solve(matrix, pixel - centre), -reach, reach)
-        centre = pixel - matrix @ place
+        place = np.clip(np.linalg.solve(matrix, pixel - center), -reach, reach)
+        center = pixel - matrix @ place
     gamma = np.array([_log_uniform(ranges.gamma, rng) for _ in range(channels)])
     gain = np.array([_log_uniform(ranges.gain, rng) for _ in range(channels)])
     kept = _draw_kept(channels, ranges.channel_dropout, rng)
-    return BagTransform(matrix=matrix, centre=centre, gamma=gamma, gain=gain, kept=kept)
+    return BagTransform(matrix=matrix, center=center, gamma=gamma, gain=gain, kept=kept)
 
 
 def _draw_kept(channels: int, dropout: float, rng: np.random.Generator) -> npt.NDArray[np.bool_]:
@@ -146,7 +146,7 @@ class RawBags(NamedTuple):
     images
         (b, c*s, y, x) slices in the upper left corner of one canvas, 0 beyond; half precision does.
     labels
-        (b, 1, y, x) of the centre slices, int8, on the same canvas.
+        (b, 1, y, x) of the center slices, int8, on the same canvas.
     affine
         (b, 2, 3) from the crop to the canvas, see `crop_to_canvas`.
     gamma, gain
@@ -197,13 +197,13 @@ def crop_to_canvas(
     """Return the transforms (b, 2, 3) in the units of `torch` ``grid_sample``.
 
     From (x, y, 1) in the crop to (x, y) on a canvas of (rows, columns), both in [-1, 1] with
-    ``align_corners=False``: pixel ``i`` of ``n`` has its centre at ``(2 i + 1) / n - 1``.
+    ``align_corners=False``: pixel ``i`` of ``n`` has its center at ``(2 i + 1) / n - 1``.
     """
     matrix = np.stack([drawn.matrix for drawn in transforms]) * (crop / 2)
-    centre = np.stack([drawn.centre for drawn in transforms])
+    center = np.stack([drawn.center for drawn in transforms])
     size = np.asarray(canvas, dtype=float)
     unit = np.concatenate(
-        [2 * matrix / size[:, None], ((2 * centre + 1) / size - 1)[..., None]], axis=2
+        [2 * matrix / size[:, None], ((2 * center + 1) / size - 1)[..., None]], axis=2
     )
     # Rows first becomes x first, in what comes out and in what goes in.
     swapped: npt.NDArray[np.float64] = unit[:, ::-1][..., [1, 0, 2]]
@@ -215,7 +215,7 @@ def sample_bags(
 ) -> tuple[Float[Tensor, "b cs crop crop"], Int16[Tensor, "b 1 crop crop"]]:
     """Sample every bag and its label at its transform, on their device; outside a slice is 0.
 
-    0 is background: beyond the image there is no tumour.
+    0 is background: beyond the image there is no tumor.
     """
     if raw.images.device.type != "cpu":
         return _sampled_together(raw, crop)

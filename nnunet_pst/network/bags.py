@@ -19,7 +19,7 @@ from nnunet_pst.network.intensity import Content, find_content, to_unit_range
 #: The encoder halves the resolution five times, so in-plane sizes must be multiples of this.
 STRIDE = 32
 
-#: Mean and standard deviation of ImageNet in [0, 1], averaged over its three colours; what the
+#: Mean and standard deviation of ImageNet in [0, 1], averaged over its three colors; what the
 #: pretrained encoder expects (torchvision.transforms, ``IMAGENET1K_V1``).
 IMAGENET_MEAN, IMAGENET_STD = 0.449, 0.226
 
@@ -32,7 +32,7 @@ RunBags: TypeAlias = Callable[[Iterable[Tensor]], Iterator[Tensor]]
 def bag_members(present: npt.NDArray[np.bool_], slices_per_bag: int) -> npt.NDArray[np.intp]:
     """Return, for each slice, the indices of the slices in its bag.
 
-    Walking outwards from the centre, a neighbour that lies outside the volume or is absent is
+    Walking outwards from the center, a neighbor that lies outside the volume or is absent is
     replaced by the last slice that was there; so a border slice repeats itself.
 
     Parameters
@@ -44,7 +44,7 @@ def bag_members(present: npt.NDArray[np.bool_], slices_per_bag: int) -> npt.NDAr
 
     Returns
     -------
-    (z, slices_per_bag) indices in slice order; the centre column is the slice itself.
+    (z, slices_per_bag) indices in slice order; the center column is the slice itself.
     """
     if slices_per_bag < 1 or slices_per_bag % 2 == 0:
         raise ValueError(f"slices_per_bag must be odd and positive, not {slices_per_bag}")
@@ -58,7 +58,7 @@ def bag_members(present: npt.NDArray[np.bool_], slices_per_bag: int) -> npt.NDAr
             wanted = index + side * step
             inside = (wanted >= 0) & (wanted < count)
             there = inside & present[np.clip(wanted, 0, count - 1)]
-            # A gap ends the walk: what lies behind it is not this slice's neighbourhood.
+            # A gap ends the walk: what lies behind it is not this slice's neighborhood.
             there &= last == index + side * (step - 1)
             last = np.where(there, wanted, last)
             members[:, reach + side * step] = last
@@ -77,7 +77,7 @@ class BagFormat:
     Attributes
     ----------
     slices_per_bag
-        Odd number of neighbouring slices.
+        Odd number of neighboring slices.
     canvas
         In-plane size that no bag is smaller than.
     intensity
@@ -172,7 +172,7 @@ def volume_logits(
 
 
 def _place(numbers: npt.NDArray[np.intp], device: torch.device) -> slice | Tensor:
-    """Index of slices; neighbours need no list, which would copy them to and fro."""
+    """Index of slices; neighbors need no list, which would copy them to and fro."""
     first, count = int(numbers[0]), len(numbers)
     if np.array_equal(numbers, np.arange(first, first + count)):
         return slice(first, first + count)

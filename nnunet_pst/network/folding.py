@@ -5,7 +5,7 @@ resolution by repeating pixels and then convolves, it convolves first: of nine w
 window on repeated pixels, several meet the same value, so that four windows of 2 x 2, one for each
 place that a pixel is repeated to, give the same sums with 16 multiplications instead of 36 (the
 "sub-pixel convolution" of doi 10.1109/CVPR.2016.207, with weights that are added up instead of
-learnt). That is a third of all multiplications of the network.
+learned). That is a third of all multiplications of the network.
 """
 
 from __future__ import annotations

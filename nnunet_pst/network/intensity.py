@@ -1,9 +1,9 @@
-"""Grey values on one scale for every scanner and any amount of air, in training and prediction.
+"""Gray values on one scale for every scanner and any amount of air, in training and prediction.
 
 nnU-Net's z-score counts air, and how much air a scan holds depends on the field of view, not on
 the tissue. Here a channel is mapped so that air is 0 and its bright tissue is 1; what lies outside
 the image is 0 too, so padding looks like air. The map is affine and undoes any affine
-normalisation that came before it.
+normalization that came before it.
 """
 
 from __future__ import annotations

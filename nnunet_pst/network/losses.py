@@ -1,4 +1,4 @@
-"""The loss: soft Dice of the tumour over the whole batch, on known voxels only."""
+"""The loss: soft Dice of the tumor over the whole batch, on known voxels only."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class MaskedSoftDiceLoss(nn.Module):
     ``1 - mean_k (2 sum(p t) + s) / (sum(p) + sum(t) + s)`` with sums over all known voxels of the
     batch (Milletari 2016, doi 10.1109/3DV.2016.79, without squares; ``batch_dice`` of nnU-Net).
 
-    When nothing is known the loss is 0 and its gradient exists and is 0. When there is no tumour,
+    When nothing is known the loss is 0 and its gradient exists and is 0. When there is no tumor,
     only false positives count. Unknown voxels get a gradient of exactly 0.
 
     Parameters

@@ -1,4 +1,4 @@
-"""The 2.5D U-Net: a MobileNetV2 U-Net over bags of neighbouring slices, usable as a 3D network.
+"""The 2.5D U-Net: a MobileNetV2 U-Net over bags of neighboring slices, usable as a 3D network.
 
 Two inputs, one set of weights. Training feeds ready bags ``(b, c*s, y, x)``. Prediction feeds
 volumes ``(b, c, z, y, x)``, from which the network makes the bags itself, so that nnU-Net's own
@@ -36,16 +36,16 @@ class Unet25D(nn.Module):
     num_classes
         Number of output maps; nnU-Net's ignore label has none.
     slices_per_bag
-        Odd number of neighbouring slices; 1 is the paper's 2D network.
+        Odd number of neighboring slices; 1 is the paper's 2D network.
     encoder
         Name of an encoder of segmentation_models_pytorch.
     canvas
         In-plane size below which nothing is ever predicted: the training crop. Batch norm and
-        decoder have learnt with borders as empty as that crop's.
+        decoder have learned with borders as empty as that crop's.
     intensity
         ``unit``: volumes are mapped by `nnunet_pst.network.intensity.to_unit_range`, bags must
         have been.
-        ``host``: values are used as nnU-Net normalised them.
+        ``host``: values are used as nnU-Net normalized them.
     slices_at_once
         How many slices of a volume are computed together; ``None``: two on a CPU (fastest there,
         with and without `nnunet_pst env`'s allocator settings), 16 on an accelerator.
@@ -147,7 +147,7 @@ class Unet25D(nn.Module):
         raise ValueError(f"expected bags (b, c*s, y, x) or volumes (b, c, z, y, x), got {x.shape}")
 
     def forward_bags(self, bags: Float[Tensor, "b cs y x"]) -> Float[Tensor, "b k y x"]:
-        """Logits of the centre slices of bags of any in-plane size."""
+        """Logits of the center slices of bags of any in-plane size."""
         bag_format = self.bag_format
         (logits,) = self.run_bags([bag_format.ready(bags)])
         rows, columns = bag_format.window(*bags.shape[-2:])
@@ -205,7 +205,7 @@ def _is_count(value: object, most: int) -> TypeGuard[int]:
 def _norms_of_older_models(
     network: Unet25D, state: dict[str, Tensor], prefix: str, *_: object
 ) -> None:
-    """Models from before the flag existed have learnt their norms."""
+    """Models from before the flag existed have learned their norms."""
     state.setdefault(f"{prefix}encoder_norms_frozen", torch.tensor(False))
 
 

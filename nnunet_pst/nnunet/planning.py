@@ -153,7 +153,7 @@ def our_configurations(
         }
         if any(base["use_mask_for_norm"]):
             # The host's mask counts the air of unknown slices in training cases, where the label
-            # is 'ignore', and not in new cases; so ours are normalised without it.
+            # is 'ignore', and not in new cases; so ours are normalized without it.
             result[name]["use_mask_for_norm"] = [False] * len(base["use_mask_for_norm"])
             result[name]["data_identifier"] = f"{plans['plans_name']}_pst"
     return result

@@ -51,7 +51,7 @@ class Scanner:
     slice_mm
         Slice spacings in use.
     t2_fat_suppressed
-        Share of patients whose T2 is fat-suppressed, as is usual for tumours of bone.
+        Share of patients whose T2 is fat-suppressed, as is usual for tumors of bone.
     """
 
     gain: float
@@ -77,7 +77,7 @@ class Protocol:
     Attributes
     ----------
     matrix, field_mm
-        Pixels and millimetres along each side of a slice.
+        Pixels and millimeters along each side of a slice.
     slice_mm
         Distance between slices, without gaps.
     tr_ms, te_ms, flip_degrees

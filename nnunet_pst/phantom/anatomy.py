@@ -1,6 +1,6 @@
 """A pelvis as a map of tissues on a fine grid: drawn from shapes, no two alike.
 
-Coordinates are LPS millimetres with the origin between the hip joints' upper rims, in the middle of
+Coordinates are LPS millimeters with the origin between the hip joints' upper rims, in the middle of
 the body. What is painted later covers what was painted before.
 """
 
@@ -20,20 +20,20 @@ from nnunet_pst.phantom.shapes import Points, Shape, length
 from nnunet_pst.phantom.tissues import Tissue
 from nnunet_pst.phantom.tumor import Tumor, draw_tumor
 
-#: Half-extent of the drawn region along x, y, z in millimetres.
+#: Half-extent of the drawn region along x, y, z in millimeters.
 HALF_EXTENT_MM = (230.0, 170.0, 160.0)
 #: How far the organic irregularity moves things, and over which distance it changes.
 WARP_MM, WARP_LENGTH_MM = 4.0, 45.0
-#: Around the tumour, in shares of its reach, where oedema may be.
-OEDEMA_REACH = 1.35
+#: Around the tumor, in shares of its reach, where edema may be.
+EDEMA_REACH = 1.35
 #: Distance between the fatty septa of muscle.
 SEPTA_LENGTH_MM = 40.0
 #: Over which distance tissue varies in brightness.
 TEXTURE_LENGTH_MM = 7.0
-#: How much of the body always covers a tumour that bulges, in millimetres.
+#: How much of the body always covers a tumor that bulges, in millimeters.
 SKIN_MM = 9.0
 
-#: Beyond this the distance from the tumour's surface isn't kept.
+#: Beyond this the distance from the tumor's surface isn't kept.
 FARTHEST_MM = 10.0
 #: The most parts of one bone.
 REMEMBERED_SHAPES = 12
@@ -53,13 +53,13 @@ class Anatomy:
     texture
         (z, y, x) smooth noise of mean 0 and standard deviation 1.
     tumor_mm
-        (z, y, x) how deep inside the tumour's surface a voxel lies, along the ray from the centre,
+        (z, y, x) how deep inside the tumor's surface a voxel lies, along the ray from the center,
         dead parts and bleeding included; negative outside, no more than `FARTHEST_MM` either way.
         A distance, because interpolation finds its zero far more exactly than the edge of a mask.
     spacing_zyx_mm
         Of the grid.
     first_lps_mm
-        Position of the first voxel's centre.
+        Position of the first voxel's center.
     """
 
     tissue: Map
@@ -98,13 +98,13 @@ class _Canvas:
         self.body = np.zeros(self.shape, dtype=bool)
 
     def places(self, box: tuple[slice, slice, slice]) -> Points:
-        """Where the voxels of a box really lie, (z, y, x, 3) in LPS millimetres."""
+        """Where the voxels of a box really lie, (z, y, x, 3) in LPS millimeters."""
         x, y, z = self._axes
         parts = np.broadcast_arrays(x[box[2]], y[box[1]], z[box[0]])
         return np.stack(parts, axis=-1)
 
     def box(self, lowest: npt.ArrayLike, highest: npt.ArrayLike) -> tuple[slice, slice, slice]:
-        """Slices of the grid that hold a box in millimetres, with room for the warp."""
+        """Slices of the grid that hold a box in millimeters, with room for the warp."""
         room = 4 * WARP_MM
         step = np.asarray(self.spacing[::-1])
         start = np.floor((np.asarray(lowest) - room - self.first) / step).astype(int)
@@ -134,7 +134,7 @@ class _Canvas:
 def draw_anatomy(
     facts: PatientFacts, spacing_zyx_mm: tuple[float, float, float], rng: np.random.Generator
 ) -> Anatomy:
-    """Draw a patient: body, organs that give way to the tumour, bones that do not, the tumour."""
+    """Draw a patient: body, organs that give way to the tumor, bones that do not, the tumor."""
     canvas = _Canvas(spacing_zyx_mm, rng)
     tumor = draw_tumor(facts, rng)
     _paint_body(canvas, facts, tumor, rng)
@@ -160,7 +160,7 @@ def draw_anatomy(
 
 def _bounds(tumor: Tumor, times: float) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     reach = times * tumor.longest_reach_mm()
-    return tumor.centre - reach, tumor.centre + reach
+    return tumor.center - reach, tumor.center + reach
 
 
 def _paint_body(
@@ -202,8 +202,8 @@ def _outline(points: Points, width: float, depth: float, middle: float) -> Field
 
 
 def _paint_tumor(canvas: _Canvas, tumor: Tumor, rng: np.random.Generator) -> Field:
-    """Paint the tumour with its parts and the oedema around; return how deep inside voxels lie."""
-    box = canvas.box(*_bounds(tumor, OEDEMA_REACH))
+    """Paint the tumor with its parts and the edema around; return how deep inside voxels lie."""
+    box = canvas.box(*_bounds(tumor, EDEMA_REACH))
     places = canvas.places(box)
     depth = tumor.depth(places)
     tissue = canvas.tissue[box]
@@ -211,16 +211,16 @@ def _paint_tumor(canvas: _Canvas, tumor: Tumor, rng: np.random.Generator) -> Fie
     dead, bleeding, watery, bony = (
         smooth_noise(depth.shape, canvas.spacing, length, rng) for length in (30.0, 25.0, 35.0, 8.0)
     )
-    around = ~inside & (depth < OEDEMA_REACH) & (watery > ndtri(1 - tumor.oedema))
-    tissue[around & (tissue == Tissue.MUSCLE)] = Tissue.OEDEMA
-    tissue[around & (tissue == Tissue.MARROW)] = Tissue.MARROW_OEDEMA
+    around = ~inside & (depth < EDEMA_REACH) & (watery > ndtri(1 - tumor.edema))
+    tissue[around & (tissue == Tissue.MUSCLE)] = Tissue.EDEMA
+    tissue[around & (tissue == Tissue.MARROW)] = Tissue.MARROW_EDEMA
     # Splinters of the bone that it has destroyed are left near its rim.
     splinters = (tissue == Tissue.CORTEX) & (depth > 0.8) & (bony > 0.5)
     tissue[inside & ~splinters] = Tissue.TUMOR
     tissue[inside & (depth < 0.88) & (dead > ndtri(1 - tumor.necrosis))] = Tissue.NECROSIS
-    tissue[inside & (depth < 0.95) & (bleeding > ndtri(1 - tumor.haemorrhage))] = Tissue.HAEMORRHAGE
+    tissue[inside & (depth < 0.95) & (bleeding > ndtri(1 - tumor.hemorrhage))] = Tissue.HEMORRHAGE
     tumor_mm = np.full(canvas.shape, -FARTHEST_MM, dtype=np.float32)
-    distance = length(places - tumor.centre.astype(np.float32))
+    distance = length(places - tumor.center.astype(np.float32))
     inwards = distance / np.maximum(depth, np.float32(1e-3)) - distance
     tumor_mm[box] = np.clip(inwards, -FARTHEST_MM, FARTHEST_MM)
     return tumor_mm

@@ -44,7 +44,7 @@ from nnunet_pst.phantom.tissues import draw_properties
 
 #: Slices above and below the largest one that coarse masks cover (paper, Methods).
 COARSE_SLICES = 5
-#: What every series covers along z, at least, and how much around the tumour.
+#: What every series covers along z, at least, and how much around the tumor.
 COVERAGE_MM, MARGIN_MM = 200.0, 15.0
 TABLE, TRUTH = "cohort.csv", "truth"
 
@@ -82,7 +82,7 @@ class RenderedPatient:
 def render_patient(facts: PatientFacts, seed: int, size: Size) -> RenderedPatient:
     """Draw one patient and scan it with all four sequences.
 
-    T2 defines where the body lies; the others are moved against it by some millimetres.
+    T2 defines where the body lies; the others are moved against it by some millimeters.
     """
     anatomy = draw_anatomy(facts, FINE_SPACING_MM[size], patient_rng(seed, facts.number, 1))
     rng = patient_rng(seed, facts.number, 2)
@@ -106,7 +106,7 @@ def render_patient(facts: PatientFacts, seed: int, size: Size) -> RenderedPatien
 
 
 def _coverage(anatomy: Anatomy, pose: Rigid, rng: np.random.Generator) -> tuple[float, float]:
-    """Choose lowest and highest z that are scanned: the tumour with room to spare, off centre."""
+    """Choose lowest and highest z that are scanned: the tumor with room to spare, off center."""
     index = np.argwhere(anatomy.tumor_mm > 0)[:, ::-1]
     points = index * np.asarray(anatomy.spacing_zyx_mm[::-1]) + np.asarray(anatomy.first_lps_mm)
     z = np.sum(points * pose.rotation[2], axis=1) + pose.shift[2]

@@ -19,7 +19,7 @@ DISTORTION_MM = 5.0
 
 @dataclass(frozen=True)
 class Rigid:
-    """A rigid motion of points in LPS millimetres: ``rotation @ point + shift``."""
+    """A rigid motion of points in LPS millimeters: ``rotation @ point + shift``."""
 
     rotation: npt.NDArray[np.float64]
     shift: npt.NDArray[np.float64]
@@ -55,21 +55,21 @@ class Distortion:
 
     Attributes
     ----------
-    centres_lps_mm, heights_mm, widths_mm
+    centers_lps_mm, heights_mm, widths_mm
         (n, 3), (n,), (n,) of Gaussian bumps in the scanner's space.
     """
 
-    centres_lps_mm: npt.NDArray[np.float64]
+    centers_lps_mm: npt.NDArray[np.float64]
     heights_mm: npt.NDArray[np.float64]
     widths_mm: npt.NDArray[np.float64]
 
     def shift_mm(self, points: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """Shift along y of what appears at points (..., 3)."""
         shift = np.zeros(points.shape[:-1])
-        for centre, height, width in zip(
-            self.centres_lps_mm, self.heights_mm, self.widths_mm, strict=True
+        for center, height, width in zip(
+            self.centers_lps_mm, self.heights_mm, self.widths_mm, strict=True
         ):
-            square = np.square(points - centre).sum(-1)
+            square = np.square(points - center).sum(-1)
             shift += height * np.exp(-square / (2 * width**2))
         return shift
 
@@ -77,15 +77,15 @@ class Distortion:
         """Return what the truth file says."""
         return {
             "axis": "y",
-            "centres_lps_mm": self.centres_lps_mm.tolist(),
+            "centers_lps_mm": self.centers_lps_mm.tolist(),
             "heights_mm": self.heights_mm.tolist(),
             "widths_mm": self.widths_mm.tolist(),
         }
 
 
 def draw_distortion(rng: np.random.Generator) -> Distortion:
-    """Draw a distortion of a few millimetres, strongest near the rectum and the front."""
-    centres = np.array([[0, 45, -40], [0, -90, 40], [60, 0, 0], [-60, 0, 60]], dtype=float)
-    centres += rng.normal(0, 15, centres.shape)
+    """Draw a distortion of a few millimeters, strongest near the rectum and the front."""
+    centers = np.array([[0, 45, -40], [0, -90, 40], [60, 0, 0], [-60, 0, 60]], dtype=float)
+    centers += rng.normal(0, 15, centers.shape)
     heights = rng.uniform(-1, 1, 4) * DISTORTION_MM
-    return Distortion(centres, heights, rng.uniform(40, 70, 4))
+    return Distortion(centers, heights, rng.uniform(40, 70, 4))

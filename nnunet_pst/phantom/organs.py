@@ -21,7 +21,7 @@ CORTEX_MM, WALL_MM = 2.6, 3.0
 
 @dataclass(frozen=True)
 class Layer:
-    """One stroke: a tissue inside a shape shrunk by some millimetres.
+    """One stroke: a tissue inside a shape shrunk by some millimeters.
 
     Attributes
     ----------
@@ -156,7 +156,7 @@ def soft_tissue(facts: PatientFacts) -> Iterator[Layer]:
 
 
 def organs(facts: PatientFacts, rng: np.random.Generator) -> Iterator[Layer]:
-    """Hollow and solid organs, vessels, and things that look like a tumour and are none."""
+    """Hollow and solid organs, vessels, and things that look like a tumor and are none."""
     yield from _bowel(rng)
     if facts.sex == "F":
         yield from _uterus(rng)
@@ -182,9 +182,9 @@ def _bladder(rng: np.random.Generator) -> Iterator[Layer]:
 def _uterus(rng: np.random.Generator) -> Iterator[Layer]:
     tilt = rng.uniform(-50, 30)
     size = rng.uniform(0.75, 1.25)
-    centre = (rng.normal(0, 8), -2.0, 12.0)
-    yield Layer(Tissue.MYOMETRIUM, Ellipsoid(centre, (28 * size, 22 * size, 36 * size), tilt))
-    yield Layer(Tissue.ENDOMETRIUM, Ellipsoid(centre, (12 * size, 4 * size, 22 * size), tilt))
+    center = (rng.normal(0, 8), -2.0, 12.0)
+    yield Layer(Tissue.MYOMETRIUM, Ellipsoid(center, (28 * size, 22 * size, 36 * size), tilt))
+    yield Layer(Tissue.ENDOMETRIUM, Ellipsoid(center, (12 * size, 4 * size, 22 * size), tilt))
 
 
 def _rectum(rng: np.random.Generator) -> Iterator[Layer]:
@@ -227,7 +227,7 @@ def _vessels(rng: np.random.Generator) -> Iterator[Layer]:
             for (x, y, z), (a, b, c) in zip(path, jitter, strict=True)
         ]
         vein = [(x - side * 9, y + 9, z) for x, y, z in artery]
-        # Slow blood is as bright as fluid: one more thing that is bright and no tumour.
+        # Slow blood is as bright as fluid: one more thing that is bright and no tumor.
         blood = Tissue.FLUID if rng.random() < 0.15 else Tissue.VEIN
         yield Layer(blood, Chain(vein, [8.0] * len(vein)))
         yield Layer(Tissue.ARTERY, Chain(artery, [6.0] * len(artery)))
@@ -238,11 +238,11 @@ def _vessels(rng: np.random.Generator) -> Iterator[Layer]:
 def _mimics(facts: PatientFacts, rng: np.random.Generator) -> Iterator[Layer]:
     for _ in range(int(rng.integers(3, 9))):
         side = rng.choice([-1, 1])
-        centre = (side * rng.uniform(50, 72), rng.uniform(-40, 35), rng.uniform(-20, 60))
-        yield Layer(Tissue.NODE, Ellipsoid(centre, tuple(rng.uniform(3, 9, 3))))
+        center = (side * rng.uniform(50, 72), rng.uniform(-40, 35), rng.uniform(-20, 60))
+        yield Layer(Tissue.NODE, Ellipsoid(center, tuple(rng.uniform(3, 9, 3))))
     for _ in range(int(rng.integers(0, 3))):
-        centre = (rng.uniform(-55, 55), rng.uniform(-30, 35), rng.uniform(-30, 40))
+        center = (rng.uniform(-55, 55), rng.uniform(-30, 35), rng.uniform(-30, 40))
         radius = rng.uniform(8, 24 if facts.sex == "F" else 15)
-        cyst = Ellipsoid(centre, (radius, radius * rng.uniform(0.7, 1), radius))
+        cyst = Ellipsoid(center, (radius, radius * rng.uniform(0.7, 1), radius))
         yield Layer(Tissue.ORGAN_WALL, cyst)
         yield Layer(Tissue.FLUID, cyst, 1.5)

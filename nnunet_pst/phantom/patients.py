@@ -47,7 +47,7 @@ class PatientFacts:
     number
         Its place in the cohort, from 0.
     size_cm
-        Largest diameter of the tumour.
+        Largest diameter of the tumor.
     habitus
         0 is lean, 1 is heavy.
     """

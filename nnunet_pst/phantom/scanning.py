@@ -1,4 +1,4 @@
-"""Images of an anatomy under a protocol: sampling, shading, noise, artefacts, and exact labels."""
+"""Images of an anatomy under a protocol: sampling, shading, noise, artifacts, and exact labels."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Scan:
 
 
 def scan_grid(protocol: Protocol, lowest_z_mm: float, highest_z_mm: float) -> Grid:
-    """Grid of axial slices around the scanner's centre that covers a range of z."""
+    """Grid of axial slices around the scanner's center that covers a range of z."""
     pixel = protocol.field_mm / protocol.matrix
     slices = int(np.ceil((highest_z_mm - lowest_z_mm) / protocol.slice_mm))
     first = -(protocol.matrix - 1) / 2 * pixel
@@ -68,7 +68,7 @@ def make_image(
     texture = (properties["texture"] * rng.uniform(0.7, 1.3)).astype(np.float32)
     texture *= rng.choice([-1, 1])
     fine = signals[anatomy.tissue] * (1 + texture[anatomy.tissue] * anatomy.texture)
-    # What a pixel sees of its neighbours.
+    # What a pixel sees of its neighbors.
     blur = 0.4 * scan.grid.spacing_xyz_mm[0] / anatomy.spacing_zyx_mm[1]
     fine = ndimage.gaussian_filter(fine, (0, blur, blur), truncate=2.5)
     image = sample(anatomy, fine, scan)
@@ -93,7 +93,7 @@ def make_label(anatomy: Anatomy, scan: Scan) -> Volume:
 
 
 def _tumor_box(anatomy: Anatomy, scan: Scan) -> tuple[tuple[slice, slice, slice], Scan]:
-    """Part of a scan that holds the tumour, as slices of its array and as a scan of its own."""
+    """Part of a scan that holds the tumor, as slices of its array and as a scan of its own."""
     inside = anatomy.tumor_mm > 0
     corners = [np.flatnonzero(inside.any(axis=axes))[[0, -1]] for axes in FACES]
     index = np.array(list(itertools.product(*corners)), dtype=float)[:, ::-1]

@@ -1,6 +1,6 @@
-"""Shapes of the drawn anatomy, as signed distances in millimetres: negative inside.
+"""Shapes of the drawn anatomy, as signed distances in millimeters: negative inside.
 
-Points are (..., 3) in LPS millimetres. Distances are exact for capsules and sheets and good enough
+Points are (..., 3) in LPS millimeters. Distances are exact for capsules and sheets and good enough
 near the surface for ellipsoids.
 """
 
@@ -37,18 +37,18 @@ def length(points: Points) -> Distances:
 class Ellipsoid:
     """An ellipsoid with its axes along the patient's, or turned by ``tilt`` about left-right."""
 
-    centre: Vector
+    center: Vector
     radii: Vector
     tilt_degrees: float = 0.0
 
     def bounds(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
         """Corners of a box that holds it."""
         reach = np.array([self.radii[0], *[max(self.radii[1:])] * 2])
-        return np.asarray(self.centre) - reach, np.asarray(self.centre) + reach
+        return np.asarray(self.center) - reach, np.asarray(self.center) + reach
 
     def distance(self, points: Points) -> Distances:
         """Signed distance, first order in the distance from the surface."""
-        offset = points - np.asarray(self.centre, dtype=np.float32)
+        offset = points - np.asarray(self.center, dtype=np.float32)
         if self.tilt_degrees:
             angle = np.deg2rad(self.tilt_degrees)
             cos, sin = np.float32(np.cos(angle)), np.float32(np.sin(angle))
@@ -113,7 +113,7 @@ class Sheet:
 
 @dataclass(frozen=True)
 class Shell:
-    """What lies ``offset`` millimetres outside another shape, ``half_thickness`` to either side."""
+    """What lies ``offset`` millimeters outside another shape, ``half_thickness`` to either side."""
 
     shape: Ellipsoid | Chain | Sheet
     offset: float
@@ -138,7 +138,7 @@ Shape = Solid | Shell
 def mirrored(shape: Solid) -> Solid:
     """Return the shape on the other side of the body."""
     if isinstance(shape, Ellipsoid):
-        return Ellipsoid(_other_side(shape.centre), shape.radii, shape.tilt_degrees)
+        return Ellipsoid(_other_side(shape.center), shape.radii, shape.tilt_degrees)
     if isinstance(shape, Chain):
         return Chain([_other_side(point) for point in shape.points], shape.radii)
     a, b, c = shape.corners

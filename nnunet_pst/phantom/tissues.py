@@ -48,9 +48,9 @@ class Tissue(IntEnum):
     NODE = 17
     TUMOR = 18
     NECROSIS = 19
-    HAEMORRHAGE = 20
-    OEDEMA = 21
-    MARROW_OEDEMA = 22
+    HEMORRHAGE = 20
+    EDEMA = 21
+    MARROW_EDEMA = 22
 
 
 @dataclass(frozen=True)
@@ -105,14 +105,14 @@ PROPERTIES: dict[Tissue, Properties] = {
     Tissue.NODE: Properties(1400, 80, 0.85, 1.1, 0.35, 0.05),  # F
     Tissue.TUMOR: Properties(1350, 105, 0.88, 1.4, 0.40, 0.14),  # F; E (chordoma 1.47)
     Tissue.NECROSIS: Properties(2200, 190, 0.92, 2.1, 0.03, 0.12),  # F; E (chondroid 2.05)
-    Tissue.HAEMORRHAGE: Properties(550, 60, 0.85, 1.0, 0.05, 0.15),  # F
-    Tissue.OEDEMA: Properties(1400, 58, 0.85, 1.9, 0.20, 0.10),  # F
-    Tissue.MARROW_OEDEMA: Properties(1000, 75, 0.78, 1.3, 0.15, 0.12, is_fat=0.2),  # F
+    Tissue.HEMORRHAGE: Properties(550, 60, 0.85, 1.0, 0.05, 0.15),  # F
+    Tissue.EDEMA: Properties(1400, 58, 0.85, 1.9, 0.20, 0.10),  # F
+    Tissue.MARROW_EDEMA: Properties(1000, 75, 0.78, 1.3, 0.15, 0.12, is_fat=0.2),  # F
 }
 
 #: Spread of a patient's own values around the table, as the sigma of a log-normal draw.
 PATIENT_SPREAD = 0.06
-#: Tumours differ far more from one patient to the next than healthy tissue does.
+#: Tumors differ far more from one patient to the next than healthy tissue does.
 TUMOR_SPREAD = 0.15
 
 

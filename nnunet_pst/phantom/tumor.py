@@ -1,8 +1,8 @@
-"""The tumour: one lobulated body around a centre, so that it is always in one piece.
+"""The tumor: one lobulated body around a center, so that it is always in one piece.
 
-Its surface lies at ``reach(direction)`` from the centre: an ellipsoid with lobes. Being star-shaped
+Its surface lies at ``reach(direction)`` from the center: an ellipsoid with lobes. Being star-shaped
 makes three things exact: it has one component, its largest diameter is the covariate's, and what
-it pushes aside moves along the ray from the centre.
+it pushes aside moves along the ray from the center.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from scipy.spatial.distance import pdist
 from nnunet_pst.phantom.patients import Location, PatientFacts
 from nnunet_pst.phantom.shapes import Distances, Points, Vector, along, length
 
-#: Where tumours start, in LPS millimetres of an average body (x towards the side that is drawn).
+#: Where tumors start, in LPS millimeters of an average body (x toward the side that is drawn).
 ORIGINS: dict[Location, tuple[Vector, ...]] = {
     "sacrum": ((8.0, 48.0, 35.0), (5.0, 66.0, 0.0), (0.0, 72.0, -25.0), (38.0, 55.0, 20.0)),
     "iliac": ((75.0, 20.0, 65.0), (105.0, -5.0, 70.0), (100.0, -25.0, 35.0)),
@@ -25,43 +25,43 @@ ORIGINS: dict[Location, tuple[Vector, ...]] = {
     "pubis-ischium": ((50.0, -58.0, -45.0), (66.0, 30.0, -85.0), (25.0, -68.0, -52.0)),
     "multi-zone": ((58.0, 48.0, 30.0), (80.0, 15.0, -20.0), (62.0, 20.0, -60.0)),
 }
-#: How far a growing tumour starts from those points.
+#: How far a growing tumor starts from those points.
 ORIGIN_SPREAD_MM = 6.0
 #: Half-extent of what every scan shows, along x, y, z.
 FIELD_MM = (165.0, 115.0, 140.0)
-#: Share of a ray's way into the tumour that organs give way; the rest they are invaded.
+#: Share of a ray's way into the tumor that organs give way; the rest they are invaded.
 GIVES_WAY = 0.6
 
 
 @dataclass(frozen=True)
 class Tumor:
-    """One tumour.
+    """One tumor.
 
     Attributes
     ----------
-    centre
-        LPS millimetres in the body.
+    center
+        LPS millimeters in the body.
     axes
-        (3, 3) rows are the ellipsoid's axes divided by their half lengths in millimetres.
+        (3, 3) rows are the ellipsoid's axes divided by their half lengths in millimeters.
     lobe_directions
         (n, 3) unit vectors.
     lobe_heights, lobe_widths
         (n,) how much a lobe adds to the reach, and how broad it is.
-    necrosis, haemorrhage, oedema
+    necrosis, hemorrhage, edema
         Shares of the inside, and of what surrounds it, in [0, 1].
     """
 
-    centre: npt.NDArray[np.float64]
+    center: npt.NDArray[np.float64]
     axes: npt.NDArray[np.float64]
     lobe_directions: npt.NDArray[np.float64]
     lobe_heights: npt.NDArray[np.float64]
     lobe_widths: npt.NDArray[np.float64]
     necrosis: float
-    haemorrhage: float
-    oedema: float
+    hemorrhage: float
+    edema: float
 
     def reach_mm(self, directions: Points) -> Distances:
-        """Distance of the surface from the centre along unit vectors (..., 3)."""
+        """Distance of the surface from the center along unit vectors (..., 3)."""
         squares = sum(along(directions, axis) ** 2 for axis in self.axes)
         reach = 1 / np.sqrt(squares)
         swelling = np.ones(directions.shape[:-1], dtype=np.float32)
@@ -73,50 +73,50 @@ class Tumor:
         return np.asarray(reach * swelling, dtype=np.float32)
 
     def depth(self, points: Points) -> Distances:
-        """Distance from the centre as a share of the surface's: below 1 is inside."""
-        offset = points - self.centre.astype(np.float32)
+        """Distance from the center as a share of the surface's: below 1 is inside."""
+        offset = points - self.center.astype(np.float32)
         distance = length(offset)
         offset /= np.maximum(distance, np.float32(1e-3))[..., None]
         return np.asarray(distance / self.reach_mm(offset), dtype=np.float32)
 
     def longest_reach_mm(self) -> float:
-        """Largest distance of the surface from the centre."""
+        """Largest distance of the surface from the center."""
         return float(self.reach_mm(even_directions(1000)).max())
 
     def origin_of(self, points: Points) -> Points:
-        """Where the tissue that now lies at ``points`` was before the tumour pushed it aside.
+        """Where the tissue that now lies at ``points`` was before the tumor pushed it aside.
 
         Along each ray the tissue between `GIVES_WAY` of the surface and far away is squeezed into
-        what the tumour has left; inside the tumour the map just continues.
+        what the tumor has left; inside the tumor the map just continues.
         """
         depth = self.depth(points)
         shrink = np.float32(1 - GIVES_WAY) * np.exp(-2 * np.maximum(depth - 1, 0))
         return np.asarray(
-            points - (points - self.centre.astype(np.float32)) * shrink[..., None],
+            points - (points - self.center.astype(np.float32)) * shrink[..., None],
             dtype=np.float32,
         )
 
 
 def draw_tumor(facts: PatientFacts, rng: np.random.Generator) -> Tumor:
-    """Draw a tumour of exactly the patient's size and at the patient's location."""
+    """Draw a tumor of exactly the patient's size and at the patient's location."""
     origins = ORIGINS[facts.location]
-    centre = np.asarray(origins[rng.integers(len(origins))]) + rng.normal(0, ORIGIN_SPREAD_MM, 3)
-    centre[0] *= rng.choice([-1, 1])
-    # A large tumour fills the pelvis rather than growing out of the field of view.
+    center = np.asarray(origins[rng.integers(len(origins))]) + rng.normal(0, ORIGIN_SPREAD_MM, 3)
+    center[0] *= rng.choice([-1, 1])
+    # A large tumor fills the pelvis rather than growing out of the field of view.
     room = np.maximum(np.asarray(FIELD_MM) - 0.4 * facts.size_cm * 10, 0)
-    centre = np.clip(centre, -room, room)
+    center = np.clip(center, -room, room)
     malignant = facts.malignancy == "malignant"
     lobes = int(rng.integers(6, 11))
     directions = rng.standard_normal((lobes, 3))
     tumor = Tumor(
-        centre=centre,
+        center=center,
         axes=_random_rotation(rng) / np.array([1.0, rng.uniform(0.7, 1), rng.uniform(0.55, 0.9)]),
         lobe_directions=directions / np.linalg.norm(directions, axis=1, keepdims=True),
         lobe_heights=rng.uniform(0.1, 0.55 if malignant else 0.3, lobes),
         lobe_widths=rng.uniform(0.04, 0.2, lobes),
         necrosis=float(rng.uniform(0.05, 0.5) if malignant else rng.uniform(0, 0.15)),
-        haemorrhage=float(rng.uniform(0, 0.12)),
-        oedema=float(rng.uniform(0.2, 0.7) if malignant else rng.uniform(0, 0.25)),
+        hemorrhage=float(rng.uniform(0, 0.12)),
+        edema=float(rng.uniform(0.2, 0.7) if malignant else rng.uniform(0, 0.25)),
     )
     scale = facts.size_cm * 10 / largest_diameter_mm(tumor)
     return Tumor(**{**tumor.__dict__, "axes": tumor.axes / scale})

@@ -23,7 +23,7 @@ _THREADS = "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS"
 #: Pixel size to which images are averaged before ANTs sees them.
 _PIXEL_MM = 2.4
 #: Mattes mutual information with 32 bins at a random tenth of the voxels, drawn by the seed:
-#: points on a regular lattice pulled results towards the grid (docs/decisions/0051).
+#: points on a regular lattice pulled results toward the grid (docs/decisions/0051).
 _METRIC = "Mattes[{reference},{moving},1,32,Random,0.1]"
 #: Levels, coarse to fine: pixel size in mm to which images are shrunk, sigma in mm to which they
 #: are smoothed, most iterations.

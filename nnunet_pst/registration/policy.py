@@ -25,7 +25,7 @@ Model = Literal["rigid", "affine", "syn"]
 
 #: Less than this can't be registered along z.
 FEWEST_SLICES = 4
-#: Patients move by millimetres between sequences of a session; four centimetres are a wrong result
+#: Patients move by millimeters between sequences of a session; four centimetres are a wrong result
 #: or another session.
 MAX_MOTION_MM = 40.0
 #: Images that share less of the reference than this show different places.
@@ -130,7 +130,7 @@ def register(
 
     Notes
     -----
-    Measures of grey values and outlines can't tell every wrong result. The pictures are there to be
+    Measures of gray values and outlines can't tell every wrong result. The pictures are there to be
     looked at.
     """
     scanner = SpatialTransform.identity()

@@ -11,7 +11,7 @@ from scipy import ndimage
 
 from nnunet_pst.io.volumes import Volume, as_itk
 
-#: Percentiles between which grey values are kept: single hot voxels would leave most of a
+#: Percentiles between which gray values are kept: single hot voxels would leave most of a
 #: histogram's bins empty.
 LOW_PERCENTILE, HIGH_PERCENTILE = 0.5, 99.5
 #: Standard deviation of the Gaussian over which brightness is taken to be the coils', in mm.
@@ -21,7 +21,7 @@ SHADING_FLOOR = 2.0
 
 
 def clipped(array: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
-    """Return the grey values, (z, y, x), as float32 and cut to their usual range."""
+    """Return the gray values, (z, y, x), as float32 and cut to their usual range."""
     values = array.astype(np.float32)
     low, high = np.percentile(values, (LOW_PERCENTILE, HIGH_PERCENTILE))
     return np.clip(values, low, high)

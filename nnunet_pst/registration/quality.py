@@ -44,7 +44,7 @@ class Alignment:
 
 
 def mutual_information(first: npt.NDArray[np.float32], second: npt.NDArray[np.float32]) -> float:
-    """Mutual information of two lists of grey values, in nats.
+    """Mutual information of two lists of gray values, in nats.
 
     ``sum p(a, b) log(p(a, b) / (p(a) p(b)))`` over a joint histogram of `BINS` squared bins (Maes
     et al. 1997, doi 10.1109/42.563664). 0 where one of them has a single value.
@@ -97,7 +97,7 @@ class Comparison:
         self._grids = reference.grid, moving.grid
         self.bodies = body_mask(reference), body_mask(moving)
         self._moving = clipped(moving.array)
-        # A point less than half a voxel outside the centres still lies in a voxel; the points are
+        # A point less than half a voxel outside the centers still lies in a voxel; the points are
         # those of every run, so that the same images get the same numbers.
         size = np.asarray(reference.grid.size_xyz)
         index_xyz = np.random.default_rng(0).uniform(-0.5, size - 0.5, (POINTS, 3))

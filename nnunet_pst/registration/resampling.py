@@ -66,7 +66,7 @@ def carry_label(label: Volume, target: Grid, transform: SpatialTransform) -> npt
     Parameters
     ----------
     label
-        uint8, (z, y, x); 0 background, 1 tumour, 2 unknown.
+        uint8, (z, y, x); 0 background, 1 tumor, 2 unknown.
     target
         The grid that the result gets.
     transform

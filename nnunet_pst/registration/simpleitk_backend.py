@@ -24,8 +24,8 @@ def estimate(reference: Volume, moving: Volume, model: str) -> SpatialTransform:
     """Find where points of the reference lie in the moving image.
 
     Mattes mutual information under Powell's method, started from the scanner's own coordinates:
-    sequences of one session are near each other there, and their centres of mass say less. Descent
-    along gradients got stuck millimetres away along z, where slices are thick and the metric is
+    sequences of one session are near each other there, and their centers of mass say less. Descent
+    along gradients got stuck millimeters away along z, where slices are thick and the metric is
     rough. One thread and regular sampling, so that the same images give the same bytes.
 
     Raises

@@ -2,7 +2,7 @@
 
 There is one direction and it is ITK's: to resample the moving image onto the reference's grid, each
 point of the reference is mapped *to the moving image*, where the intensity is looked up. Points are
-LPS millimetres throughout. To carry a point that was marked on the moving image to the reference,
+LPS millimeters throughout. To carry a point that was marked on the moving image to the reference,
 use the inverse.
 """
 
@@ -64,7 +64,7 @@ class SpatialTransform:
             return None
         matrix = np.eye(4)
         matrix[:3, :3] = np.reshape(self.to_moving.GetMatrix(), (3, 3))
-        # Its centre is the origin, so that the translation is the whole offset.
+        # Its center is the origin, so that the translation is the whole offset.
         matrix[:3, 3] = self.to_moving.GetTranslation()
         return matrix
 
@@ -83,7 +83,7 @@ class SpatialTransform:
 
 
 def _affine(matrix: npt.NDArray[np.float64]) -> sitk.Transform:
-    """Return an affine transform whose centre is the origin."""
+    """Return an affine transform whose center is the origin."""
     transform = sitk.AffineTransform(3)
     transform.SetMatrix(matrix[:3, :3].ravel().tolist())
     transform.SetTranslation(matrix[:3, 3].tolist())
@@ -91,7 +91,7 @@ def _affine(matrix: npt.NDArray[np.float64]) -> sitk.Transform:
 
 
 def linear_part(transform: sitk.Transform) -> npt.NDArray[np.float64]:
-    """Return the 4 x 4 matrix of any linear ITK transform, whatever its class and centre.
+    """Return the 4 x 4 matrix of any linear ITK transform, whatever its class and center.
 
     From where it sends four points; exact up to rounding, because it is linear.
     """
@@ -194,10 +194,10 @@ def _read_linear(path: Path) -> npt.NDArray[np.float64]:
         if entries[0][1].strip() not in _TYPES:
             raise wrong
         values = np.array(entries[1][1].split(), dtype=np.float64)
-        centre = np.array(entries[2][1].split(), dtype=np.float64)
+        center = np.array(entries[2][1].split(), dtype=np.float64)
         matrix = np.eye(4)
         matrix[:3, :3] = values[:9].reshape(3, 3)
-        matrix[:3, 3] = values[9:] + centre - matrix[:3, :3] @ centre
+        matrix[:3, 3] = values[9:] + center - matrix[:3, :3] @ center
     except (ValueError, IndexError) as error:
         raise wrong from error
     if not np.isfinite(matrix).all() or abs(np.linalg.det(matrix)) < 1e-6:

@@ -3,7 +3,7 @@
 Numbers and order are those of CLAIM (Mongan et al., Radiology: Artificial Intelligence 2020,
 doi 10.1148/ryai.2020200029), in our own words; the update of 2024 (doi 10.1148/ryai.240300) asks
 for much the same under other numbers. Only what the data show is answered; intentions, settings and
-judgements are the authors'.
+judgments are the authors'.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _ITEMS: tuple[tuple[int, str, str], ...] = (
     (21, "Data partitions", "level at which partitions are disjoint"),
     (22, "Model", "description of the model, inputs and outputs"),
     (23, "Model", "software and versions"),
-    (24, "Model", "how parameters were initialised"),
+    (24, "Model", "how parameters were initialized"),
     (25, "Training", "procedure, augmentation, hyperparameters, number of models"),
     (26, "Training", "how the final model was chosen"),
     (27, "Training", "ensembling"),

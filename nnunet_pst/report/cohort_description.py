@@ -1,8 +1,8 @@
-"""Who is in which split: the paper's Table 1, with tests and standardised mean differences.
+"""Who is in which split: the paper's Table 1, with tests and standardized mean differences.
 
 P-values are those of the paper: one-way analysis of variance for numbers, Pearson's chi-squared
 test without Yates's correction for categories. With large cohorts they find differences that don't
-matter and with small ones they miss those that do; the standardised mean difference says how large
+matter and with small ones they miss those that do; the standardized mean difference says how large
 a difference is (above 0.1 is often called imbalance).
 """
 
@@ -103,7 +103,7 @@ def chi_squared(counts: Sequence[Sequence[int]]) -> tuple[float, str]:
 
 
 def smd_of_numbers(first: Sequence[float], second: Sequence[float]) -> float:
-    """Absolute standardised difference of two means: over the root of the mean variance.
+    """Absolute standardized difference of two means: over the root of the mean variance.
 
     Austin 2009, doi 10.1002/sim.3697. NaN where a variance can't be had or both are 0.
     """
@@ -116,7 +116,7 @@ def smd_of_numbers(first: Sequence[float], second: Sequence[float]) -> float:
 
 
 def smd_of_categories(first: Sequence[int], second: Sequence[int]) -> float:
-    """Standardised difference of two samples' categories, of any number.
+    """Standardized difference of two samples' categories, of any number.
 
     The Mahalanobis distance between the shares of all levels but one, under the mean of the two
     multinomial covariances (Yang and Dalton 2012, SAS Global Forum, paper 335-2012). With two
@@ -217,7 +217,7 @@ def _number_lines(column: str, groups: Sequence[Sequence[float]]) -> list[Line]:
             column,
             "mean (SD)",
             tuple(
-                f"{_centre(statistics.mean(g))} ({short(statistics.stdev(g), 3)})"
+                f"{_center(statistics.mean(g))} ({short(statistics.stdev(g), 3)})"
                 if len(g) > 1
                 else "-"
                 for g in groups
@@ -230,14 +230,14 @@ def _number_lines(column: str, groups: Sequence[Sequence[float]]) -> list[Line]:
             column,
             "median [range]",
             tuple(
-                f"{_centre(statistics.median(g))} [{min(g):.12g}, {max(g):.12g}]" if g else "-"
+                f"{_center(statistics.median(g))} [{min(g):.12g}, {max(g):.12g}]" if g else "-"
                 for g in groups
             ),
         ),
     ]
 
 
-def _centre(value: float) -> str:
+def _center(value: float) -> str:
     """Four digits, or all before the point."""
     return f"{value:.0f}" if abs(value) >= 10_000 else short(value)
 

@@ -14,7 +14,7 @@ from nnunet_pst.io.case_table import CASE_TABLE, SPLITS, cases_of_dataset, numbe
 from nnunet_pst.io.checked_tables import read_object, read_rows
 
 #: Keys of ``dataset.json``, ours and the host's free ones, that are shown as they stand.
-_SAID = ("name", "description", "reference", "licence", "license")
+_SAID = ("name", "description", "reference", "license", "license")
 #: Words by which a dataset says that nobody was scanned for it.
 _SYNTHETIC = ("phantom", "synthetic", "simulated")
 
@@ -61,7 +61,7 @@ class DatasetFacts:
 
     @property
     def unknown_is_background(self) -> bool:
-        """Whether slices that nobody drew on were learnt as free of tumour (an ablation)."""
+        """Whether slices that nobody drew on were learned as free of tumor (an ablation)."""
         return self.rules.get("unknown") == "background"
 
     @property
@@ -101,7 +101,7 @@ class DatasetFacts:
         return rows
 
     def sizes_cm(self) -> dict[str, float]:
-        """Tumour size of every patient for whom ``size_cm`` holds a number."""
+        """Tumor size of every patient for whom ``size_cm`` holds a number."""
         sizes = {}
         for row in self.cases:
             try:
@@ -166,7 +166,7 @@ def described_rules(rules: Mapping[str, Any]) -> list[tuple[str, str]]:
         "unknown": "slices nobody drew on",
         "coarse_slices": "slices known on each side of the largest",
         "simulate_coarse": "coarse labels simulated from fine ones",
-        "far_negatives": "far slices taken as free of tumour",
+        "far_negatives": "far slices taken as free of tumor",
         "version": "converted with nnunet_pst",
     }
     pairs = [(words, _written(key, rules[key])) for key, words in names.items() if key in rules]
@@ -178,7 +178,7 @@ def _written(key: str, value: object) -> str:
     if key == "unknown":
         return {
             "ignore": "unknown: they teach nothing (nnU-Net's ignore label)",
-            "background": "BACKGROUND: learnt as free of tumour, which they may not be",
+            "background": "BACKGROUND: learned as free of tumor, which they may not be",
         }.get(str(value), str(value))
     if key == "simulate_coarse" and isinstance(value, int) and not isinstance(value, bool):
         return f"yes, the largest slice and {value} on each side"

@@ -32,12 +32,12 @@ def warnings_on_top(sources: Sources) -> list[str]:
     if dataset is not None and dataset.is_synthetic:
         lines.append(
             "Synthetic images: this dataset calls itself a phantom, synthetic or simulated. Its "
-            "numbers say nothing about real tumours."
+            "numbers say nothing about real tumors."
         )
     if dataset is not None and dataset.unknown_is_background:
         lines.append(
             "Ablation: this dataset was converted with unknown slices as BACKGROUND "
-            "(--unknown background). Methods learnt that slices nobody drew on hold no tumour."
+            "(--unknown background). Methods learned that slices nobody drew on hold no tumor."
         )
     if dataset is not None and dataset.patients_in_several_splits:
         number = count(len(dataset.patients_in_several_splits), "patient")

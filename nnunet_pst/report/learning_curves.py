@@ -43,7 +43,7 @@ def draw_learning_curves(curves: Sequence[Curve]) -> Picture | None:
         for axes in grid[-1]:
             axes.set_xlabel("epoch")
         lines = [("training loss", _TRAIN), ("validation loss", _VALIDATION), ("Dice", _DICE)]
-        handles = [Line2D([], [], color=colour, label=name) for name, colour in lines]
+        handles = [Line2D([], [], color=color, label=name) for name, color in lines]
         figure.legend(handles=handles, loc="outside upper right", ncols=3, fontsize=8)
 
     left_out = len(models) - len(shown)

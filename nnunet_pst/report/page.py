@@ -87,7 +87,7 @@ def draw_figures(sources: Sources) -> Figures:
 def _drawers(sources: Sources) -> list[tuple[str, Callable[[], Picture | None]]]:
     """List the figures in the order of the page, with what is missing where one is not drawn."""
     one = sources.comparison
-    sizes, what = tumour_sizes(sources)
+    sizes, what = tumor_sizes(sources)
     return [
         ("Dice of every patient", partial(draw_dice_by_sequence, one)),
         ("paired differences: the comparison has none", partial(draw_differences, one)),
@@ -96,7 +96,7 @@ def _drawers(sources: Sources) -> list[tuple[str, Callable[[], Picture | None]]]
             partial(draw_bland_altman, one),
         ),
         (
-            "Dice against the tumour's size: fewer than three patients have a known one",
+            "Dice against the tumor's size: fewer than three patients have a known one",
             partial(draw_dice_by_size, one, sizes, what=what),
         ),
         (
@@ -111,16 +111,16 @@ def _drawers(sources: Sources) -> list[tuple[str, Callable[[], Picture | None]]]
     ]
 
 
-def tumour_sizes(sources: Sources) -> tuple[dict[str, float], str]:
-    """Size of every patient's tumour: ``size_cm`` if the cohort has it, else the drawn volume."""
+def tumor_sizes(sources: Sources) -> tuple[dict[str, float], str]:
+    """Size of every patient's tumor: ``size_cm`` if the cohort has it, else the drawn volume."""
     if sources.dataset is not None:
         sizes = sources.dataset.sizes_cm()
         known = {name: sizes[name] for name in sources.comparison.patients if name in sizes}
         if len(known) >= FEWEST_PATIENTS:
-            return known, "tumour size (cm, from the cohort table)"
+            return known, "tumor size (cm, from the cohort table)"
     method = sources.comparison.methods[0]
     volumes = sources.comparison.patient_means("reference_ml", method)
-    return volumes, "tumour volume of the reference (ml)"
+    return volumes, "tumor volume of the reference (ml)"
 
 
 def render_page(sources: Sources, figures: Figures, galleries: Sequence[Gallery]) -> str:

@@ -1,4 +1,4 @@
-"""Scores drawn against the tumour's size, and away from the slices that are drawn."""
+"""Scores drawn against the tumor's size, and away from the slices that are drawn."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _RHO = "\N{GREEK SMALL LETTER RHO}"
 def draw_dice_by_size(
     comparison: Comparison, sizes: Mapping[str, float], *, what: str
 ) -> Picture | None:
-    """Draw Dice against the size of the tumour, a panel a method.
+    """Draw Dice against the size of the tumor, a panel a method.
 
     Parameters
     ----------
@@ -57,7 +57,7 @@ def draw_dice_by_size(
             shared = sorted(set(dice) & set(known))
             x = np.array([known[name] for name in shared])
             y = np.array([dice[name] for name in shared])
-            axes.scatter(x, y, s=16, color=look[method].colour, marker=look[method].marker)
+            axes.scatter(x, y, s=16, color=look[method].color, marker=look[method].marker)
             _draw_thirds(axes, x, y)
             axes.set_title(f"{shortened(method, 30)}{_rank_correlation(x, y)}")
             axes.set_ylim(-0.03, 1.03)
@@ -70,7 +70,7 @@ def draw_dice_by_size(
     return picture(
         "dice_by_size",
         draw,
-        title="Dice against the tumour's size",
+        title="Dice against the tumor's size",
         caption=f"A dot a patient ({len(set(known) & set(comparison.patients))} with a known "
         "size), mean Dice of the patient's cases. Black: median Dice in each third of the "
         f"patients by size. {_RHO}: Spearman's rank correlation, without an interval.",
@@ -123,10 +123,10 @@ def draw_window_distance(comparison: Comparison) -> Picture | None:
         draw,
         title="Away from the annotated window",
         caption="What coarse labels may cost: agreement on slices by their distance from the "
-        "window that a coarse annotator would have drawn (0: inside, grey). Means over patients "
-        f"with tumour there, all repeats together; distances with fewer than {FEWEST_PATIENTS} "
+        "window that a coarse annotator would have drawn (0: inside, gray). Means over patients "
+        f"with tumor there, all repeats together; distances with fewer than {FEWEST_PATIENTS} "
         "patients are hollow. No intervals are drawn: the patients behind each point (right) "
-        "become few and are the ones with long tumours.",
+        "become few and are the ones with long tumors.",
         height_inches=3.1,
         width_inches=WIDTH_INCHES,
     )
@@ -144,22 +144,22 @@ def patients_by_distance(scores: Sequence[DistanceScore]) -> dict[int, int]:
 def _draw_distance_line(axes: Axes, scores: Sequence[DistanceScore], name: str, look: Look) -> None:
     values: dict[int, dict[str, list[float]]] = {}
     for score in scores:
-        # Dice where the reference has no tumour would mix in slices that are only false positives.
+        # Dice where the reference has no tumor would mix in slices that are only false positives.
         if not math.isnan(score.recall):
             patients = values.setdefault(score.distance_slices, {})
             patients.setdefault(score.patient, []).append(getattr(score, name))
     distances = sorted(values)
     means = [mean([mean(v) for v in values[d].values()]) for d in distances]
-    axes.plot(distances, means, color=look.colour, linewidth=1.4)
+    axes.plot(distances, means, color=look.color, linewidth=1.4)
     for distance, y in zip(distances, means, strict=True):
         enough = len(values[distance]) >= FEWEST_PATIENTS
-        face = look.colour if enough else "white"
-        axes.plot(distance, y, look.marker, color=look.colour, markerfacecolor=face, markersize=5)
+        face = look.color if enough else "white"
+        axes.plot(distance, y, look.marker, color=look.color, markerfacecolor=face, markersize=5)
 
 
 def _legend(figure: Figure, methods: Sequence[str]) -> None:
     handles = [
-        Line2D([], [], color=look.colour, marker=look.marker, label=shortened(name, 40))
+        Line2D([], [], color=look.color, marker=look.marker, label=shortened(name, 40))
         for name, look in looks(methods).items()
     ]
     figure.legend(handles=handles, loc="outside upper left", ncols=min(4, len(handles)), fontsize=8)

@@ -30,7 +30,7 @@ from nnunet_pst.report.volume_agreement import Agreement
 
 @dataclass(frozen=True)
 class Cell:
-    """A text, with a smaller one below it and a kind that gives it a colour."""
+    """A text, with a smaller one below it and a kind that gives it a color."""
 
     text: str
     small: str = ""

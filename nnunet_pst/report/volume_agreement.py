@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from nnunet_pst.comparison.figure_style import (
-    GREY,
+    GRAY,
     Look,
     Picture,
     looks,
@@ -123,7 +123,7 @@ def draw_bland_altman(comparison: Comparison) -> Picture | None:
     return picture(
         "volume_bland_altman",
         draw,
-        title="Tumour volume: agreement with the reference",
+        title="Tumor volume: agreement with the reference",
         caption=f"Bland and Altman's plot of {count(cases, 'case')} of "
         f"{count(len(pairs[comparison.methods[0]]), 'patient')} a method"
         f"{' (all repeats)' if _repeats(comparison) > 1 else ''}. Solid: mean difference (bias); "
@@ -142,8 +142,8 @@ def _repeats(comparison: Comparison) -> int:
 def _draw_panel(axes: Axes, pairs: Mapping[str, Sequence[tuple[float, float]]], look: Look) -> None:
     x = [(reference + predicted) / 2 for found in pairs.values() for reference, predicted in found]
     y = [predicted - reference for found in pairs.values() for reference, predicted in found]
-    axes.scatter(x, y, s=14, color=look.colour, marker=look.marker, alpha=0.75, linewidths=0)
-    axes.axhline(0, color=GREY, linewidth=0.7)
+    axes.scatter(x, y, s=14, color=look.color, marker=look.marker, alpha=0.75, linewidths=0)
+    axes.axhline(0, color=GRAY, linewidth=0.7)
     found = limits_of_agreement({name: [p - r for r, p in some] for name, some in pairs.items()})
     for level, style in ((found.bias, "-"), (found.low, "--"), (found.high, "--")):
         if not math.isnan(level):

@@ -52,7 +52,7 @@ def studies_of_dicom(paths: Sequence[Path]) -> tuple[list[Study], list[str], lis
         except InputError as error:
             problems += error.problems
             continue
-        judged = [study for study in judge_studies(found.series) if study.judgements]
+        judged = [study for study in judge_studies(found.series) if study.judgments]
         images = [other for other in found.others if is_image_name(other)]
         if judged:
             unread += [f"{printable(path.name)}: {line}" for line in found.problems]
@@ -65,7 +65,7 @@ def studies_of_dicom(paths: Sequence[Path]) -> tuple[list[Study], list[str], lis
             label = path.name if len(judged) == 1 else f"{path.name}, study {len(studies) + 1}"
             notes += [f"{label}: {line}" for line in cut_off(study)] if study.chosen else []
             read = partial(_read, study, _doubt(len(found.problems)))
-            # Some anonymisers give two patients one StudyInstanceUID.
+            # Some anonymizers give two patients one StudyInstanceUID.
             identity = f"{study.patient} {study.uid}"
             where = str(study.place)
             studies.setdefault(identity, Study(identity, label, read, where))
@@ -99,7 +99,7 @@ def _read(study: DicomStudy, remarks: tuple[str, ...]) -> list[StudySequence]:
             one.image.volume,
             _source(one.image),
             (
-                f"taken as {one.name}: {one.judgement.stack.name}, {one.judgement.verdict.reason}",
+                f"taken as {one.name}: {one.judgment.stack.name}, {one.judgment.verdict.reason}",
                 *remarks,
             ),
         )

@@ -35,11 +35,11 @@ class TumorMeasures:
     height_mm
         From the lowest to the highest slice, both counted whole.
     slices
-        How many slices hold tumour.
+        How many slices hold tumor.
     first_slice, last_slice, longest_slice
         0-based; None when the mask is empty.
     parts
-        Separate lesions (26 neighbours).
+        Separate lesions (26 neighbors).
     """
 
     volume_ml: float
@@ -91,7 +91,7 @@ def measure_tumor(mask: npt.NDArray[np.bool_], grid: Grid) -> TumorMeasures:
 
 
 def volume_text(volume_ml: float) -> str:
-    """Write the volume of a mask that is not empty: to a tenth of a millilitre, never as 0."""
+    """Write the volume of a mask that is not empty: to a tenth of a milliliter, never as 0."""
     return f"{volume_ml:.1f} ml" if volume_ml >= SMALLEST_ML / 2 else f"< {SMALLEST_ML} ml"
 
 
@@ -103,12 +103,12 @@ def slice_diameters(mask: npt.NDArray[np.bool_], grid: Grid) -> tuple[float, flo
     Returns
     -------
     tuple of float
-        Millimetres.
+        Millimeters.
     """
-    labelled = np.empty(mask.shape, np.int32)
-    ndimage.label(mask, structure=np.ones((3, 3)), output=labelled)
-    parts = range(1, int(labelled.max()) + 1)
-    return max(_part_diameters(labelled == part, grid) for part in parts)
+    labeled = np.empty(mask.shape, np.int32)
+    ndimage.label(mask, structure=np.ones((3, 3)), output=labeled)
+    parts = range(1, int(labeled.max()) + 1)
+    return max(_part_diameters(labeled == part, grid) for part in parts)
 
 
 def _part_diameters(mask: npt.NDArray[np.bool_], grid: Grid) -> tuple[float, float]:
@@ -129,10 +129,10 @@ def _part_diameters(mask: npt.NDArray[np.bool_], grid: Grid) -> tuple[float, flo
 def mask_warnings(mask: npt.NDArray[np.bool_], measures: TumorMeasures) -> list[str]:
     """Say what a reader of the numbers has to know about a mask."""
     if not measures.slices:
-        return ["empty result: no tumour was found, which is no proof that there is none"]
+        return ["empty result: no tumor was found, which is no proof that there is none"]
     warnings = []
     if measures.slices < FEW_SLICES:
-        warnings.append(f"few slices: tumour on {measures.slices} of {len(mask)} slices")
+        warnings.append(f"few slices: tumor on {measures.slices} of {len(mask)} slices")
     borders = []
     if mask[0].any() or mask[-1].any():
         borders.append("the first or last slice")
@@ -140,9 +140,9 @@ def mask_warnings(mask: npt.NDArray[np.bool_], measures: TumorMeasures) -> list[
         borders.append("the edge of the field of view")
     if borders:
         warnings.append(
-            f"touches the border: tumour on {' and '.join(borders)}, so the measures may be too "
+            f"touches the border: tumor on {' and '.join(borders)}, so the measures may be too "
             "small"
         )
     if measures.parts > 1:
-        warnings.append(f"{measures.parts} separate parts; look whether each is tumour")
+        warnings.append(f"{measures.parts} separate parts; look whether each is tumor")
     return warnings

@@ -82,7 +82,7 @@ class Prediction:
     mask
         (z, y, x), booleans.
     probability
-        (z, y, x) of the tumour, 0 to 1; None unless asked for.
+        (z, y, x) of the tumor, 0 to 1; None unless asked for.
     """
 
     mask: npt.NDArray[np.bool_]
@@ -146,10 +146,10 @@ def unknown_sequences(models: ModelChoice, names: Sequence[str]) -> list[str]:
     facts = [model.facts for model in models.all]
     if not all(one.sequences for one in facts):
         return []
-    learnt = [
+    learned = [
         name for one in facts for name in (*one.sequences, *(one.channels if one.fuses else ()))
     ]
-    known = list(dict.fromkeys([*USUAL_SEQUENCES, *learnt]))
+    known = list(dict.fromkeys([*USUAL_SEQUENCES, *learned]))
     folded = {name.casefold() for name in known}
     return [
         f"{name}: no model knows a sequence of this name; known are {', '.join(known)}"
@@ -159,7 +159,7 @@ def unknown_sequences(models: ModelChoice, names: Sequence[str]) -> list[str]:
 
 
 def model_warnings(facts: ModelFacts, names: Sequence[str], grid: Grid) -> list[str]:
-    """Say in which respects an image is none of those that the model has learnt from."""
+    """Say in which respects an image is none of those that the model has learned from."""
     warnings = []
     known = {name.casefold() for name in facts.sequences}
     strange = [name for name in names if known and name.casefold() not in known]

@@ -1,4 +1,4 @@
-"""One picture of a segmented sequence: its slices with the outline of the tumour.
+"""One picture of a segmented sequence: its slices with the outline of the tumor.
 
 As in `nnunet_pst.report`: Agg canvases of their own, the same input gives the same bytes.
 """
@@ -17,26 +17,26 @@ from matplotlib.patheffects import withStroke
 
 from nnunet_pst.dataset.annotation import largest_slice
 from nnunet_pst.evaluation.overlays import (
-    PREDICTION_COLOUR,
+    PREDICTION_COLOR,
     QUICKLY_PACKED,
     draw_outline,
     draw_scale_bar,
     for_display,
-    grey_window,
+    gray_window,
 )
 from nnunet_pst.io.volumes import Volume
 
 _COLUMNS, _MOST_TILES = 4, 12
 _TILE_INCHES, _DPI = 2.3, 100
-#: Kept around the tumour.
+#: Kept around the tumor.
 _MARGIN_MM = 25.0
 _STYLE: list[str | Path | dict[str, Any]] = ["default", {"font.family": "DejaVu Sans"}]
 
 
 def draw_montage(path: Path, image: Volume, mask: npt.NDArray[np.bool_], *, title: str) -> None:
-    """Write a PNG: the whole slice with most tumour, then slices around the tumour.
+    """Write a PNG: the whole slice with most tumor, then slices around the tumor.
 
-    Without tumour, slices from the whole image.
+    Without tumor, slices from the whole image.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ def draw_montage(path: Path, image: Volume, mask: npt.NDArray[np.bool_], *, titl
     shown = for_display(image.array, image.grid)
     outlined = for_display(mask, image.grid)
     slices = montage_slices(mask)
-    window = grey_window(shown)
+    window = gray_window(shown)
     whole = largest_slice(mask) if mask.any() else None
     tiles = [(whole, False)] if whole is not None else []
     tiles += [(index, bool(mask.any())) for index in slices]
@@ -81,7 +81,7 @@ def draw_montage(path: Path, image: Volume, mask: npt.NDArray[np.bool_], *, titl
 
 
 def montage_slices(mask: npt.NDArray[np.bool_]) -> list[int]:
-    """Choose slices, evenly from the first to the last with tumour; without any, from all."""
+    """Choose slices, evenly from the first to the last with tumor; without any, from all."""
     occupied = np.flatnonzero(mask.any(axis=(1, 2)))
     first, last = (int(occupied[0]), int(occupied[-1])) if occupied.size else (0, len(mask) - 1)
     most = _MOST_TILES - 1 if occupied.size else _MOST_TILES
@@ -107,7 +107,7 @@ def _draw_tile(
         aspect=rows_mm / columns_mm,
         interpolation="bilinear",
     )
-    draw_outline(axes, outlined[index], PREDICTION_COLOUR, 1.2)
+    draw_outline(axes, outlined[index], PREDICTION_COLOR, 1.2)
     if closely:
         rows, columns = np.nonzero(outlined.any(axis=0))
         half = max(np.ptp(rows) * rows_mm, np.ptp(columns) * columns_mm) / 2 + _MARGIN_MM

@@ -245,7 +245,7 @@ def _write_result(result: Result, folder: Path, *, study: str, model_id: str) ->
     files = {"mask": f"{result.name}_mask.nii.gz", "picture": f"{result.name}.png"}
     write_volume(folder / files["mask"], Volume(result.mask.astype(np.uint8), grid))
     found = result.measures.slices > 0
-    volume = volume_text(result.measures.volume_ml) if found else "no tumour found"
+    volume = volume_text(result.measures.volume_ml) if found else "no tumor found"
     draw_montage(
         folder / files["picture"],
         result.image,

@@ -17,7 +17,7 @@ from nnunet_pst.registration.resampling import carry_label, resample_image
 from nnunet_pst.registration.transforms import SpatialTransform
 
 #: The sequence in whose space masks are compared: the first of these that is there. T2 shows most
-#: of a tumour's border (the paper's best single sequence).
+#: of a tumor's border (the paper's best single sequence).
 REFERENCE_ORDER = ("T2", "CET1", "T1", "DWI")
 
 

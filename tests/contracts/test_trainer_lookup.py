@@ -63,7 +63,7 @@ def test_from_an_installed_wheel(host: Host, wheel: Path, tmp_path: Path):
     assert Path(found["base"]).is_relative_to(site)
 
 
-def test_a_broken_neighbour_is_named(host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_broken_neighbor_is_named(host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     (tmp_path / "broken.py").write_text("import no_such_library_here\n")
     monkeypatch.setenv("nnUNet_extTrainer", str(tmp_path))
     answer = ask_host_for_trainer(TRAINER)

@@ -21,7 +21,7 @@ COUNT = 2
 
 
 def example() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """A batch of four images and labels, most of the tumour in the second half, and a weight."""
+    """A batch of four images and labels, most of the tumor in the second half, and a weight."""
     draw = torch.Generator().manual_seed(0)
     images = torch.randn(4, 2, 8, 8, generator=draw, dtype=torch.float64)
     labels = torch.randint(0, 3, (4, 1, 8, 8), generator=draw)

@@ -45,11 +45,11 @@ def write_rows(path: Path, rows: Iterable[dict[str, object]]) -> None:
 def make_lesion(rng: np.random.Generator, shape: tuple[int, int, int]) -> np.ndarray:
     """A lumpy lesion over some slices."""
     z, y, x = np.indices(shape)
-    centre = np.array(shape) * rng.uniform(0.4, 0.6, 3)
+    center = np.array(shape) * rng.uniform(0.4, 0.6, 3)
     radii = np.array(shape) * rng.uniform(0.1, 0.4, 3) * (1.0, 0.6, 0.6)
-    angle = np.arctan2(y - centre[1], x - centre[2])
+    angle = np.arctan2(y - center[1], x - center[2])
     lumps = 1 + 0.15 * np.sin(3 * angle + rng.uniform(0, 6))
-    parts = [((a - c) / r) ** 2 for a, c, r in zip((z, y, x), centre, radii, strict=True)]
+    parts = [((a - c) / r) ** 2 for a, c, r in zip((z, y, x), center, radii, strict=True)]
     return (sum(parts) < lumps).astype(np.uint8)
 
 
@@ -57,8 +57,8 @@ def make_image(rng: np.random.Generator, lesion: np.ndarray) -> np.ndarray:
     _, y, x = np.indices(lesion.shape)
     height, width = lesion.shape[1:]
     body = ((y / height - 0.5) / 0.45) ** 2 + ((x / width - 0.5) / 0.48) ** 2 < 1
-    grey = np.where(body, 260 + 60 * np.sin(x / 7) * np.cos(y / 9), 0) + 220 * lesion
-    return (grey + rng.normal(0, 18, lesion.shape)).clip(0).astype(np.float32)
+    gray = np.where(body, 260 + 60 * np.sin(x / 7) * np.cos(y / 9), 0) + 220 * lesion
+    return (gray + rng.normal(0, 18, lesion.shape)).clip(0).astype(np.float32)
 
 
 def predict(
@@ -221,15 +221,15 @@ def make_results(folder: Path, epochs: int = 40) -> Path:
         for fold in range(2):
             lines = ["", "#####", "Please cite ...", "2026-11-25 07:25:53.297661: Epochs 0 to 39 "]
             for epoch in range(epochs):
-                learnt = level * (1 - math.exp(-(epoch + 1) / (8 + fold)))
+                learned = level * (1 - math.exp(-(epoch + 1) / (8 + fold)))
                 stamp = f"2026-11-25 07:{epoch % 60:02d}:00.123456:"
                 lines += [
                     f"{stamp}  ",
                     f"{stamp} Epoch {epoch} ",
                     f"{stamp} Current learning rate: 0.01 ",
-                    f"{stamp} train_loss {0.9 - learnt:.4f} ",
-                    f"{stamp} val_loss {0.95 - 0.9 * learnt:.4f} ",
-                    f"{stamp} Pseudo dice [np.float32({learnt:.4f})] ",
+                    f"{stamp} train_loss {0.9 - learned:.4f} ",
+                    f"{stamp} val_loss {0.95 - 0.9 * learned:.4f} ",
+                    f"{stamp} Pseudo dice [np.float32({learned:.4f})] ",
                     f"{stamp} Epoch time: 12.5 s ",
                 ]
             path = folder / DATASET / model / f"fold_{fold}" / "training_log_2026_11_5_07_25_53.txt"

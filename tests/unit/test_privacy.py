@@ -119,7 +119,7 @@ def screened(
 
 
 class Bright:
-    """A model whose tumour is what is bright."""
+    """A model whose tumor is what is bright."""
 
     facts = ModelFacts("model", ("MRI",), ("T2",), None, {"fold_0/x.pth": "a" * 64}, 1)
 

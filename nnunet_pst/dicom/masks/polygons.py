@@ -1,4 +1,4 @@
-"""Polygons to pixels: those whose centres lie inside by the even-odd rule."""
+"""Polygons to pixels: those whose centers lie inside by the even-odd rule."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ def fill_polygons(polygons: Iterable[Points], shape: tuple[int, int]) -> npt.NDA
     """Fill closed polygons; what lies in an even number of them is outside.
 
     Holes need no sense of rotation, be they contours of their own or joined to the outer one by a
-    slit ("keyhole", DICOM PS3.3 C.8.8.6.3). Of centres that lie on an edge, those on a left or
+    slit ("keyhole", DICOM PS3.3 C.8.8.6.3). Of centers that lie on an edge, those on a left or
     upper one are inside, so that polygons that share an edge neither overlap nor leave a gap.
 
     Parameters
     ----------
     polygons
-        (points, 2) each, as (column, row) with pixel centres at whole numbers.
+        (points, 2) each, as (column, row) with pixel centers at whole numbers.
     shape
         (rows, columns).
 

@@ -1,6 +1,6 @@
 """RTSTRUCT to mask: drawn contours onto the grid of the image, by their place in the patient.
 
-References to images are not needed: exports, anonymisers and archives break them, while the points
+References to images are not needed: exports, anonymizers and archives break them, while the points
 are in the patient's space (PS3.3 C.8.8.6). They are looked at to say whether they agree.
 """
 
@@ -141,7 +141,7 @@ def structure_mask(
     except InputError as error:
         raise InputError([f"structure '{names[chosen]}' {p}" for p in error.problems]) from error
     if not mask.any():
-        raise InputError(f"structure '{names[chosen]}' holds no centre of a pixel; draw it larger")
+        raise InputError(f"structure '{names[chosen]}' holds no center of a pixel; draw it larger")
     return PlacedMask(mask, names[chosen], _reference_remarks(found, images))
 
 

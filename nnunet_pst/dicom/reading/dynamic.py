@@ -21,11 +21,11 @@ from nnunet_pst.errors import InputError
 #: agent, means of a still patient differ by less than one percent.
 ENHANCED = 0.05
 #: The phase taken is the last whose enhancement is at least this share of the highest: late, as
-#: tumours are read, but not washed out.
+#: tumors are read, but not washed out.
 NEARLY_HIGHEST = 0.9
-#: The mean is over this share of rows and columns around the centre, and over half of the slices:
+#: The mean is over this share of rows and columns around the center, and over half of the slices:
 #: the patient, hardly any air.
-_CENTRE = 3 / 8
+_CENTER = 3 / 8
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Phase:
     number
         In time, from 1, and how many there are.
     mean
-        Of its centre, in the image's units; None when it can't be read.
+        Of its center, in the image's units; None when it can't be read.
     enhancement
         Share above the first phase.
     enhanced, taken
@@ -116,14 +116,14 @@ def _judge(stacks: Sequence[Stack]) -> list[Phase]:
 
 def _mean_or_problem(stack: Stack) -> tuple[float | None, str]:
     try:
-        return _centre_mean(read_stack(stack).array), ""
+        return _center_mean(read_stack(stack).array), ""
     except InputError as error:
         return None, error.problems[0]
 
 
-def _centre_mean(array: npt.NDArray[Any]) -> float:
+def _center_mean(array: npt.NDArray[Any]) -> float:
     parts = []
-    for size, share in zip(array.shape, (1 / 2, _CENTRE, _CENTRE), strict=True):
+    for size, share in zip(array.shape, (1 / 2, _CENTER, _CENTER), strict=True):
         margin = round(size * (1 - share) / 2)
         parts.append(slice(margin, max(size - margin, margin + 1)))
     return float(np.mean(array[tuple(parts)], dtype=np.float64))

@@ -92,7 +92,7 @@ class Slice:
     rows, columns
         Matrix.
     position_lps_mm
-        Centre of the first pixel, or None.
+        Center of the first pixel, or None.
     orientation
         Unit vectors along a row and along a column, or None.
     pixel_spacing_mm

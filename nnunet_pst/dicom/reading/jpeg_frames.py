@@ -38,8 +38,8 @@ def is_available(uid: str) -> bool:
 
 
 def _decode_frame(source: bytes, runner: DecodeRunner) -> bytearray:
-    """Decode a grey frame, of the size that the header says: never more memory than that."""
-    # libjpeg fills what is missing of a frame that was cut off with grey, and says nothing.
+    """Decode a gray frame, of the size that the header says: never more memory than that."""
+    # libjpeg fills what is missing of a frame that was cut off with gray, and says nothing.
     if not source.rstrip(b"\0").endswith(_END):
         raise ValueError("the frame ends early")
     bits = runner.get_option("bits_allocated")

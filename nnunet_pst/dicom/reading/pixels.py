@@ -86,7 +86,7 @@ def _plane(dataset: FileDataset, one: Slice) -> npt.NDArray[Any]:
 
         raw = _signed(pixel_array(dataset, index=one.frame, raw=True), dataset)
         if raw.shape != (one.rows, one.columns):
-            raise InputError(f"{printable(one.origin.name)}: holds no grey image of its own size")
+            raise InputError(f"{printable(one.origin.name)}: holds no gray image of its own size")
         slope, intercept = _rescale(dataset, one)
         if (slope, intercept) == (1.0, 0.0):
             return np.array(raw)
@@ -108,7 +108,7 @@ def _check_size(dataset: FileDataset, one: Slice) -> None:
     """Hold what a file claims to contain against what it contains, before anything is decoded."""
     name = printable(one.origin.name)
     if (integer(dataset, "SamplesPerPixel") or 1) != 1:
-        raise InputError(f"{name}: a colour image; expected grey values")
+        raise InputError(f"{name}: a color image; expected gray values")
     if not any(keyword in dataset for keyword in _PIXELS):
         raise InputError(f"{name}: holds no pixels; fetch the file again")
     if dataset.file_meta.get("TransferSyntaxUID") is None:

@@ -16,7 +16,7 @@ from nnunet_pst.errors import InputError
 from nnunet_pst.io.geometry import Grid
 from nnunet_pst.io.volumes import MAX_VOXELS, ORTHONORMAL_TOLERANCE
 
-#: A distance between neighbours differs from the usual one by more than this share of it, plus
+#: A distance between neighbors differs from the usual one by more than this share of it, plus
 #: `SAME_POSITION_MM`: then a slice is missing, or the stack is uneven. Headers round to less.
 UNEVEN = 0.02
 #: Images may lie this share of a pixel beside the normal through the first one.

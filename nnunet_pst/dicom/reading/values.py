@@ -1,6 +1,6 @@
 """Values of DICOM elements as plain text and numbers; one that can't be understood is absent.
 
-Scanners, archives and anonymisers write numbers as text, text as bytes, and blanks as values. All
+Scanners, archives and anonymizers write numbers as text, text as bytes, and blanks as values. All
 of it is evidence only: what an image can't do without (its place, its size) is asked for by those
 who need it, and they say what is missing.
 """
@@ -101,7 +101,7 @@ def private_value(
 
     Notes
     -----
-    Anonymisers drop the creator and keep the element, or change its VR to OB or UN: then the usual
+    Anonymizers drop the creator and keep the element, or change its VR to OB or UN: then the usual
     block (0x10) is taken, and bytes are read as text, or as the binary number that they can be.
     """
     block = 0x10

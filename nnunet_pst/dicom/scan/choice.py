@@ -20,7 +20,7 @@ CUT_OFF = "cut off"
 
 
 @dataclass(frozen=True)
-class Judgement:
+class Judgment:
     """What was found out and decided about a stack.
 
     Parameters
@@ -51,7 +51,7 @@ class Judgement:
 
 def choose_sequences(
     stacks: Sequence[Stack], rules: tuple[Rule, ...], drawn: Collection[str] = ()
-) -> list[Judgement]:
+) -> list[Judgment]:
     """Decide for every stack of one study.
 
     Parameters
@@ -68,7 +68,7 @@ def choose_sequences(
     list
         In the order of ``stacks``; for each sequence one is chosen at most.
     """
-    judged = [_usable(Judgement(stack, judge(stack, rules))) for stack in stacks]
+    judged = [_usable(Judgment(stack, judge(stack, rules))) for stack in stacks]
     dynamic = [i for i, one in enumerate(judged) if one.sequence == DYNAMIC]
     phases = judge_phases([judged[i].stack for i in dynamic])
     for place, phase in phases.items():
@@ -83,11 +83,11 @@ def choose_sequences(
     return judged
 
 
-def _open(one: Judgement) -> bool:
+def _open(one: Judgment) -> bool:
     return not one.decision
 
 
-def _usable(one: Judgement) -> Judgement:
+def _usable(one: Judgment) -> Judgment:
     """Give what is no sequence, or no volume, its decision."""
     if one.sequence == NONE:
         return replace(one, decision=one.verdict.reason)
@@ -117,7 +117,7 @@ def _cut_off(stack: Stack) -> str:
     )
 
 
-def _with_phase(one: Judgement, phase: Phase) -> Judgement:
+def _with_phase(one: Judgment, phase: Phase) -> Judgment:
     which = f"phase {phase.number} of {phase.count}"
     if phase.mean is None:
         cut = _cut_off(one.stack)
@@ -143,7 +143,7 @@ def _with_phase(one: Judgement, phase: Phase) -> Judgement:
     return replace(one, verdict=verdict, phase=phase)
 
 
-Rank = tuple[str, Callable[[Judgement], float | str]]
+Rank = tuple[str, Callable[[Judgment], float | str]]
 
 
 def _ranks(sequence: str, drawn: Collection[str]) -> list[Rank]:
@@ -175,22 +175,22 @@ def _ranks(sequence: str, drawn: Collection[str]) -> list[Rank]:
     ]
 
 
-def _scanning(one: Judgement) -> tuple[str, ...]:
+def _scanning(one: Judgment) -> tuple[str, ...]:
     return one.stack.first.acquisition.scanning
 
 
-def _flip(one: Judgement) -> float:
+def _flip(one: Judgment) -> float:
     """Of gradient echoes, a larger angle is more T1-weighted; of spin echoes it says nothing."""
     angle = one.stack.first.acquisition.flip_degrees
     return angle if angle is not None and one.sequence == "T1" and "GR" in _scanning(one) else 0.0
 
 
-def _b_closeness(one: Judgement) -> float:
+def _b_closeness(one: Judgment) -> float:
     b = one.stack.first.acquisition.b
     return -abs(b.value - WANTED_B) if b is not None else -1e9
 
 
-def _choose_one(judged: list[Judgement], places: list[int], ranks: Sequence[Rank]) -> None:
+def _choose_one(judged: list[Judgment], places: list[int], ranks: Sequence[Rank]) -> None:
     if not places:
         return
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from nnunet_pst.dicom.reading.headers import RTSTRUCT, SEG
 from nnunet_pst.dicom.reading.series import Series
 from nnunet_pst.dicom.reading.stack_geometry import grid_of
-from nnunet_pst.dicom.scan.choice import Judgement
+from nnunet_pst.dicom.scan.choice import Judgment
 from nnunet_pst.dicom.scan.studies import DicomStudy
 from nnunet_pst.errors import InputError
 from nnunet_pst.io.csv_text import csv_text
@@ -50,12 +50,12 @@ def series_rows(study: DicomStudy, patient: str, number: int, note: str = "") ->
     note
         Why the study as a whole isn't taken; empty when it is.
     """
-    rows = [_stack_row(one, patient, number, note) for one in study.judgements]
+    rows = [_stack_row(one, patient, number, note) for one in study.judgments]
     rows += [_other_row(one, study, patient, number) for one in study.series if not one.slices]
     return sorted(rows, key=lambda row: (len(row.series), row.series))
 
 
-def _stack_row(one: Judgement, patient: str, number: int, note: str) -> SeriesRow:
+def _stack_row(one: Judgment, patient: str, number: int, note: str) -> SeriesRow:
     stack = one.stack
     try:
         spacing = " x ".join(f"{value:.4g}" for value in grid_of(stack).spacing_xyz_mm)
@@ -83,7 +83,7 @@ def _stack_row(one: Judgement, patient: str, number: int, note: str) -> SeriesRo
     )
 
 
-def _reason(one: Judgement) -> str:
+def _reason(one: Judgment) -> str:
     if one.decision == one.verdict.reason:
         return one.decision
     return f"{one.verdict.reason}; {one.decision}"

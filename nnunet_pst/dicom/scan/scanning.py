@@ -16,7 +16,7 @@ from nnunet_pst.dicom.reading.files import printable
 from nnunet_pst.dicom.reading.headers import RTSTRUCT, Instance
 from nnunet_pst.dicom.reading.series import Series
 from nnunet_pst.dicom.reading.stack_geometry import grid_of
-from nnunet_pst.dicom.scan.choice import Judgement
+from nnunet_pst.dicom.scan.choice import Judgment
 from nnunet_pst.dicom.scan.scanned_rows import SeriesRow, cohort_table, series_rows, series_table
 from nnunet_pst.dicom.scan.sequence_rules import read_rules
 from nnunet_pst.dicom.scan.studies import (
@@ -163,7 +163,7 @@ def _check_usable(root: Path, studies: Sequence[DicomStudy], summary: ScanSummar
     """Refuse when there is nothing to write a table of, with the reasons."""
     if any(study.chosen for study in studies):
         return
-    if not any(study.judgements for study in studies):
+    if not any(study.judgments for study in studies):
         raise InputError(without_images(root, summary.problems))
     why = [line for study in studies for line in reasons(study)]
     raise InputError([*summary.problems, f"{printable(root.name)}: no usable sequence", *why])
@@ -275,7 +275,7 @@ def _cohort_row(
 
 
 def _drawn_label(
-    one: Judgement,
+    one: Judgment,
     drawn: Sequence[Instance],
     roi: str | None,
     base: Path,

@@ -14,7 +14,7 @@ from nnunet_pst.dicom.reading.files import Origin, printable, walk
 from nnunet_pst.dicom.reading.headers import RTSTRUCT, SEG, Instance, read_instance
 from nnunet_pst.dicom.reading.pixels import StackImage, read_stack_image
 from nnunet_pst.dicom.reading.series import Series, gather_series
-from nnunet_pst.dicom.scan.choice import CUT_OFF, Judgement, choose_sequences
+from nnunet_pst.dicom.scan.choice import CUT_OFF, Judgment, choose_sequences
 from nnunet_pst.dicom.scan.sequence_rules import Rule, read_rules
 from nnunet_pst.errors import InputError
 from nnunet_pst.io.sequence_columns import USUAL_SEQUENCES
@@ -49,7 +49,7 @@ class DicomStudy:
         PatientID and StudyInstanceUID; private.
     series
         All of it.
-    judgements
+    judgments
         One for each stack of images.
     masks
         Structures and segmentations, by the SeriesInstanceUID that they refer to; without those
@@ -59,19 +59,19 @@ class DicomStudy:
     patient: str
     uid: str
     series: tuple[Series, ...]
-    judgements: tuple[Judgement, ...]
+    judgments: tuple[Judgment, ...]
     masks: Mapping[str, tuple[Instance, ...]]
 
     @property
-    def chosen(self) -> dict[str, Judgement]:
+    def chosen(self) -> dict[str, Judgment]:
         """What to take, by sequence."""
-        found = {one.sequence: one for one in self.judgements if one.chosen}
+        found = {one.sequence: one for one in self.judgments if one.chosen}
         return {name: found[name] for name in USUAL_SEQUENCES if name in found}
 
     @property
     def place(self) -> Path:
         """The folder below which its images lie, or the archive; private like the patient."""
-        stacks = [one.stack for one in self.chosen.values() or self.judgements]
+        stacks = [one.stack for one in self.chosen.values() or self.judgments]
         origins = [one.origin for stack in stacks for one in stack.slices] or [
             instance.origin for one in self.series for instance in one.instances
         ]
@@ -89,13 +89,13 @@ class ChosenSequence:
         T1, T2, DWI, CET1.
     image
         Volume and headers.
-    judgement
+    judgment
         Why it was taken.
     """
 
     name: str
     image: StackImage
-    judgement: Judgement
+    judgment: Judgment
 
 
 def find_series(root: Path) -> Found:
@@ -150,8 +150,8 @@ def _judge(patient: str, uid: str, series: list[Series], rules: tuple[Rule, ...]
                 for reference in instance.references:
                     masks[reference] += (instance,)
     stacks = [stack for one in series for stack in one.stacks]
-    judgements = choose_sequences(stacks, rules, masks.keys())
-    return DicomStudy(patient, uid, tuple(series), tuple(judgements), dict(masks))
+    judgments = choose_sequences(stacks, rules, masks.keys())
+    return DicomStudy(patient, uid, tuple(series), tuple(judgments), dict(masks))
 
 
 def read_study(folder: Path, rules: tuple[Rule, ...] | None = None) -> list[ChosenSequence]:
@@ -163,7 +163,7 @@ def read_study(folder: Path, rules: tuple[Rule, ...] | None = None) -> list[Chos
         When it holds no study, several, or no usable sequence, with the reasons.
     """
     found = find_series(folder)
-    studies = [study for study in judge_studies(found.series, rules) if study.judgements]
+    studies = [study for study in judge_studies(found.series, rules) if study.judgments]
     if not studies:
         raise InputError(without_images(folder, found.problems))
     if len(studies) > 1:
@@ -200,7 +200,7 @@ def cut_off(study: DicomStudy) -> list[str]:
     """Give a line for each stack that lacks pixels: whoever copied it should know."""
     return [
         f"{one.stack.name}: {one.decision}"
-        for one in study.judgements
+        for one in study.judgments
         if one.verdict.rule == CUT_OFF
     ]
 
@@ -211,7 +211,7 @@ def reasons(study: DicomStudy, shown: int = 20) -> list[str]:
         one.decision
         if one.decision.startswith(one.stack.name)
         else f"{one.stack.name}: {one.decision}"
-        for one in study.judgements
+        for one in study.judgments
         if not one.chosen
     ]
     more = [f"and {len(lines) - shown} more"] if len(lines) > shown else []

@@ -1,7 +1,7 @@
 """All measures of one case: each by its own module, and the declared value where a mask is empty.
 
 Unknown voxels of the reference (`labels.IGNORE`) count nowhere: they are taken out of both masks
-before anything is measured, whatever was predicted there. Where a tumour borders on the unknown,
+before anything is measured, whatever was predicted there. Where a tumor borders on the unknown,
 both masks therefore end at the same place, and a distance or an extent says what is known and no
 more.
 """
@@ -51,15 +51,15 @@ def measure_case(
     Parameters
     ----------
     reference
-        (z, y, x), slices first; 0 background, 1 tumour, 2 unknown.
+        (z, y, x), slices first; 0 background, 1 tumor, 2 unknown.
     prediction
-        (z, y, x); 0 background, 1 tumour.
+        (z, y, x); 0 background, 1 tumor.
     spacing_zyx_mm
-        Distances between voxel centres.
+        Distances between voxel centers.
     half_width
         Slices of the annotated window on each side of the largest one.
     tolerances_mm
-        Tolerances of the normalised surface distance.
+        Tolerances of the normalized surface distance.
 
     Returns
     -------
@@ -90,7 +90,7 @@ def measure_case(
 def _empty_values(
     declared: Sequence[Measure], *, has: tuple[bool, bool]
 ) -> Mapping[str, EmptyValue]:
-    """Say for every measure what it is worth, given whether (reference, prediction) have tumour."""
+    """Say for every measure what it is worth, given whether (reference, prediction) have tumor."""
     if has == (True, True):
         return {measure.name: "measured" for measure in declared}
     if has == (False, True):
@@ -117,7 +117,7 @@ def _surfaces(
 
 
 def _shapes(tumor: Mask, predicted: Mask, spacing_zyx_mm: Vector) -> dict[str, float]:
-    """Measure sizes and lesions, within the box that holds all tumour."""
+    """Measure sizes and lesions, within the box that holds all tumor."""
     box = ndimage.find_objects((tumor | predicted).astype(np.uint8))
     masks = [mask[box[0]] if box else mask for mask in (tumor, predicted)]
     lesions = [components(mask) for mask in masks]

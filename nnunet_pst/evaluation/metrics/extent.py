@@ -1,7 +1,7 @@
-"""How large a tumour is: volume, craniocaudal extent, and the diameter a radiologist would measure.
+"""How large a tumor is: volume, craniocaudal extent, and the diameter a radiologist would measure.
 
-- Volume: tumour voxels times their volume, in ml.
-- Extent: slices from the first to the last that hold tumour, both included. Slices are those of the
+- Volume: tumor voxels times their volume, in ml.
+- Extent: slices from the first to the last that hold tumor, both included. Slices are those of the
   scan; for axial ones this is the craniocaudal extent, which decides on levels of resection.
 - Diameter: of all lesions in all slices, the largest distance between two pixels of one lesion in
   one slice, outer edge to outer edge, in mm. It is RECIST's longest diameter in the plane of
@@ -23,7 +23,7 @@ from nnunet_pst.evaluation.metrics.lesions import Components
 
 @dataclass(frozen=True)
 class Size:
-    """How large the tumour of a mask is; 0 for an empty one."""
+    """How large the tumor of a mask is; 0 for an empty one."""
 
     volume_ml: float
     extent_slices: int
@@ -31,14 +31,14 @@ class Size:
 
 
 def measure_size(lesions: Components, spacing_zyx_mm: tuple[float, float, float]) -> Size:
-    """Measure the tumour of one mask.
+    """Measure the tumor of one mask.
 
     Parameters
     ----------
     lesions
         The mask, by lesions.
     spacing_zyx_mm
-        Distances between voxel centres.
+        Distances between voxel centers.
     """
     mask = lesions.labels > 0
     held = np.flatnonzero(mask.any(axis=(1, 2)))

@@ -1,11 +1,11 @@
-"""Lesion by lesion: which tumours were found, which were missed, and which were invented.
+"""Lesion by lesion: which tumors were found, which were missed, and which were invented.
 
-A lesion is a set of tumour voxels that touch, be it at a corner (26 neighbours). It counts as found
-when at least a tenth of its voxels are tumour in the other mask: less is a chance touch, more would
+A lesion is a set of tumor voxels that touch, be it at a corner (26 neighbors). It counts as found
+when at least a tenth of its voxels are tumor in the other mask: less is a chance touch, more would
 ask for an outline where the question is whether somebody would have looked there. The tenth is that
 of the MSSEG challenge (Commowick et al., doi:10.1038/s41598-018-31911-7), without its further
 conditions. One predicted lesion may find several real ones, and the other way round, so nothing is
-lost when a tumour is predicted in two pieces. No lesion is too small to count: a single invented
+lost when a tumor is predicted in two pieces. No lesion is too small to count: a single invented
 voxel is an invented lesion.
 """
 
@@ -19,9 +19,9 @@ import numpy.typing as npt
 from scipy import ndimage
 
 Mask = npt.NDArray[np.bool_]
-#: Percentage of a lesion's voxels that has to be tumour in the other mask.
+#: Percentage of a lesion's voxels that has to be tumor in the other mask.
 FOUND_PERCENT = 10
-_NEIGHBOURS_26 = np.ones((3, 3, 3), dtype=bool)
+_NEIGHBORS_26 = np.ones((3, 3, 3), dtype=bool)
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ class Detection:
 def components(mask: Mask) -> Components:
     """Separate a mask into its lesions: (z, y, x)."""
     labels = np.zeros(mask.shape, np.int32)
-    ndimage.label(mask, structure=_NEIGHBOURS_26, output=labels)
+    ndimage.label(mask, structure=_NEIGHBORS_26, output=labels)
     return Components(labels, int(labels.max(initial=0)))
 
 

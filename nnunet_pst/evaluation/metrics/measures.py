@@ -1,6 +1,6 @@
 """Every measure of a case, declared in one place: what tables, statistics and reports rely on.
 
-A measure says its unit, which value is best and worst, and what it is worth when there is no tumour
+A measure says its unit, which value is best and worst, and what it is worth when there is no tumor
 in the reference, in the prediction or in both. `metrics.case.measure_case` applies these rules
 itself, so that what is declared here is what is done. Why they are as they are:
 docs/decisions/0020 and 0060.
@@ -14,10 +14,10 @@ from typing import Literal, TypeAlias
 
 #: A number; None for "not defined", which means leave out and count; ``measured`` for nothing
 #: special, the definition holds; ``diagonal`` for the largest distance that the image has room for,
-#: between the centres of two opposite corner voxels.
+#: between the centers of two opposite corner voxels.
 EmptyValue: TypeAlias = float | Literal["measured", "diagonal"] | None
 
-#: Tolerances of the normalised surface distance, in mm.
+#: Tolerances of the normalized surface distance, in mm.
 DEFAULT_TOLERANCES_MM = (2.0, 3.0)
 
 
@@ -37,7 +37,7 @@ class Measure:
         Value that no prediction is worse than; None if there is no such bound, or no best. Where
         there is a best but no worst, larger is worse.
     without_reference, without_prediction, without_both
-        Value when only the reference, only the prediction, or both have no tumour in known voxels.
+        Value when only the reference, only the prediction, or both have no tumor in known voxels.
     empty
         The same in words, and when else there is no value.
     """
@@ -70,7 +70,7 @@ class _Rule:
 _OVERLAP = _Rule(0.0, 0.0, 1.0, "1 if reference and prediction are empty, 0 if only one of them is")
 _NEEDS_REFERENCE = _Rule(None, 0.0, None, "not defined if the reference is empty")
 _NEEDS_PREDICTION = _Rule(0.0, None, None, "not defined if the prediction is empty")
-_REGION = _Rule(None, "measured", None, "not defined if the reference has no tumour there")
+_REGION = _Rule(None, "measured", None, "not defined if the reference has no tumor there")
 _DISTANCE = _Rule(
     "diagonal",
     "diagonal",
@@ -110,7 +110,7 @@ def _measure(name: str, unit: str, best: float | None, worst: float | None, rule
 
 
 def nsd_name(tolerance_mm: float) -> str:
-    """Column name of the normalised surface distance at a tolerance: ``nsd_2mm``."""
+    """Column name of the normalized surface distance at a tolerance: ``nsd_2mm``."""
     return f"nsd_{tolerance_mm:g}mm"
 
 
@@ -120,7 +120,7 @@ def measures(tolerances_mm: Sequence[float] = DEFAULT_TOLERANCES_MM) -> tuple[Me
     Parameters
     ----------
     tolerances_mm
-        Those of the normalised surface distance; each gives a measure.
+        Those of the normalized surface distance; each gives a measure.
     """
     return (
         _ratio("dice", _OVERLAP),

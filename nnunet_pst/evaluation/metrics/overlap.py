@@ -3,13 +3,13 @@
 Rules that hold for every measure here:
 
 - Reference voxels that are unknown (`labels.IGNORE`) count nowhere, whatever was predicted there.
-- A case without tumour in the reference and in the prediction is perfectly right: Dice and IoU
+- A case without tumor in the reference and in the prediction is perfectly right: Dice and IoU
   are 1. If only one of the two is empty, they are 0. (nnU-Net leaves the first kind out of its
-  means; its choice would hide a model that invents tumours, see docs/decisions/0020.)
+  means; its choice would hide a model that invents tumors, see docs/decisions/0020.)
 - A measure whose denominator does not exist is NaN, "not defined", and is left out of means, which
-  therefore always come with their number of values: recall without a tumour in the reference,
+  therefore always come with their number of values: recall without a tumor in the reference,
   precision without a prediction, everything inside or beyond the window if the reference has no
-  tumour there, false positives on tumour-free slices if there is no such slice.
+  tumor there, false positives on tumor-free slices if there is no such slice.
 """
 
 from __future__ import annotations
@@ -39,12 +39,12 @@ class Confusion:
 
     @property
     def reference(self) -> int:
-        """Tumour voxels of the reference."""
+        """Tumor voxels of the reference."""
         return self.tp + self.fn
 
     @property
     def predicted(self) -> int:
-        """Tumour voxels of the prediction."""
+        """Tumor voxels of the prediction."""
         return self.tp + self.fp
 
 
@@ -58,9 +58,9 @@ def confusion(
     Parameters
     ----------
     reference
-        (z, y, x); 0 background, 1 tumour, 2 unknown.
+        (z, y, x); 0 background, 1 tumor, 2 unknown.
     prediction
-        (z, y, x); 0 background, 1 tumour.
+        (z, y, x); 0 background, 1 tumor.
     slices
         (z,) the slices to count; all if None.
     """
@@ -98,7 +98,7 @@ def precision(counts: Confusion) -> float:
 
 
 def annotated_window(reference: npt.NDArray[np.integer], half_width: int) -> npt.NDArray[np.bool_]:
-    """Slices that a coarse annotator would have drawn: the largest one and its neighbours.
+    """Slices that a coarse annotator would have drawn: the largest one and its neighbors.
 
     Parameters
     ----------
@@ -110,7 +110,7 @@ def annotated_window(reference: npt.NDArray[np.integer], half_width: int) -> npt
     Returns
     -------
     npt.NDArray[np.bool_]
-        (z,) true inside the window; false everywhere if there is no tumour.
+        (z,) true inside the window; false everywhere if there is no tumor.
     """
     tumor = reference == TUMOR
     if not tumor.any():
@@ -119,7 +119,7 @@ def annotated_window(reference: npt.NDArray[np.integer], half_width: int) -> npt
 
 
 def free_slices(reference: npt.NDArray[np.integer]) -> npt.NDArray[np.bool_]:
-    """Slices that hold known voxels and no tumour, as (z,) booleans; ``reference`` is (z, y, x)."""
+    """Slices that hold known voxels and no tumor, as (z,) booleans; ``reference`` is (z, y, x)."""
     known = (reference != IGNORE).any(axis=(1, 2))
     free: npt.NDArray[np.bool_] = known & ~(reference == TUMOR).any(axis=(1, 2))
     return free
@@ -137,11 +137,11 @@ def measure_overlap(
     Parameters
     ----------
     reference
-        (z, y, x), slices first; 0 background, 1 tumour, 2 unknown.
+        (z, y, x), slices first; 0 background, 1 tumor, 2 unknown.
     prediction
-        (z, y, x); 0 background, 1 tumour.
+        (z, y, x); 0 background, 1 tumor.
     voxel_volume_ml
-        Volume of one voxel in millilitres.
+        Volume of one voxel in milliliters.
     half_width
         Slices of the annotated window on each side of the largest one.
 

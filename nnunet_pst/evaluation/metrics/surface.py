@@ -1,14 +1,14 @@
 """How far two surfaces lie apart: the distances once, then each measure in a few lines.
 
-A surface runs between voxel centres, as marching cubes draw it: each cell of 2 x 2 x 2 neighbouring
-voxels that holds both tumour and background is one element. It lies at the cell's centre and weighs
+A surface runs between voxel centers, as marching cubes draw it: each cell of 2 x 2 x 2 neighboring
+voxels that holds both tumor and background is one element. It lies at the cell's center and weighs
 as much as the area of the surface in it, in mm², so that thick slices neither double nor halve what
 a stretch of surface counts. The measures, their weighting and the place of the elements are those
 of Nikolov et al., "Clinically applicable segmentation of head and neck anatomy for radiotherapy",
 doi:10.2196/26151, which their authors published as ``surface-distance``; tests hold ours against
 it. Why it is not the library itself: docs/decisions/0061.
 
-The edge of the image is a surface too where tumour touches it. Masks are never empty here: what an
+The edge of the image is a surface too where tumor touches it. Masks are never empty here: what an
 empty one is worth is declared in `metrics.measures`.
 """
 
@@ -58,7 +58,7 @@ def surface_distances(
     reference, prediction
         (z, y, x), neither of them empty.
     spacing_zyx_mm
-        Distances between voxel centres.
+        Distances between voxel centers.
 
     Raises
     ------
@@ -104,7 +104,7 @@ def average_distance_mm(distances: SurfaceDistances) -> float:
 def surface_dice(distances: SurfaceDistances, tolerance_mm: float) -> float:
     """Share of both surfaces that lies within a tolerance of the other, in [0, 1].
 
-    The normalised surface distance, or surface Dice, of Nikolov et al., doi:10.2196/26151.
+    The normalized surface distance, or surface Dice, of Nikolov et al., doi:10.2196/26151.
     """
     near = distances.reference_mm2[distances.from_reference_mm <= tolerance_mm].sum()
     near += distances.prediction_mm2[distances.from_prediction_mm <= tolerance_mm].sum()
@@ -129,7 +129,7 @@ def _ascending(distances_mm: Floats, areas_mm2: Floats) -> tuple[Floats, Floats]
 
 
 def _cell_codes(mask: Mask) -> npt.NDArray[np.uint8]:
-    """Say which corners of every cell are tumour, with background around: (n + 1) cells an axis."""
+    """Say which corners of every cell are tumor, with background around: (n + 1) cells an axis."""
     padded = np.pad(mask, 1).astype(np.uint8)
     codes = np.zeros(tuple(length + 1 for length in mask.shape), np.uint8)
     for bit, corner in enumerate(_CORNERS):
@@ -157,7 +157,7 @@ def _loops(code: int) -> list[Floats]:
     """Outlines of the surface in a cell: closed loops of points halfway along the cell's edges.
 
     On each face of the cell, the surface runs between the halves of the edges whose ends differ.
-    Where tumour and background sit crosswise on a face, each tumour corner is cut off by itself.
+    Where tumor and background sit crosswise on a face, each tumor corner is cut off by itself.
     """
     inside = [bool(code >> corner & 1) for corner in range(8)]
     following: dict[frozenset[int], list[frozenset[int]]] = {}
@@ -188,7 +188,7 @@ def _faces() -> list[list[int]]:
 
 
 def _closed(following: dict[frozenset[int], list[frozenset[int]]]) -> list[list[frozenset[int]]]:
-    """Walk along neighbours, of which every point has two, until every loop is closed."""
+    """Walk along neighbors, of which every point has two, until every loop is closed."""
     loops = []
     left = dict(following)
     while left:

@@ -1,7 +1,7 @@
 """What coarse labels cost: agreement by distance from the slices that are drawn.
 
 A coarse label knows the largest slice and some on each side of it. How far beyond this window a
-model still outlines the tumour is what it had to learn without being shown.
+model still outlines the tumor is what it had to learn without being shown.
 """
 
 from __future__ import annotations
@@ -48,13 +48,13 @@ class AtDistance:
 
     @property
     def dice(self) -> float:
-        """Dice over these slices; NaN if the reference has no tumour there."""
+        """Dice over these slices; NaN if the reference has no tumor there."""
         counts = Confusion(self.tp, self.fp, self.fn, tn=0)
         return dice(counts) if counts.reference else math.nan
 
     @property
     def recall(self) -> float:
-        """Share of the tumour on these slices that was found; NaN if there is none."""
+        """Share of the tumor on these slices that was found; NaN if there is none."""
         return recall(Confusion(self.tp, self.fp, self.fn, tn=0))
 
 
@@ -69,16 +69,16 @@ def by_distance(
     Parameters
     ----------
     reference
-        (z, y, x), slices first; 0 background, 1 tumour, 2 unknown.
+        (z, y, x), slices first; 0 background, 1 tumor, 2 unknown.
     prediction
-        (z, y, x); 0 background, 1 tumour.
+        (z, y, x); 0 background, 1 tumor.
     half_width
         Slices of the window on each side of the largest one.
 
     Returns
     -------
     list[AtDistance]
-        Nothing at distances without a known voxel; nothing at all without tumour in the reference,
+        Nothing at distances without a known voxel; nothing at all without tumor in the reference,
         which then has no window.
     """
     tumor = reference == TUMOR

@@ -69,7 +69,7 @@ def read_checkpoint(content: bytes, where: str, *, trusted: bool = False) -> dic
 
 
 def _check_weights(weights: object, where: str) -> None:
-    """Refuse weights that aren't finite: they predict nothing, and nothing looks like no tumour."""
+    """Refuse weights that aren't finite: they predict nothing, and nothing looks like no tumor."""
     if not isinstance(weights, dict):
         raise InputError(f"{where}: holds no weights; get it again")
     for name, value in weights.items():

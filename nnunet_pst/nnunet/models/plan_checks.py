@@ -299,7 +299,7 @@ def _resampling_problems(
         fits = _RESAMPLING_OPTIONS.get(option)
         if option not in known[4:] or fits is None or not fits(value):
             yield f"{key}_kwargs: {_shown(option)} is {_shown(value)}, which can't be"
-    # Labels are resampled one value after the other, which an image's grey values make endless.
+    # Labels are resampled one value after the other, which an image's gray values make endless.
     if "is_seg" in known and options.get("is_seg", False) is not segmentation:
         yield f"{key}_kwargs: is_seg must be {str(segmentation).lower()}"
 

@@ -57,7 +57,7 @@ class LoadedModel:
         channels
             One volume for each of the model's channels, all on one grid.
         probability
-            Give the tumour's probability too.
+            Give the tumor's probability too.
 
         Raises
         ------
@@ -108,7 +108,7 @@ class LoadedModel:
             dtype=torch.float32, memory_format=torch.contiguous_format
         )
         logits = self._network.predict_logits(tensor)
-        if not torch.isfinite(logits).all():  # would look like no tumour
+        if not torch.isfinite(logits).all():  # would look like no tumor
             raise InputError(f"{self.facts.name}: computes no finite numbers; get it again")
         managers = (host.plans, host.configuration, host.labels)
         threads = torch.get_num_threads()
@@ -148,7 +148,7 @@ def load_model(
     Raises
     ------
     InputError
-        When it is no finished model, or one that doesn't segment exactly one tumour, or it is
+        When it is no finished model, or one that doesn't segment exactly one tumor, or it is
         refused as unsafe, or the engine doesn't serve its network.
     HostError
         When its trainer or the engine is not installed, or there is no such device.

@@ -76,7 +76,7 @@ class BagBatches:
         images, labels = self._canvas(draws)
         transforms = []
         for draw, image, canvas in zip(draws, images.numpy(), labels.numpy(), strict=True):
-            label = self.reader.label_slice(draw.case, draw.centre)
+            label = self.reader.label_slice(draw.case, draw.center)
             size = label.shape[0], label.shape[1]
             self._copy_bag(draw, image[:, :, : size[0], : size[1]])
             canvas[0, : size[0], : size[1]] = label
@@ -106,7 +106,7 @@ class BagBatches:
 
     def _copy_bag(self, draw: Draw, place: npt.NDArray[np.floating]) -> None:
         """Write the slices of a bag into ``place`` (c, s, y, x)."""
-        for slot, member in enumerate(self._members[draw.case][draw.centre]):
+        for slot, member in enumerate(self._members[draw.case][draw.center]):
             place[:, slot] = self.reader.image_slice(draw.case, int(member))
 
     @cached_property

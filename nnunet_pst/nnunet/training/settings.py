@@ -31,7 +31,7 @@ class TrainingSettings:
     bags_per_patient
         Bags of one patient in a row: 1 mixes patients in a batch, 12 is the paper read literally.
     lesion_share, negative_share
-        Share of bags centred on tumour slices and on free negatives; the rest are other known
+        Share of bags centered on tumor slices and on free negatives; the rest are other known
         slices.
     rotation_degrees, scale, gamma, gain
         Largest augmentation, see `nnunet_pst.network.augmentation.AugmentationRanges`; the paper

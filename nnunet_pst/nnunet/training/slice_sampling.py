@@ -48,10 +48,10 @@ class CaseSlices:
 
 @dataclass(frozen=True)
 class Draw:
-    """One drawn bag: which case and the index of its centre slice."""
+    """One drawn bag: which case and the index of its center slice."""
 
     case: str
-    centre: int
+    center: int
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,7 @@ def save(path: Path, array: np.ndarray) -> None:
 
 @pytest.fixture
 def dataset(tmp_path: Path) -> Path:
-    """Seven test patients, the first of them with two sequences; six columns of tumour each."""
+    """Seven test patients, the first of them with two sequences; six columns of tumor each."""
     folder = tmp_path / "raw" / "DatasetPST"
     rows = ["case,patient,sequence,split,label_kind,annotated,first,last,size_cm,malignancy"]
     for number in range(PATIENTS):

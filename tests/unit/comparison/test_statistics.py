@@ -109,7 +109,7 @@ def test_holm_is_that_of_statsmodels():
     assert holm(p) == pytest.approx(multipletests(p, method="holm")[1])
 
 
-def test_what_was_not_tested_does_not_count_towards_the_family():
+def test_what_was_not_tested_does_not_count_toward_the_family():
     adjusted = holm([0.01, math.nan, 0.04])
     assert adjusted[0] == pytest.approx(0.02)
     assert math.isnan(adjusted[1])

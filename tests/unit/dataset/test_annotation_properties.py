@@ -49,7 +49,7 @@ def drawings(draw: st.DrawFn) -> Drawing:
     return Drawing(mask, (5.0, 1.0, 1.5), kind, annotated, first, last)
 
 
-def labelled(
+def labeled(
     drawing: Drawing, rules: LabelRules, lesions: int = 1
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     known = known_slices(drawing, rules, simulate=True)
@@ -65,7 +65,7 @@ def labelled(
 def test_known_free_and_unknown_slices_part_the_volume(
     drawing: Drawing, rules: LabelRules, lesions: int
 ):
-    label, known, free = labelled(drawing, rules, lesions)
+    label, known, free = labeled(drawing, rules, lesions)
     assert not (known & free).any()
     assert (label[known] == np.where(drawing.mask[known], TUMOR, BACKGROUND)).all()
     assert (label[free] == BACKGROUND).all()
@@ -76,9 +76,9 @@ def test_known_free_and_unknown_slices_part_the_volume(
 def test_tumor_is_never_invented_and_only_hidden_by_unknown_or_far(
     drawing: Drawing, rules: LabelRules
 ):
-    label, known, _ = labelled(drawing, rules)
+    label, known, _ = labeled(drawing, rules)
     assert not (label[~drawing.mask] == TUMOR).any()
-    # First and last enclose what is drawn, so a click never turns tumour into background.
+    # First and last enclose what is drawn, so a click never turns tumor into background.
     if drawing.first is not None or not rules.far_negatives:
         assert not (label[drawing.mask] == BACKGROUND).any()
     assert (label == TUMOR).any(axis=(1, 2)).sum() == (
@@ -88,7 +88,7 @@ def test_tumor_is_never_invented_and_only_hidden_by_unknown_or_far(
 
 @given(drawings(), all_rules)
 def test_something_with_tumor_is_always_known(drawing: Drawing, rules: LabelRules):
-    label, _, _ = labelled(drawing, rules)
+    label, _, _ = labeled(drawing, rules)
     assert (label == TUMOR).any()
 
 
@@ -98,11 +98,11 @@ def test_simulated_labels_know_nothing_of_the_hidden_mask(
 ):
     rules = LabelRules(simulate_coarse=reach, far_negatives=True)
     drawing = Drawing(mask, (5.0, 1.0, 1.5), "fine")
-    label, known, _ = labelled(drawing, rules)
+    label, known, _ = labeled(drawing, rules)
     hidden = data.draw(hnp.arrays(bool, mask.shape))
     other = np.where(known[:, None, None], mask, hidden)
     assume(largest_slice(other) == largest_slice(mask))
-    assert (labelled(Drawing(other, (5.0, 1.0, 1.5), "fine"), rules)[0] == label).all()
+    assert (labeled(Drawing(other, (5.0, 1.0, 1.5), "fine"), rules)[0] == label).all()
 
 
 @given(drawings(), all_rules)
@@ -121,7 +121,7 @@ def test_turning_the_stack_over_turns_the_label_over(drawing: Drawing, rules: La
     seen = known_slices(drawing, rules, simulate=True)
     left = slice_areas(drawing.mask & seen[:, None, None])
     assume((left == left.max()).sum() % 2 == 1)
-    assert (labelled(flipped, rules)[0][::-1] == labelled(drawing, rules)[0]).all()
+    assert (labeled(flipped, rules)[0][::-1] == labeled(drawing, rules)[0]).all()
 
 
 @given(masks, st.floats(0.2, 3.0), st.floats(0.2, 3.0))

@@ -11,15 +11,15 @@ import numpy as np
 import pytest
 
 from nnunet_pst.evaluation.overlays import (
-    PREDICTION_COLOUR,
-    REFERENCE_COLOUR,
+    PREDICTION_COLOR,
+    REFERENCE_COLOR,
     CaseView,
     crop_box,
     draw_case,
     draw_contact_sheet,
     draw_thumbnail,
     for_display,
-    grey_window,
+    gray_window,
     shown_slices,
 )
 from nnunet_pst.io.geometry import Grid
@@ -53,9 +53,9 @@ REFERENCE = box(SHAPE, slice(2, 6), slice(20, 40), slice(30, 55))
 PREDICTION = box(SHAPE, slice(3, 7), slice(24, 46), slice(26, 50))
 
 
-def pixels_of(colour: str, picture: np.ndarray) -> int:
-    """Pixels of nearly that colour; ``picture`` is (row, column, RGB) in 0..1."""
-    wanted = np.array([int(colour[place : place + 2], 16) for place in (1, 3, 5)]) / 255
+def pixels_of(color: str, picture: np.ndarray) -> int:
+    """Pixels of nearly that color; ``picture`` is (row, column, RGB) in 0..1."""
+    wanted = np.array([int(color[place : place + 2], 16) for place in (1, 3, 5)]) / 255
     return int((np.abs(picture[..., :3] - wanted).max(axis=-1) < 0.02).sum())
 
 
@@ -63,8 +63,8 @@ def test_an_overlay_shows_both_contours(tmp_path: Path):
     draw_case(view(REFERENCE, PREDICTION), tmp_path / "case.png")
     picture = matplotlib.image.imread(tmp_path / "case.png")
     assert picture.shape == (572, 1430, 4)
-    assert pixels_of(REFERENCE_COLOUR, picture) > 500
-    assert pixels_of(PREDICTION_COLOUR, picture) > 500
+    assert pixels_of(REFERENCE_COLOR, picture) > 500
+    assert pixels_of(PREDICTION_COLOR, picture) > 500
 
 
 def test_the_same_case_gives_the_same_bytes(tmp_path: Path):
@@ -88,7 +88,7 @@ def test_the_same_case_gives_the_same_bytes(tmp_path: Path):
         (np.ones(SHAPE, np.uint8), np.ones(SHAPE, np.uint8)),
         (np.ones((2, 3, 4), np.uint8), np.zeros((2, 3, 4), np.uint8)),
     ],
-    ids=["both empty", "no prediction", "no reference", "nothing known", "all tumour", "tiny"],
+    ids=["both empty", "no prediction", "no reference", "nothing known", "all tumor", "tiny"],
 )
 def test_extreme_cases_are_drawn(tmp_path: Path, reference: np.ndarray, prediction: np.ndarray):
     case = view(reference, prediction, image=np.zeros(reference.shape))
@@ -105,21 +105,21 @@ def test_shown_slices_are_the_lesions_ends_and_its_largest():
     assert shown_slices(view(np.zeros_like(reference), np.zeros_like(reference))) == (4, 4, 4)
 
 
-def test_the_crop_is_a_square_in_millimetres():
+def test_the_crop_is_a_square_in_millimeters():
     left, right, top, bottom = crop_box(view(REFERENCE, PREDICTION, spacing_zyx_mm=(5, 2, 1)))
     assert (bottom - top) * 2 == pytest.approx(right - left)
     assert (left + right) / 2 == pytest.approx(42)
     assert (top + bottom) / 2 == pytest.approx(29.5)
 
 
-def test_grey_levels_ignore_air_and_single_bright_voxels():
+def test_gray_levels_ignore_air_and_single_bright_voxels():
     image = np.zeros((10, 100, 100))
     image[:, :50] = np.linspace(100, 200, 50)[None, :, None]
     image[0, 0, 0] = 1e6
-    low, high = grey_window(image)
+    low, high = gray_window(image)
     assert 100 <= low < 110
     assert 190 < high <= 200
-    assert grey_window(np.zeros((2, 2, 2))) == (0.0, 1.0)
+    assert gray_window(np.zeros((2, 2, 2))) == (0.0, 1.0)
 
 
 def test_wide_pixels_are_drawn_wide():
@@ -158,15 +158,15 @@ def test_patients_are_shown_upright(direction: tuple[float, ...], flipped: tuple
 
 
 def test_the_contact_sheet_holds_every_case(tmp_path: Path):
-    grey = [np.full((20, 20, 3), level, np.uint8) for level in (51, 102, 153, 204, 255)]
-    tiles = [(f"PST_{place:04d}", place / 10, tile) for place, tile in enumerate(grey[:4])]
+    gray = [np.full((20, 20, 3), level, np.uint8) for level in (51, 102, 153, 204, 255)]
+    tiles = [(f"PST_{place:04d}", place / 10, tile) for place, tile in enumerate(gray[:4])]
     draw_contact_sheet(tiles, tmp_path / "sheet.png", title="DatasetPST test")
     picture = matplotlib.image.imread(tmp_path / "sheet.png")
     assert all(
         pixels_of(f"#{level:02x}{level:02x}{level:02x}", picture) > 10_000
         for level in (51, 102, 153, 204)
     )
-    # The lowest Dice stands first: its grey is left of the highest one's.
+    # The lowest Dice stands first: its gray is left of the highest one's.
     columns = [np.nonzero(np.abs(picture[..., 0] - level / 255) < 0.01)[1] for level in (51, 204)]
     assert np.median(columns[0]) < np.median(columns[1])
 
@@ -184,5 +184,5 @@ def test_a_real_patient(tmp_path: Path):
     )
     draw_case(case, tmp_path / "case.png")
     picture = matplotlib.image.imread(tmp_path / "case.png")
-    assert pixels_of(REFERENCE_COLOUR, picture) > 1000
-    assert pixels_of(PREDICTION_COLOUR, picture) > 1000
+    assert pixels_of(REFERENCE_COLOR, picture) > 1000
+    assert pixels_of(PREDICTION_COLOR, picture) > 1000

@@ -49,7 +49,7 @@ def test_summary_says_how_it_was_made(predictions: Path, dataset: Path):
     assert "numpy" in summary["versions"]
 
 
-def test_volumes_are_in_millilitres(predictions: Path, dataset: Path):
+def test_volumes_are_in_milliliters(predictions: Path, dataset: Path):
     row = score(predictions, dataset).cases[2]
     assert row["reference_ml"] == pytest.approx(3 * 4 * 4 * 5 / 1000)
     assert row["predicted_ml"] == pytest.approx(3 * 4 * 2 * 5 / 1000)
@@ -168,7 +168,7 @@ def test_long_table_and_distances(predictions: Path, dataset: Path, tmp_path: Pa
     assert 0 < float(half["value"]) <= 1
     with (tmp_path / "scores" / "window_distance.csv").open(newline="") as file:
         rows = [row for row in csv.DictReader(file) if row["case"] == "PST_0002_T2"]
-    # The tumour has three slices, the window one on each side of the middle one.
+    # The tumor has three slices, the window one on each side of the middle one.
     assert [(r["distance_slices"], r["slices"], r["dice"]) for r in rows] == [
         ("0", "3", "0.666667"),
         ("1", "2", ""),
@@ -179,7 +179,7 @@ def test_long_table_and_distances(predictions: Path, dataset: Path, tmp_path: Pa
     assert bins["1-2"]["dice"]["n"] == 0
 
 
-def test_a_cohort_without_tumour_has_no_window(dataset: Path, tmp_path: Path):
+def test_a_cohort_without_tumor_has_no_window(dataset: Path, tmp_path: Path):
     for name in CASES:
         save(dataset / "labelsTs" / f"{name}.nii.gz", NOTHING)
         save(tmp_path / "empty" / f"{name}.nii.gz", NOTHING)

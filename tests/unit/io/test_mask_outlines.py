@@ -22,11 +22,11 @@ def signed_area(polygon: np.ndarray) -> float:
 
 
 def winding(polygon: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """How often a polygon runs around each pixel's centre."""
+    """How often a polygon runs around each pixel's center."""
     rows, columns = np.indices(shape)
     turns = np.zeros(shape, dtype=int)
     for (r0, c0), (r1, c1) in zip(polygon - 0.5, np.roll(polygon, -1, axis=0) - 0.5, strict=True):
-        if c0 == c1:  # a side along the rows, hit by a ray towards the right
+        if c0 == c1:  # a side along the rows, hit by a ray toward the right
             hit = (columns < c0) & (rows > min(r0, r1)) & (rows < max(r0, r1))
             turns += hit * int(np.sign(r1 - r0))
     return turns
@@ -66,7 +66,7 @@ def test_nothing_has_no_outline():
 
 
 @pytest.mark.parametrize("angle", [0.0, 0.4])
-def test_points_lie_half_a_pixel_outside_the_centres(angle: float):
+def test_points_lie_half_a_pixel_outside_the_centers(angle: float):
     cosine, sine = np.cos(angle), np.sin(angle)
     direction = (1.0, 0.0, 0.0, 0.0, cosine, -sine, 0.0, sine, cosine)
     grid = Grid((8, 6, 3), (0.5, 2.0, 4.0), (10.0, -20.0, 30.0), direction)

@@ -69,7 +69,7 @@ def test_no_single_volume(tmp_path: Path, suffix: str, shape: tuple[int, ...]):
         read_header(path)
 
 
-def test_colours(tmp_path: Path):
+def test_colors(tmp_path: Path):
     image = sitk.GetImageFromArray(np.zeros((*SHAPE, 3), dtype=np.uint8), isVector=True)
     sitk.WriteImage(image, str(tmp_path / "a.mha"))
     with pytest.raises(InputError, match=r"3 values per voxel"):

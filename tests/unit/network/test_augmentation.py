@@ -16,8 +16,8 @@ from nnunet_pst.network.augmentation import (
 )
 
 
-def transform(matrix=((1, 0), (0, 1)), centre=(0, 0), gamma=(1.0,), gain=(1.0,)):
-    return BagTransform(np.array(matrix, float), np.array(centre, float),
+def transform(matrix=((1, 0), (0, 1)), center=(0, 0), gamma=(1.0,), gain=(1.0,)):
+    return BagTransform(np.array(matrix, float), np.array(center, float),
                         np.array(gamma), np.array(gain), np.ones(len(gain), bool))  # fmt: skip
 
 
@@ -30,7 +30,7 @@ def crop_at(image, label, drawn, crop):
 def test_identity_is_a_crop_of_the_very_pixels():
     image = torch.rand(3, 40, 50)
     label = torch.randint(0, 3, (1, 40, 50)).float()
-    data, target = crop_at(image, label, transform(centre=(19.5, 19.5)), 32)
+    data, target = crop_at(image, label, transform(center=(19.5, 19.5)), 32)
     torch.testing.assert_close(data, image[:, 4:36, 4:36], atol=1e-5, rtol=0)
     assert torch.equal(target, label[:, 4:36, 4:36])
 
@@ -48,7 +48,7 @@ def test_flip_and_quarter_turn_move_pixels_where_they_should():
 
 def test_outside_the_image_is_zero_and_background():
     image, label = torch.ones(1, 10, 10), torch.full((1, 10, 10), 2.0)
-    data, target = crop_at(image, label, transform(centre=(4.5, 4.5)), 32)
+    data, target = crop_at(image, label, transform(center=(4.5, 4.5)), 32)
     assert data.sum() == pytest.approx(100)
     assert (target == 2).sum() == 100
     assert set(target.unique().tolist()) == {0, 2}
@@ -114,7 +114,7 @@ def test_the_lesion_pixel_stays_inside(size):
     for _ in range(200):
         pixel = (int(rng.integers(size[0])), int(rng.integers(size[1])))
         drawn = draw_transform(size, 224, ranges, rng, channels=1, lesion_pixel=pixel)
-        place = np.linalg.solve(drawn.matrix, np.array(pixel) - drawn.centre)
+        place = np.linalg.solve(drawn.matrix, np.array(pixel) - drawn.center)
         assert (np.abs(place) <= 111.5 - LESION_MARGIN + 1e-9).all()
 
 
@@ -138,7 +138,7 @@ def test_dropped_channels_are_zero_and_never_all():
     # All three are drawn to go with 0.4 ** 3; then one of them stays.
     expected = 0.6 + 0.4**3 / 3
     assert kept.mean(axis=0) == pytest.approx(expected, abs=0.03)
-    drawn = transform(centre=(1.5, 1.5), gamma=(1.0, 1.0), gain=(1.0, 1.0))
+    drawn = transform(center=(1.5, 1.5), gamma=(1.0, 1.0), gain=(1.0, 1.0))
     drawn = replace(drawn, kept=np.array([True, False]))
     data, _ = crop_at(torch.ones(6, 4, 4), torch.zeros(1, 4, 4), drawn, 4)
     assert data.amax(dim=(1, 2)).tolist() == pytest.approx([1, 1, 1, 0, 0, 0])

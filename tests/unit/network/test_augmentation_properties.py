@@ -32,7 +32,7 @@ def test_every_slice_and_channel_of_a_bag_gets_the_same_transform(size, seed):
 @given(sizes, st.integers(0, 2**32 - 1))
 @settings(max_examples=40, deadline=None)
 def test_labels_never_mix(size, seed):
-    """Where only unknown and tumour exist, no background appears inside the image."""
+    """Where only unknown and tumor exist, no background appears inside the image."""
     rng = np.random.default_rng(seed)
     label = torch.randint(1, 3, (1, *size)).float()
     drawn = draw_transform(size, 64, RANGES, rng, channels=1)
@@ -50,5 +50,5 @@ def test_the_label_moves_with_its_image(size, seed):
     label = (torch.rand(1, *size) > 0.5).float()
     drawn = draw_transform(size, 64, RANGES, rng, channels=1)
     data, target = sampled(label, label, drawn)
-    # A pixel whose neighbourhood is all one value has that value in image and label alike.
+    # A pixel whose neighborhood is all one value has that value in image and label alike.
     assert (target[data > 0.999] == 1).all()

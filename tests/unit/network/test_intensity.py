@@ -18,7 +18,7 @@ def test_percentile_is_a_value_of_the_data():
     assert percentile(values, 100.0) == 5
 
 
-def test_any_affine_normalisation_is_undone():
+def test_any_affine_normalization_is_undone():
     volume = body()
     z_scored = (volume - volume.mean()) / volume.std()
     torch.testing.assert_close(

@@ -65,7 +65,7 @@ def test_nothing_known_is_zero_with_a_gradient():
     assert (logits.grad == 0).all()
 
 
-def test_without_tumour_false_positives_still_cost():
+def test_without_tumor_false_positives_still_cost():
     logits, target = example(values=(0,))
     loss = MaskedSoftDiceLoss(ignore_label=2)(logits, target)
     loss.backward()

@@ -92,7 +92,7 @@ def test_our_configurations_say_everything_about_a_training():
     json.dumps(added)
 
 
-def test_masked_normalisation_gets_data_of_its_own():
+def test_masked_normalization_gets_data_of_its_own():
     added = our_configurations(stock_plans(use_mask_for_norm=[True]), SCANS, TrainingSettings())
     for found in added.values():
         assert found["use_mask_for_norm"] == [False]

@@ -104,11 +104,11 @@ def test_test_patients_are_the_papers_share_of_every_kind(crowd):
     assert set(assign_splits(crowd[:1]).values()) == {"train"}
 
 
-# --- the tumour ---
+# --- the tumor ---
 
 
 @pytest.mark.parametrize("number", range(8))
-def test_a_tumour_has_the_size_that_the_table_says(number):
+def test_a_tumor_has_the_size_that_the_table_says(number):
     facts = draw_patient(3, number)
     tumor = draw_tumor(facts, np.random.default_rng(number))
     assert largest_diameter_mm(tumor, 5000) == pytest.approx(facts.size_cm * 10, rel=0.01)
@@ -117,15 +117,15 @@ def test_a_tumour_has_the_size_that_the_table_says(number):
 def test_the_surface_is_at_depth_1_and_what_is_pushed_never_crosses():
     tumor = draw_tumor(draw_patient(0, 0), np.random.default_rng(0))
     rays = even_directions(50)
-    surface = tumor.centre.astype(np.float32) + rays * tumor.reach_mm(rays)[:, None]
+    surface = tumor.center.astype(np.float32) + rays * tumor.reach_mm(rays)[:, None]
     assert tumor.depth(surface) == pytest.approx(1, abs=1e-4)
     steps = np.linspace(0.2, 4, 60, dtype=np.float32)
-    line = tumor.centre.astype(np.float32) + rays[0] * steps[:, None] * 40
-    before = np.linalg.norm(tumor.origin_of(line) - tumor.centre, axis=1)
+    line = tumor.center.astype(np.float32) + rays[0] * steps[:, None] * 40
+    before = np.linalg.norm(tumor.origin_of(line) - tumor.center, axis=1)
     assert (np.diff(before) > 0).all()
 
 
-def test_the_drawn_tumour_has_that_size_too(rendered):
+def test_the_drawn_tumor_has_that_size_too(rendered):
     for patient in rendered:
         anatomy = patient.anatomy
         points = np.argwhere(anatomy.tumor_mm > 0) * np.asarray(anatomy.spacing_zyx_mm)
@@ -183,7 +183,7 @@ def test_tissues_are_as_bright_as_they_are_in_people(protocol, order):
     assert sorted(order, key=lambda name: -found[name]) == order
 
 
-def test_the_tumour_stands_out_most_on_t2_and_least_on_t1():
+def test_the_tumor_stands_out_most_on_t2_and_least_on_t1():
     contrast = {}
     for protocol in (T1, T2, DWI, CET1):
         found = signals(**protocol)
@@ -192,7 +192,7 @@ def test_the_tumour_stands_out_most_on_t2_and_least_on_t1():
     assert max(contrast, key=lambda name: contrast[name]) == "T2"
 
 
-def test_brightness_alone_does_not_find_the_tumour(rendered):
+def test_brightness_alone_does_not_find_the_tumor(rendered):
     def dice_of_brightest(patient: RenderedPatient) -> float:
         image, truth = patient.images["T2"].array, patient.labels["T2"].array > 0
         # The best threshold there is for this patient, which nobody would know.
@@ -212,7 +212,7 @@ def test_brightness_alone_does_not_find_the_tumour(rendered):
 
 
 def fine_grid(patient: RenderedPatient) -> Grid:
-    """1.5 mm everywhere around the scanner's centre, large enough for any tumour."""
+    """1.5 mm everywhere around the scanner's center, large enough for any tumor."""
     z = patient.labels["T2"].grid
     middle = z.origin_lps_mm[2] + z.spacing_xyz_mm[2] * (z.size_xyz[2] - 1) / 2
     size, step = (240, 200, 190), 1.5
@@ -267,7 +267,7 @@ def test_the_table_is_a_cohort_that_convert_takes(folder):
     assert {sequence for one in cohort.patients for sequence in one.sequences} == set(SEQUENCES)
 
 
-def test_slices_outside_first_and_last_hold_no_tumour_and_coarse_masks_end_early(folder):
+def test_slices_outside_first_and_last_hold_no_tumor_and_coarse_masks_end_early(folder):
     rows = {one.identifier: one for one in parse_cohort(folder / "cohort.csv")[0].patients}
     for name, truth in truths(folder).items():
         for sequence, facts in truth["sequences"].items():

@@ -26,7 +26,7 @@ def image(folder: Path) -> Volume:
 
 
 def contour_mask(path: Path, name: str, grid: Grid) -> np.ndarray:
-    """Voxels of a grid whose centres lie within a structure's closed contours, as uint8."""
+    """Voxels of a grid whose centers lie within a structure's closed contours, as uint8."""
     study = pydicom.dcmread(path)
     numbers = {roi.ROIName: roi.ROINumber for roi in study.StructureSetROISequence}
     (drawn,) = (roi for roi in study.ROIContourSequence if roi.ReferencedROINumber == numbers[name])
@@ -38,8 +38,8 @@ def contour_mask(path: Path, name: str, grid: Grid) -> np.ndarray:
         (z,) = set(np.rint(index_xyz[:, 2]).astype(int).tolist())
         low, high = (edge(index_xyz[:, :2], axis=0) for edge in (np.min, np.max))
         x, y = (np.arange(int(a), int(b) + 2) for a, b in zip(low, high, strict=True))
-        centres = np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2)
-        inside = Outline(index_xyz[:, :2]).contains_points(centres).reshape(len(y), len(x))
+        centers = np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2)
+        inside = Outline(index_xyz[:, :2]).contains_points(centers).reshape(len(y), len(x))
         # A hole is drawn as a contour within another one.
         mask[z, y[0] : y[-1] + 1, x[0] : x[-1] + 1] ^= inside.astype(np.uint8)
     return mask

@@ -16,7 +16,7 @@ from report_example import METHODS, Example, make_comparison, make_dataset, make
 
 @pytest.fixture(scope="session")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Six test patients, two sequences, three methods; pictures of one colour as overlays."""
+    """Six test patients, two sequences, three methods; pictures of one color as overlays."""
     folder = tmp_path_factory.mktemp("example")
     dataset = make_dataset(folder / "raw", 6, (16, 24, 24), 2)
     make_comparison(folder / "comparison", dataset, folder / "predictions", overlays=False)

@@ -11,7 +11,7 @@ from nnunet_pst.comparison.results_folder import read_comparison
 from nnunet_pst.io.case_table import read_case_table
 from nnunet_pst.report.dataset_facts import read_dataset
 from nnunet_pst.report.inputs import Sources
-from nnunet_pst.report.page import tumour_sizes
+from nnunet_pst.report.page import tumor_sizes
 from report_example import DATASET, Example, Seen, drawings, write_rows
 
 
@@ -34,8 +34,8 @@ def test_a_report_has_all_its_parts(whole: Example):
         "Means of the compared measures",
         "Dice in groups of patients",
         "Paired differences in Dice",
-        "Tumour volume: agreement with the reference",
-        "Dice against the tumour's size",
+        "Tumor volume: agreement with the reference",
+        "Dice against the tumor's size",
         "Away from the annotated window",
         "Learning curves",
         "No sequences of this dataset were registered",
@@ -100,11 +100,11 @@ def test_registration_flags(example: Example):
 
 def test_size_comes_from_the_table_else_from_the_label(example: Example):
     comparison = read_comparison(example.comparison)
-    sizes, what = tumour_sizes(Sources(comparison, read_dataset(example.dataset), None, ()))
+    sizes, what = tumor_sizes(Sources(comparison, read_dataset(example.dataset), None, ()))
     assert "cm" in what
     rows = read_case_table(example.dataset / "cases.csv")
     assert sizes == {r["patient"]: float(r["size_cm"]) for r in rows if r["split"] == "test"}
-    volumes, what = tumour_sizes(Sources(comparison, None, None, ()))
+    volumes, what = tumor_sizes(Sources(comparison, None, None, ()))
     assert "ml" in what
     assert volumes == comparison.patient_means("reference_ml", "2d")
 

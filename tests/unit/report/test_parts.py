@@ -114,7 +114,7 @@ def test_no_text_breaks_the_reader_of_logs(lines: list[str]):
         (measure_name("extent_error_slices", "slices"), "extent error (slices)"),
         (
             measure_name("false_positive_ml_on_free_slices", "ml"),
-            "false positives on tumour-free slices (ml)",
+            "false positives on tumor-free slices (ml)",
         ),
     ],
 )
@@ -314,7 +314,7 @@ def test_claim_has_42_items_and_leaves_the_rest_to_the_authors():
         filled_checklist({43: "?"})
 
 
-def test_patients_by_distance_counts_those_with_tumour():
+def test_patients_by_distance_counts_those_with_tumor():
     rows = [
         DistanceScore("a", 0, 0.9, 0.9),
         DistanceScore("a", 1, 0.0, math.nan),

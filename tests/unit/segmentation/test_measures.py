@@ -61,7 +61,7 @@ def test_an_empty_mask():
         (np.s_[5:8, 5:8, 5:8], "first or last slice"),
         (np.s_[2:6, 0:8, 5:8], "edge of the field of view"),
         (np.s_[2:6, 5:8, 15:20], "edge of the field of view"),
-        (np.s_[2:4, 5:8, 5:8], "few slices: tumour on 2 of 8"),
+        (np.s_[2:4, 5:8, 5:8], "few slices: tumor on 2 of 8"),
     ],
 )
 def test_warnings(place: tuple, words: str):

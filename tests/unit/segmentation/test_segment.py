@@ -36,7 +36,7 @@ UNREGISTERED = SegmentationSettings(registration=RegistrationSettings(engine="no
 
 
 class Threshold:
-    """A model whose tumour is what is bright in its first channel; counts what it is asked."""
+    """A model whose tumor is what is bright in its first channel; counts what it is asked."""
 
     def __init__(self, *channels: str, level: float = 500.0, digest: str = "a") -> None:
         self.facts = ModelFacts(
@@ -165,10 +165,10 @@ def test_a_sequence_that_nobody_knows_is_refused_before_anything_is_segmented():
     assert model.calls == []
 
 
-@pytest.mark.parametrize("learnt", [("T1", "Stir"), ()])
-def test_a_sequence_of_the_models_own_is_taken(learnt: tuple[str, ...]):
+@pytest.mark.parametrize("learned", [("T1", "Stir"), ()])
+def test_a_sequence_of_the_models_own_is_taken(learned: tuple[str, ...]):
     model = Threshold("MRI")
-    model.facts = replace(model.facts, sequences=learnt)
+    model.facts = replace(model.facts, sequences=learned)
     found = segment_study(study("STIR", "DWI").read(), choose_models([model]), UNREGISTERED)
     assert [one.name for one in found.results] == ["STIR", "DWI"]
 
@@ -189,7 +189,7 @@ def test_models_of_one_kind_are_refused():
         choose_models([Threshold("MRI"), Threshold("MRI")])
 
 
-def test_what_the_model_has_not_learnt_from_is_said():
+def test_what_the_model_has_not_learned_from_is_said():
     facts = Threshold("MRI").facts
     assert model_warnings(facts, ["T2"], GRID) == []
     thick = Grid(GRID.size_xyz, (1.5, 2.3, 5.0), GRID.origin_lps_mm, GRID.direction)
@@ -221,7 +221,7 @@ def test_a_folder_of_everything(tmp_path: Path):
     (model,) = report["models"]
     assert (model["engine"], model["precision"]) == ("torch", "float32")
     page = (folder / "report.html").read_text()
-    said = ("For research use only", "no tumour found", "1.9 ml", "computed by torch in float32")
+    said = ("For research use only", "no tumor found", "1.9 ml", "computed by torch in float32")
     for words in said:
         assert words in page
     assert "http" not in page.replace('src="data:', "")
@@ -247,7 +247,7 @@ def test_a_speck_and_nothing_on_the_page(tmp_path: Path):
     outcome = run([study("T1", "T2", "CET1", T1=dark, T2=speck, CET1=dark)], tmp_path / "out")
     page = (tmp_path / "out" / "study_0001" / "report.html").read_text()
     assert "0.0 ml" not in page
-    for words in ("&lt; 0.1 ml", "<td>1 (3)</td>", "no tumour in either", "no tumour found"):
+    for words in ("&lt; 0.1 ml", "<td>1 (3)</td>", "no tumor in either", "no tumor found"):
         assert words in page
     assert "  T2: < 0.1 ml, 2 x 2 x 5 mm, 1 slice" in _lines(outcome, tmp_path / "out")
 

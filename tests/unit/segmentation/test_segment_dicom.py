@@ -36,7 +36,7 @@ PROSTATE = Path(__file__).parents[4] / "shared" / "data" / "prostatex-0218"
 
 
 class Bright:
-    """A model whose tumour is what is bright; counts its cases."""
+    """A model whose tumor is what is bright; counts its cases."""
 
     facts = ModelFacts("bright", ("MRI",), ("T1", "T2", "DWI", "CET1"), None, {}, 1)
 

@@ -46,14 +46,14 @@ def mask_of(path: Path, roi: str | None = None) -> np.ndarray:
     return structure_mask(pydicom.dcmread(path), GRID, roi).mask
 
 
-def test_a_box_fills_the_centres_inside():
+def test_a_box_fills_the_centers_inside():
     filled = fill_polygons([np.array(box(1.5, 0.5, 4.5, 2.5))], (4, 6))
     expected = np.zeros((4, 6), bool)
     expected[1:3, 2:5] = True
     np.testing.assert_array_equal(filled, expected)
 
 
-def test_neighbours_share_no_centre_and_leave_none():
+def test_neighbors_share_no_center_and_leave_none():
     left, right = np.array(box(0, 0, 3, 4)), np.array(box(3, 0, 6, 4))
     one, other = fill_polygons([left], (5, 7)), fill_polygons([right], (5, 7))
     assert not (one & other).any()
@@ -111,7 +111,7 @@ def test_a_contour_that_is_there_twice_counts_once(tmp_path: Path, write_structu
         ),
         ([on_grid(box(2, 2, 9, 9), 7)], "outside the image"),
         ([on_grid(box(2, 2, 30, 9), 1)], "outside the image"),
-        ([on_grid(box(2.1, 2.1, 2.4, 2.4), 1)], "holds no centre of a pixel"),
+        ([on_grid(box(2.1, 2.1, 2.4, 2.4), 1)], "holds no center of a pixel"),
         ([on_grid([(1, 1), (3, 3)], 1)], "no closed contours"),
         ([], "no closed contours"),
         ([np.full((4, 3), 1e7)], "outside the image"),

@@ -135,7 +135,7 @@ def test_a_file_that_lies_twice_is_read_once(tmp_path: Path, write_series: Write
         ({"array": np.full((4, 12, 16), 7, np.uint16)}, "is 7 everywhere"),
         ({"PixelData": b"\0\0"}, r"ends early \(2 of 384 bytes\)"),
         ({"Rows": 60000, "Columns": 60000}, "claims 60000 x 60000 x 4 voxels"),
-        ({"SamplesPerPixel": 3}, "a colour image"),
+        ({"SamplesPerPixel": 3}, "a color image"),
     ],
 )
 def test_what_is_no_volume_is_refused_with_the_numbers(

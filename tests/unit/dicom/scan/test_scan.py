@@ -205,7 +205,7 @@ def test_an_enhanced_phase_is_taken_by_its_pixels(
     found = study.chosen.get("CET1")
     assert (found and found.stack.series.first.number) == taken
     if len(means) > 1:  # the first phase is a T1 before contrast
-        first = next(j for j in study.judgements if j.stack.series.first.number == 90)
+        first = next(j for j in study.judgments if j.stack.series.first.number == 90)
         assert first.sequence == "T1"
 
 
@@ -246,9 +246,9 @@ def test_a_nifti_mask_is_attached_by_its_grid(tmp_path: Path, write: Writer):
     mask = sitk.GetImageFromArray(np.ones(grid.shape_zyx, np.uint8))
     mask.SetSpacing(grid.spacing_xyz_mm)
     mask.SetOrigin(grid.origin_lps_mm)
-    sitk.WriteImage(mask, str(tmp_path / "tumour.nii.gz"))
+    sitk.WriteImage(mask, str(tmp_path / "tumor.nii.gz"))
     (patient,), _ = scan(tmp_path, tmp_path)
-    assert (patient["T2_label"], patient["T1_label"]) == ("tumour.nii.gz", "")
+    assert (patient["T2_label"], patient["T1_label"]) == ("tumor.nii.gz", "")
 
 
 def test_several_series_in_one_folder_or_zip_get_addresses(tmp_path: Path, write: Writer):
@@ -371,7 +371,7 @@ def test_rules_that_are_none_are_refused(text: str, said: str):
 
 
 def test_every_rule_of_ours_can_be_met():
-    # A rule whose fields or patterns were misspelt would never decide anything.
+    # A rule whose fields or patterns were misspelled would never decide anything.
     assert len({rule.name for rule in read_rules()}) == len(read_rules())
     assert read_rules()[-1].conditions == ()
 

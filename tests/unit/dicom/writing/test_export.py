@@ -131,17 +131,17 @@ def places_in_seg(file: Path) -> np.ndarray:
 
 
 def places_in_contours(file: Path, mask_file: Path) -> np.ndarray:
-    """The same of an RTSTRUCT: centres of the NIfTI's voxels that lie within its contours."""
+    """The same of an RTSTRUCT: centers of the NIfTI's voxels that lie within its contours."""
     image = nibabel.load(mask_file)
     lps = np.diag([-1.0, -1.0, 1.0, 1.0]) @ image.affine
     inside = np.zeros(image.shape, int)
-    centres = np.argwhere(np.ones(image.shape[:2]))
+    centers = np.argwhere(np.ones(image.shape[:2]))
     for contour in dcmread(file).ROIContourSequence[0].ContourSequence:
         points = np.array(contour.ContourData, float).reshape(-1, 3)
         index = nibabel.affines.apply_affine(np.linalg.inv(lps), points)
         (slice_number,) = set(np.round(index[:, 2]).astype(int))
         assert np.abs(index[:, 2] - slice_number).max() < 1e-3
-        within = Polygon(index[:, :2]).contains_points(centres)
+        within = Polygon(index[:, :2]).contains_points(centers)
         inside[..., slice_number] += within.reshape(image.shape[:2])
     return in_order(nibabel.affines.apply_affine(lps, np.argwhere(inside % 2)))
 

@@ -54,7 +54,7 @@ def area(flags: dict[tuple, bool], spacing: tuple[float, ...]) -> float:
             if sum(np.abs(np.subtract(one, other))) == 1 and flags[one] != flags[other]
         ]
         inside = [corner for corner in face if flags[corner]]
-        # Two crossed edges belong together; of four, those that share a corner of the tumour.
+        # Two crossed edges belong together; of four, those that share a corner of the tumor.
         groups = [crossed] if len(crossed) < 4 else [[e for e in crossed if c in e] for c in inside]
         for group in groups:
             for one, other in itertools.permutations(group, 2):
@@ -83,7 +83,7 @@ def nearest(of: dict[tuple, float], to: dict[tuple, float], spacing: tuple) -> l
 
 
 def lesions(tumor: set[tuple[int, ...]]) -> list[set[tuple[int, ...]]]:
-    """Grow every lesion from a voxel over its 26 neighbours."""
+    """Grow every lesion from a voxel over its 26 neighbors."""
     left, found = set(tumor), []
     while left:
         lesion = {left.pop()}
@@ -110,7 +110,7 @@ def diameter(tumor: set[tuple[int, ...]], spacing: tuple[float, float, float]) -
 
 
 def slow(reference: np.ndarray, prediction: np.ndarray, spacing: tuple) -> dict[str, float]:
-    """Return every measure but those of the window, by its definition, for masks with tumour."""
+    """Return every measure but those of the window, by its definition, for masks with tumor."""
     truth, guess = voxels(reference == 1), voxels((prediction == 1) & (reference != 2))
     known, both = voxels(reference != 2), truth & guess
     ml = math.prod(spacing) / 1000
@@ -180,7 +180,7 @@ def percentile(side: list[tuple[float, float]]) -> float:
 @given(cases())
 def test_every_measure_by_its_definition(case):
     reference, prediction, spacing = case
-    reference.flat[0], prediction.flat[0] = 1, 1  # both hold known tumour
+    reference.flat[0], prediction.flat[0] = 1, 1  # both hold known tumor
     values = measure_case(reference, prediction, spacing_zyx_mm=spacing)
     expected = slow(reference, prediction, spacing)
     parts = {measure.name for measure in MEASURES if measure.name.endswith("_window")}
@@ -225,11 +225,11 @@ def test_agreement_by_distance_by_its_definition(case, half_width):
         assert rows == []
         return
     tied = [z for z, size in enumerate(areas) if size == max(areas)]
-    centre = tied[(len(tied) - 1) // 2]
+    center = tied[(len(tied) - 1) // 2]
     expected: dict[int, list[int]] = {}
     for z, part in enumerate(reference):
         if (part != 2).any():
-            counts = expected.setdefault(max(abs(z - centre) - half_width, 0), [0, 0, 0, 0])
+            counts = expected.setdefault(max(abs(z - center) - half_width, 0), [0, 0, 0, 0])
             counts[0] += 1
             for real, guess in zip(part.flat, prediction[z].flat, strict=True):
                 counts[1] += real == 1 and guess == 1

@@ -116,7 +116,7 @@ def test_a_moved_block_by_hand():
 def test_surfaces_agree_with_their_authors(sarcoma):
     """Within 0.1 mm (HD95), 0.01 mm (average) and 0.002 (NSD).
 
-    The authors' table gives other areas where a cell's tumour corners touch only crosswise.
+    The authors' table gives other areas where a cell's tumor corners touch only crosswise.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # of SciPy's old names
@@ -175,7 +175,7 @@ def check_sizes(image: sitk.Image, values: dict[str, float], spacing: tuple) -> 
     for z in range(image.GetDepth()):
         flat.Execute(lesions[:, :, z])
         farthest = max([farthest, *(flat.GetFeretDiameter(label) for label in flat.GetLabels())])
-    # Theirs runs between pixel centres, ours between outer edges.
+    # Theirs runs between pixel centers, ours between outer edges.
     assert farthest <= values["diameter_mm"] <= farthest + math.hypot(*spacing[1:]) + 1e-6
     assert values["lesions"] == sitk.GetArrayViewFromImage(lesions).max()
 

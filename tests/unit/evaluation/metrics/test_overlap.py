@@ -73,7 +73,7 @@ def test_every_measure_of_a_case_by_hand():
         ("0000", "0100", 0.0),
         ("0100", "0000", 0.0),
         ("2222", "1111", 1.0),  # nothing known: nothing can be wrong
-        ("0022", "0011", 1.0),  # tumour predicted only where nobody knows
+        ("0022", "0011", 1.0),  # tumor predicted only where nobody knows
     ],
 )
 def test_empty_masks(reference: str, prediction: str, expected: float):
@@ -129,7 +129,7 @@ def test_window(areas: str, half_width: int, expected: list[int]):
     assert np.flatnonzero(annotated_window(reference, half_width)).tolist() == expected
 
 
-def test_free_slices_are_known_and_without_tumour():
+def test_free_slices_are_known_and_without_tumor():
     reference = column("0000", "0222", "2222", "0001")
     assert free_slices(reference).tolist() == [True, True, False, False]
 

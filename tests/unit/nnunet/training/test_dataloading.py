@@ -256,12 +256,12 @@ def test_without_augmentation_a_crop_is_all_that_happens():
         assert torch.allclose(inside.diff(dim=1), torch.zeros(()), atol=1e-3)
 
 
-def test_wholly_unknown_slices_are_never_the_centre_and_only_the_centre_has_a_label():
+def test_wholly_unknown_slices_are_never_the_center_and_only_the_center_has_a_label():
     host = Host()
     reader = make_reader(host)
     batches = make_batches(reader, batch_size=50)
     draws = batches.sampler.draw(2000, np.random.default_rng(0))
-    assert {draw.centre for draw in draws} == {*FREE, *DRAWN}
+    assert {draw.center for draw in draws} == {*FREE, *DRAWN}
     for batch in made(batches, *range(4)):
         assert batch["data"].shape == (50, 6, 32, 32)
         assert batch["target"].shape == (50, 1, 32, 32)
@@ -286,7 +286,7 @@ def test_the_ablation_sees_nothing_unknown():
     for batch in made(batches, *range(8)):
         assert set(batch["target"].unique().tolist()) <= {0, 1}
     draws = batches.sampler.draw(2000, np.random.default_rng(0))
-    assert {draw.centre for draw in draws} >= set(UNKNOWN)
+    assert {draw.center for draw in draws} >= set(UNKNOWN)
 
 
 def test_a_bag_is_sequence_major_on_a_canvas():
@@ -297,9 +297,9 @@ def test_a_bag_is_sequence_major_on_a_canvas():
     draws = batches.sampler.draw(4, np.random.default_rng((batches.settings.seed, 0, 0, 0)))
     for bag, label, key, draw in zip(bags.images, bags.labels, keys, draws, strict=True):
         assert draw.case == key
-        members = np.clip([draw.centre - 1, draw.centre, draw.centre + 1], 0, SHAPE[0] - 1)
+        members = np.clip([draw.center - 1, draw.center, draw.center + 1], 0, SHAPE[0] - 1)
         assert np.array_equal(bag.unflatten(0, (2, 3)), host.image(key)[:, members])
-        assert np.array_equal(label[0], np.maximum(host.label(key)[0, draw.centre], 0))
+        assert np.array_equal(label[0], np.maximum(host.label(key)[0, draw.center], 0))
 
 
 def test_sampling_is_the_affine_map_that_was_drawn(monkeypatch: pytest.MonkeyPatch):
@@ -320,18 +320,18 @@ def test_sampling_is_the_affine_map_that_was_drawn(monkeypatch: pytest.MonkeyPat
         batch["data"], batch["target"], draws, drawn, strict=True
     ):
         offset = np.stack(np.meshgrid(*[np.arange(32) - 15.5] * 2, indexing="ij"), axis=-1)
-        place = np.moveaxis(offset @ transform.matrix.T + transform.centre, -1, 0)
+        place = np.moveaxis(offset @ transform.matrix.T + transform.center, -1, 0)
         volume = to_unit_range(torch.from_numpy(host.image(own.case))).numpy()
         for channel in range(2):
             plain = map_coordinates(
-                volume[channel, own.centre], place, order=1, mode="grid-constant"
+                volume[channel, own.center], place, order=1, mode="grid-constant"
             )
             power = np.maximum(plain, 0) ** transform.gamma[channel] + np.minimum(plain, 0)
             # Half precision rounds values up to about 4 by up to 2^-10, before the power.
             np.testing.assert_allclose(
                 data[3 * channel + 1], power * transform.gain[channel], atol=1e-2
             )
-        label = np.maximum(host.label(own.case)[0, own.centre], 0)
+        label = np.maximum(host.label(own.case)[0, own.center], 0)
         plain = map_coordinates(label, place, order=0, mode="grid-constant")
         # SciPy and PyTorch may part where a position lies between two pixels, up to rounding.
         between = np.abs(place % 1 - 0.5).min(axis=0) < 1e-3

@@ -26,7 +26,7 @@ def test_a_wide_bag_does_not_reach_across_a_gap():
 
 
 @pytest.mark.parametrize("count", [0, 2, -1])
-def test_bags_have_a_centre(count):
+def test_bags_have_a_center(count):
     with pytest.raises(ValueError, match="odd"):
         bag_members(np.ones(3, bool), count)
 
@@ -47,7 +47,7 @@ def test_a_fine_label_has_no_free_negatives():
     assert kinds_of_label(label).tolist() == [K, K, L, K, K]
 
 
-def test_a_case_without_tumour_has_only_known_slices():
+def test_a_case_without_tumor_has_only_known_slices():
     assert kinds_of_label(np.zeros((2, 2, 2), int)).tolist() == [K, K]
 
 
@@ -76,7 +76,7 @@ def cohort() -> list[CaseSlices]:
 def test_shares_are_those_asked_for():
     sampler = SliceSampler(cohort(), lesion_share=0.5, negative_share=0.1)
     draws = sampler.draw(20_000, np.random.default_rng(0))
-    kinds = [cohort()[0].kinds[draw.centre] for draw in draws]
+    kinds = [cohort()[0].kinds[draw.center] for draw in draws]
     share = {kind: kinds.count(kind) / len(kinds) for kind in SliceKind}
     # Binomial standard deviation at 20 000 draws is below 0.004.
     assert share == pytest.approx({U: 0.0, L: 0.5, K: 0.4, F: 0.1}, abs=0.015)
@@ -100,8 +100,8 @@ def test_draws_are_those_of_numpys_choice():
             ]
             assert rng.integers(1) == 0
             kind = rng.choice(list(odds), p=list(odds.values()))
-            centre = int(rng.choice(np.flatnonzero(kinds == kind)))
-            wanted.append(Draw(f"{patient}_{sequence}", centre))
+            center = int(rng.choice(np.flatnonzero(kinds == kind)))
+            wanted.append(Draw(f"{patient}_{sequence}", center))
         assert SliceSampler(cohort(), 0.5, 0.1).draw(12, np.random.default_rng(seed)) == wanted
 
 

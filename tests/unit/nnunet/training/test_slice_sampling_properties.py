@@ -14,14 +14,14 @@ odd = st.sampled_from([1, 3, 5, 7])
 
 
 @given(presence, odd)
-def test_a_bag_holds_its_centre_and_only_present_slices(present, slices):
+def test_a_bag_holds_its_center_and_only_present_slices(present, slices):
     members = bag_members(present, slices)
     index = np.arange(len(present))
     assert (members[:, slices // 2] == index).all()
-    for centre in np.flatnonzero(present):
-        assert present[members[centre]].all()
-        assert (np.abs(members[centre] - centre) <= slices // 2).all()
-        assert (np.diff(members[centre]) >= 0).all()
+    for center in np.flatnonzero(present):
+        assert present[members[center]].all()
+        assert (np.abs(members[center] - center) <= slices // 2).all()
+        assert (np.diff(members[center]) >= 0).all()
 
 
 @given(presence, odd)
@@ -52,6 +52,6 @@ def test_no_unknown_slice_is_ever_drawn_and_order_changes_nothing(kinds, seed, r
     cohort = [CaseSlices(f"c{i}", f"p{i % 3}", f"s{i}", k) for i, k in enumerate(kinds)]
     draws = SliceSampler(cohort, 0.5, 0.1).draw(12, np.random.default_rng(seed))
     by_name = {case.case: case for case in cohort}
-    assert all(by_name[d.case].kinds[d.centre] != SliceKind.UNKNOWN for d in draws)
+    assert all(by_name[d.case].kinds[d.center] != SliceKind.UNKNOWN for d in draws)
     random.shuffle(cohort)
     assert SliceSampler(cohort, 0.5, 0.1).draw(12, np.random.default_rng(seed)) == draws
