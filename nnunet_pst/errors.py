@@ -11,12 +11,67 @@ and keeps its traceback.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
+from enum import Enum, auto
 
 #: So many problems of one kind are all told; of more, the first few and their number.
 _MOST_OF_A_KIND = 10
 _SHOWN_OF_A_KIND = 4
+
+
+class Fault(Enum):
+    """What kind of problem a line tells of; code and tests ask for this, never for the words."""
+
+    OTHER = auto()  #: none of those below
+    MISSING = auto()  #: a file, folder, column, cell, case or fold is not there
+    EMPTY = auto()  #: it is there and holds nothing
+    UNEXPECTED = auto()  #: it is there and belongs to nothing that was asked for
+    UNREADABLE = auto()  #: the system refuses to read or list it
+    DAMAGED = auto()  #: cut off, or not as its own format or checksum says
+    WRONG_TYPE = auto()  #: something else than what belongs there: a folder, another format
+    UNSUPPORTED = auto()  #: sound, but not served: a compression, an engine, a device
+    MALFORMED = auto()  #: a cell, name, argument or setting that cannot be understood
+    OUT_OF_RANGE = auto()  #: understood, and impossible: a slice outside the image
+    NOT_A_NUMBER = auto()  #: a cell of a column of numbers that holds none
+    UNKNOWN_NAME = auto()  #: no sequence, method, job, configuration or split of that name
+    AMBIGUOUS = auto()  #: several things fit; one must be named
+    REPEATED = auto()  #: the same case, row or name twice
+    CONTRADICTION = auto()  #: two statements that cannot both be true
+    GEOMETRY = auto()  #: grids, slices or positions that do not fit each other
+    VALUES = auto()  #: voxels, weights or labels outside what they may be
+    LEAK = auto()  #: a patient on both sides of a fold or split
+    TOO_LARGE = auto()  #: more voxels, bytes or memory than is sensible
+    TOO_FEW = auto()  #: fewer patients, cases, trainings or channels than needed
+    EXISTS = auto()  #: output in the way, or made with other settings
+    UNWRITABLE = auto()  #: a place that cannot be written, or a full disk
+    UNTRUSTED = auto()  #: it could run code, leave its folder, or is not what was vouched for
+    NOT_INSTALLED = auto()  #: a library or program is not there
+    NOT_SET = auto()  #: a variable or setting of the environment is needed
+    FAILED = auto()  #: a process, job or library broke off
+
+
+class Problem(str):
+    """A line for the user that knows its `Fault`: what was found, where, and what to do.
+
+    A line that is built from another one keeps its fault by `within`.
+    """
+
+    fault: Fault
+    __slots__ = ("fault",)
+
+    def __new__(cls, text: str, fault: Fault | None = None) -> Problem:
+        """Keep the fault of a line that has one, unless another is given."""
+        problem = super().__new__(cls, text)
+        known = text.fault if isinstance(text, Problem) else Fault.OTHER
+        problem.fault = known if fault is None else fault
+        return problem
+
+    def __reduce__(self) -> tuple[type[Problem], tuple[str, Fault]]:
+        return type(self), (str(self), self.fault)
+
+    def within(self, place: str, separator: str = ": ") -> Problem:
+        """Return the same problem with the place before it: ``place: text``."""
+        return type(self)(f"{place}{separator}{self}", self.fault)
 
 
 class PSTError(Exception):
@@ -27,45 +82,65 @@ class PSTError(Exception):
     problems
         One line per problem: what was found, where (file, row, case), what to do. A single string
         is one problem.
+    fault
+        Of the lines that don't know their own.
     """
 
     exit_code = 1
 
-    def __init__(self, problems: str | Iterable[str]) -> None:
-        self.problems: list[str] = [problems] if isinstance(problems, str) else list(problems)
+    def __init__(self, problems: str | Iterable[str], fault: Fault | None = None) -> None:
+        lines = [problems] if isinstance(problems, str) else problems
+        self.problems: list[Problem] = [
+            line if isinstance(line, Problem) else Problem(line, fault) for line in lines
+        ]
         super().__init__("\n".join(self.problems))
 
-    def __reduce__(self) -> tuple[type[PSTError], tuple[list[str]]]:
+    def __reduce__(self) -> tuple[type[PSTError], tuple[list[Problem]]]:
         # The default would rebuild from the joined text and lose the separate problems on the
         # way back from a worker process.
         return type(self), (self.problems,)
 
+    @property
+    def fault(self) -> Fault:
+        """The fault that all lines share; `Fault.OTHER` where they differ."""
+        faults = self.faults
+        return faults.pop() if len(faults) == 1 else Fault.OTHER
 
-def few_of_each_kind(problems: Iterable[tuple[str, str]]) -> list[str]:
+    @property
+    def faults(self) -> set[Fault]:
+        """The faults of all lines."""
+        return {problem.fault for problem in self.problems}
+
+    def within(self, place: str, separator: str = ": ") -> list[Problem]:
+        """Return every line with the place before it."""
+        return [problem.within(place, separator) for problem in self.problems]
+
+
+def few_of_each_kind(problems: Iterable[tuple[str, str]]) -> list[Problem]:
     """Write problems of many cases as lines, cut short where one mistake made them all.
 
     Parameters
     ----------
     problems
-        Pairs of what it is about, such as a case, and what is wrong with it. Those that differ
-        in numbers and quoted words alone are of one kind.
+        Pairs of what it is about, such as a case, and what is wrong with it. Those of one fault
+        are of one kind.
 
     Returns
     -------
-    list[str]
+    list[Problem]
         ``about: what`` in the order of their first ones; of a kind with more than ten, the first
         four and how many more.
     """
-    kinds: dict[str, list[str]] = {}
+    kinds: dict[Fault, list[Problem]] = {}
     for about, text in problems:
-        kind = re.sub(r"'[^']*'|\d+(\.\d+)?", "", text.replace(about, ""))
-        kinds.setdefault(kind, []).append(f"{about}: {text}")
+        problem = Problem(text).within(about)
+        kinds.setdefault(problem.fault, []).append(problem)
     lines = []
-    for found in kinds.values():
-        shown = len(found) if len(found) <= _MOST_OF_A_KIND else _SHOWN_OF_A_KIND
-        lines += found[:shown]
-        if len(found) > shown:
-            lines.append(f"and {len(found) - shown} more like the last one")
+    for fault, ones in kinds.items():
+        shown = len(ones) if len(ones) <= _MOST_OF_A_KIND else _SHOWN_OF_A_KIND
+        lines += ones[:shown]
+        if len(ones) > shown:
+            lines.append(Problem(f"and {len(ones) - shown} more like the last one", fault))
     return lines
 
 

@@ -64,12 +64,11 @@ def _rows(arguments: argparse.Namespace) -> tuple[list[dict[str, str]], list[str
         rows = read_case_table(folder / CASE_TABLE)
         if not rows:
             raise InputError(f"{folder.name}/{CASE_TABLE}: has no cases")
-        if problems := number_problems(rows):
-            raise InputError(problems)
+        if odd := number_problems(rows):
+            raise InputError(odd)
         return rows, []
     cohort, problems = parse_cohort(arguments.table)
-    problems += number_problems_of_cohort(cohort)
-    if problems:
+    if problems := [*problems, *number_problems_of_cohort(cohort)]:
         raise InputError(problems)
     kept, notes = screen_covariates(cohort)
     return [

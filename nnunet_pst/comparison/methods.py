@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from nnunet_pst.comparison.method_names import name_problem
-from nnunet_pst.errors import InputError, few_of_each_kind
+from nnunet_pst.errors import InputError, Problem, few_of_each_kind
 from nnunet_pst.evaluation.evaluate import evaluate_predictions, evaluation_key
 from nnunet_pst.evaluation.prediction_names import listed, name_problems
 from nnunet_pst.evaluation.references import References, case_names
@@ -148,7 +148,7 @@ def _about(folder: Path, references: References) -> References:
     return replace(references, cases=tuple(c for c in references.cases if c.name in there))
 
 
-def _name_problems(folder: Path, references: References) -> list[str]:
+def _name_problems(folder: Path, references: References) -> list[Problem]:
     try:
         return few_of_each_kind(name_problems(folder, references))
     except InputError as error:
@@ -197,7 +197,7 @@ def score_part(part: Part, home: Path, keys: Path, *, workers: int, overlays: bo
                 overwrite=True,
             )
         except InputError as error:
-            raise InputError([f"{part.method}: {problem}" for problem in error.problems]) from error
+            raise InputError(error.within(part.method)) from error
         write_atomically(record, key)
     with (output / "cases.csv").open(encoding="utf-8", newline="") as file:
         return [

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 from nnunet_pst.dataset.cohort_table import Cohort
-from nnunet_pst.errors import few_of_each_kind
+from nnunet_pst.errors import Problem, few_of_each_kind
 from nnunet_pst.io.case_table import CASE_COLUMNS
 from nnunet_pst.io.number_columns import no_number, odd_cells
 
@@ -54,7 +54,7 @@ def screen_covariates(cohort: Cohort) -> tuple[tuple[str, ...], list[str]]:
     return tuple(kept), dropped
 
 
-def number_problems_of_cohort(cohort: Cohort) -> list[str]:
+def number_problems_of_cohort(cohort: Cohort) -> list[Problem]:
     """Name the cells that keep a covariate that is kept from being a number, a line each."""
     kept, _ = screen_covariates(cohort)
     return few_of_each_kind(

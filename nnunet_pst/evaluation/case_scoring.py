@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nnunet_pst.errors import InputError
+from nnunet_pst.errors import Fault, InputError, Problem
 from nnunet_pst.evaluation.metrics.case import measure_case
 from nnunet_pst.evaluation.metrics.window_distance import AtDistance, by_distance
 from nnunet_pst.evaluation.overlays import CaseView, draw_case, draw_thumbnail, for_display
@@ -104,7 +104,7 @@ def score_case(job: ScoringJob) -> CaseScore:
     return CaseScore(values, distances, draw_thumbnail(view))
 
 
-def _content_problems(reference: Volume, prediction: Volume, image: Volume | None) -> list[str]:
+def _content_problems(reference: Volume, prediction: Volume, image: Volume | None) -> list[Problem]:
     """Say what is wrong with the voxels of one case."""
     problems = []
     for what, volume, remedy in (
@@ -112,16 +112,18 @@ def _content_problems(reference: Volume, prediction: Volume, image: Volume | Non
         ("image", image, "give the image that the label was drawn on"),
     ):
         if volume is not None and not same_grid(reference.grid, volume.grid):
-            problems.append(
+            text = (
                 f"{what} and reference lie on different grids ({_difference(reference, volume)}); "
                 f"{remedy}"
             )
+            problems.append(Problem(text, Fault.GEOMETRY))
     allowed = {"reference": (BACKGROUND, TUMOR, IGNORE), "prediction": (BACKGROUND, TUMOR)}
     for what, volume in (("reference", reference), ("prediction", prediction)):
         strange = _strange_values(volume.array, allowed[what])
         if strange:
             values = ", ".join(map(str, allowed[what]))
-            problems.append(f"{what} holds the values {strange}; expected {values}")
+            text = f"{what} holds the values {strange}; expected {values}"
+            problems.append(Problem(text, Fault.VALUES))
     return problems
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from nnunet_pst.errors import InputError, PSTError, few_of_each_kind
+from nnunet_pst.errors import Fault, InputError, Problem, PSTError, few_of_each_kind
 from nnunet_pst.evaluation.case_scoring import CaseScore, ScoringJob, score_case
 from nnunet_pst.evaluation.metrics.measures import DEFAULT_TOLERANCES_MM
 from nnunet_pst.evaluation.overlays import draw_contact_sheet
@@ -121,7 +121,7 @@ def evaluate_predictions(
 
 def check_folders(
     predictions: Path, references: References, output: Path | None, *, overwrite: bool
-) -> list[tuple[str, str]]:
+) -> list[tuple[str, Problem]]:
     """Look at names alone, before anything is scored: `prediction_names.name_problems`.
 
     Raises
@@ -184,7 +184,10 @@ def _opened(draft: Draft | None, jobs: Sequence[ScoringJob]) -> Iterator[None]:
 
 
 def _score_all(
-    jobs: Sequence[ScoringJob], workers: int, draft: Draft | None, problems: list[tuple[str, str]]
+    jobs: Sequence[ScoringJob],
+    workers: int,
+    draft: Draft | None,
+    problems: Sequence[tuple[str, str]],
 ) -> dict[str, _Scored]:
     """Score all cases, in the order of the jobs; refuse if there is any problem, after all.
 
@@ -224,11 +227,12 @@ def _score(job: ScoringJob, draft: Draft | None) -> _Scored:
     return _Scored(replace(score, tile=None), was_kept=False)
 
 
-def _lines(failure: Failure) -> list[str]:
+def _lines(failure: Failure) -> list[Problem]:
     """Say in lines why a case was not scored."""
     if isinstance(failure, PSTError):
         return failure.problems
-    return [f"{failure.strerror or failure}; make room or make the file readable"]
+    text = f"{failure.strerror or failure}; make room or make the file readable"
+    return [Problem(text, Fault.UNREADABLE)]
 
 
 def _write_contact_sheet(
@@ -247,12 +251,15 @@ def _check_output(output: Path, overwrite: bool) -> None:
     if not output.exists():
         return
     if not output.is_dir():
-        raise InputError(f"{output}: is a file; choose another output folder")
+        raise InputError(f"{output}: is a file; choose another output folder", Fault.EXISTS)
     if not overwrite:
-        raise InputError(f"{output}: exists; choose another output folder or add --overwrite")
+        raise InputError(
+            f"{output}: exists; choose another output folder or add --overwrite", Fault.EXISTS
+        )
     foreign = sorted({path.name for path in output.iterdir()} - OUTPUT_NAMES)
     if foreign:
         raise InputError(
             f"{output}: holds {foreign[0]}, which no evaluation writes, and is not replaced; "
-            "choose another output folder"
+            "choose another output folder",
+            Fault.EXISTS,
         )

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Collection
 from pathlib import Path
 
-from nnunet_pst.errors import InputError
+from nnunet_pst.errors import Fault, InputError, Problem
 from nnunet_pst.evaluation.references import References, case_names
 
 #: So many cases are named in a line about all of them.
 _SHOWN = 4
 
 
-def name_problems(predictions: Path, references: References) -> list[tuple[str, str]]:
+def name_problems(predictions: Path, references: References) -> list[tuple[str, Problem]]:
     """Say which predictions are missing, and which belong to no case that is scored.
 
     Parameters
@@ -24,7 +24,7 @@ def name_problems(predictions: Path, references: References) -> list[tuple[str, 
 
     Returns
     -------
-    list[tuple[str, str]]
+    list[tuple[str, Problem]]
         A case or the folder, and what is wrong with it; see `errors.few_of_each_kind`.
 
     Raises
@@ -33,29 +33,30 @@ def name_problems(predictions: Path, references: References) -> list[tuple[str, 
         The folder as a whole is another one: it is none, or holds no mask or none of the cases.
     """
     if not predictions.is_dir():
-        raise InputError(f"{predictions}: is not a folder; give what nnUNetv2_predict wrote")
+        raise InputError(
+            f"{predictions}: is not a folder; give what nnUNetv2_predict wrote", Fault.WRONG_TYPE
+        )
     found = set(case_names(predictions, references.file_ending))
     wanted = {case.name for case in references.cases}
     if not found:
         raise InputError(
             f"{predictions}: holds no file that ends in {references.file_ending}; give the folder "
-            "that nnUNetv2_predict wrote"
+            "that nnUNetv2_predict wrote",
+            Fault.EMPTY,
         )
     if wanted.isdisjoint(found):
-        raise InputError(f"{predictions}: {_of_other_cases(found, references)}")
+        raise InputError(f"{predictions}: {_of_other_cases(found, references)}", Fault.UNEXPECTED)
     others = found - wanted - set(references.elsewhere)
     images = f"images{'Ts' if references.split == 'test' else 'Tr'}"
     where = f" its image in {images}" if references.split else " it"
     source = f"{references.name} {references.split}".strip()
     other = "--dataset or --split" if references.split else "references"
     stranger = f"is predicted but not a case of {source}; move it elsewhere, or give other {other}"
+    lacking = f"has no prediction; predict{where}, or give the folder that holds it"
     return [
-        *(
-            (name, f"has no prediction; predict{where}, or give the folder that holds it")
-            for name in sorted(wanted - found)
-        ),
+        *((name, Problem(lacking, Fault.MISSING)) for name in sorted(wanted - found)),
         *((str(predictions), line) for line in _of_other_splits(found, references)),
-        *((name, stranger) for name in sorted(others)),
+        *((name, Problem(stranger, Fault.UNEXPECTED)) for name in sorted(others)),
     ]
 
 
@@ -65,13 +66,16 @@ def listed(names: Collection[str], shown: int = _SHOWN) -> str:
     return first if len(names) <= shown else f"{first} and {len(names) - shown} more"
 
 
-def _of_other_splits(found: Collection[str], references: References) -> list[str]:
+def _of_other_splits(found: Collection[str], references: References) -> list[Problem]:
     """Say of each other split what the folder holds of it, and what to do."""
     scored = len([case for case in references.cases if case.name in found])
     return [
-        f"holds {_count(scored, references.split)} to score, and {_count(len(names), split)} "
-        f"({listed(names)}); move the latter to a folder of their own, and score that with "
-        f"--split {split}"
+        Problem(
+            f"holds {_count(scored, references.split)} to score, and {_count(len(names), split)} "
+            f"({listed(names)}); move the latter to a folder of their own, and score that with "
+            f"--split {split}",
+            Fault.AMBIGUOUS,
+        )
         for split, names in _by_split(found, references).items()
     ]
 

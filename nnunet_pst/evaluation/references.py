@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from nnunet_pst.errors import InputError, few_of_each_kind
+from nnunet_pst.errors import Fault, InputError, Problem, few_of_each_kind
 from nnunet_pst.evaluation.metrics.overlap import DEFAULT_WINDOW
 from nnunet_pst.io.case_table import CASE_TABLE, read_case_table
 
@@ -154,14 +154,18 @@ def references_in_folder(
         A folder or a file is missing, or a case is not in the table.
     """
     if not labels.is_dir():
-        raise InputError(f"{labels}: is not a folder")
+        raise InputError(f"{labels}: is not a folder", Fault.WRONG_TYPE)
     names = case_names(labels, file_ending)
     if not names:
-        raise InputError(f"{labels}: holds no file that ends in {file_ending}")
+        raise InputError(f"{labels}: holds no file that ends in {file_ending}", Fault.EMPTY)
     rows: list[Mapping[str, str]] = [_bare_row(name) for name in names]
     if table is not None:
         known = {row["case"]: row for row in read_case_table(table)}
-        lost = [(name, f"has no row in {table.name}") for name in names if name not in known]
+        lost = [
+            (name, Problem(f"has no row in {table.name}", Fault.MISSING))
+            for name in names
+            if name not in known
+        ]
         if lost:
             raise InputError(few_of_each_kind(lost))
         rows = [known[name] for name in names]
@@ -205,7 +209,10 @@ def _reference_cases(
         image = images / f"{name}_0000{ending}" if images is not None else None
         files = [label] if image is None else [label, image]
         lost = [file for file in files if not file.is_file()]
-        problems += [(name, f"{file.parent.name}/{file.name} is missing") for file in lost]
+        problems += [
+            (name, Problem(f"{file.parent.name}/{file.name} is missing", Fault.MISSING))
+            for file in lost
+        ]
         cases.append(ReferenceCase(name, row["patient"], row["sequence"], label, image))
     if problems:
         raise InputError(few_of_each_kind(problems))
@@ -216,13 +223,15 @@ def _read_description(dataset: Path) -> dict[str, Any]:
     """Read ``dataset.json``; its absence means that this is no raw dataset."""
     path = dataset / "dataset.json"
     if not path.is_file():
-        raise InputError(f"{dataset}: is not an nnU-Net raw dataset (it has no dataset.json)")
+        raise InputError(
+            f"{dataset}: is not an nnU-Net raw dataset (it has no dataset.json)", Fault.MISSING
+        )
     try:
         description = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise InputError(f"{path}: is not valid JSON ({error})") from error
+        raise InputError(f"{path}: is not valid JSON ({error})", Fault.DAMAGED) from error
     if not isinstance(description, dict):
-        raise InputError(f"{path}: holds no JSON object")
+        raise InputError(f"{path}: holds no JSON object", Fault.WRONG_TYPE)
     return description
 
 

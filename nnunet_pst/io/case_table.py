@@ -10,7 +10,7 @@ import csv
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from nnunet_pst.errors import InputError, few_of_each_kind
+from nnunet_pst.errors import Fault, InputError, Problem, few_of_each_kind
 from nnunet_pst.io.csv_text import restored
 from nnunet_pst.io.number_columns import no_number, odd_cells
 
@@ -32,19 +32,19 @@ def read_case_table(path: Path) -> list[dict[str, str]]:
         patient would be in no table and no mean.
     """
     if not path.is_file():
-        raise InputError(f"{path}: is missing")
+        raise InputError(f"{path}: is missing", Fault.MISSING)
     with path.open(encoding="utf-8-sig", newline="") as file:
         reader = csv.DictReader(file)
         missing = [name for name in _NEEDED_COLUMNS if name not in (reader.fieldnames or ())]
         if missing:
-            raise InputError(f"{path}: lacks the columns {', '.join(missing)}")
+            raise InputError(f"{path}: lacks the columns {', '.join(missing)}", Fault.MISSING)
         rows = [{key: restored(value or "") for key, value in row.items() if key} for row in reader]
     if problems := few_of_each_kind((f"{path}, {place}", text) for place, text in _problems(rows)):
         raise InputError(problems)
     return rows
 
 
-def _problems(rows: Sequence[Mapping[str, str]]) -> Iterator[tuple[str, str]]:
+def _problems(rows: Sequence[Mapping[str, str]]) -> Iterator[tuple[str, Problem]]:
     """Give the row, as a spreadsheet numbers it, and what is wrong with it."""
     expected = " or ".join(f"'{split}'" for split in SPLITS)
     seen: set[str] = set()
@@ -52,15 +52,18 @@ def _problems(rows: Sequence[Mapping[str, str]]) -> Iterator[tuple[str, str]]:
         name, split = row["case"], row["split"]
         # Case names become file names, and a table may come from a stranger.
         if not name or Path(name).name != name or "\\" in name:
-            yield f"row {place}", f"case {name!r} is no plain file name"
+            text = f"case {name!r} is not a plain file name"
+            yield f"row {place}", Problem(text, Fault.MALFORMED)
         elif name in seen:
-            yield f"row {place}", f"case {name} stands in several rows; keep one"
+            text = f"case {name} stands in several rows; keep one"
+            yield f"row {place}", Problem(text, Fault.REPEATED)
         seen.add(name)
         if split not in SPLITS:
-            yield f"row {place}, column split", f"{split!r} is no split; write {expected}"
+            text = f"{split!r} is not a split; write {expected}"
+            yield f"row {place}, column split", Problem(text, Fault.UNKNOWN_NAME)
 
 
-def number_problems(rows: Sequence[Mapping[str, str]]) -> list[str]:
+def number_problems(rows: Sequence[Mapping[str, str]]) -> list[Problem]:
     """Name the cells that keep a covariate of a case table from being a number, a line each."""
     covariates = dict.fromkeys(name for row in rows for name in row if name not in CASE_COLUMNS)
     return few_of_each_kind(

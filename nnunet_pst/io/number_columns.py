@@ -10,6 +10,8 @@ import math
 import re
 from collections.abc import Sequence
 
+from nnunet_pst.errors import Fault, Problem
+
 #: Numbers with so few different values are codes, and words as they stand.
 MOST_CODES = 5
 #: A column of which so large a share are numbers was meant to hold nothing else.
@@ -51,12 +53,14 @@ def odd_cells(cells: Sequence[str]) -> list[int]:
     return odd if len(filled) - len(words) >= _SHARE_OF_NUMBERS * len(filled) else []
 
 
-def no_number(cell: str) -> str:
+def no_number(cell: str) -> Problem:
     """Say of such a cell what is wrong and what to do."""
     cell = cell.strip()
     if _DECIMAL_COMMA.fullmatch(cell):
-        return f"'{cell}' has a comma; write {cell.replace(',', '.')}"
-    return (
-        f"'{cell}' is no number, but the column holds numbers; correct it, or empty the cell where "
-        "the number isn't known"
-    )
+        text = f"'{cell}' has a comma; write {cell.replace(',', '.')}"
+    else:
+        text = (
+            f"'{cell}' is not a number, but the column holds numbers; correct it, or empty the "
+            "cell where the number is not known"
+        )
+    return Problem(text, Fault.NOT_A_NUMBER)

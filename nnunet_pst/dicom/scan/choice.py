@@ -94,7 +94,7 @@ def _usable(one: Judgment) -> Judgment:
     try:
         grid_of(one.stack)
     except InputError as error:
-        rule, problem = "no volume", error.problems[0]
+        rule, problem = "no volume", str(error.problems[0])
     else:
         # Phases are numbered before any is left out, and all are read.
         rule, problem = CUT_OFF, "" if one.sequence == DYNAMIC else _cut_off(one.stack)

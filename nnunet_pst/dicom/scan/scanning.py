@@ -283,7 +283,8 @@ def _drawn_label(
 ) -> str:
     """Write the label's cell: the mask of this series that has the structure."""
     where = f"{one.stack.name}: mask {drawn[0].origin.name}"
-    fitting, problems = [], []
+    fitting: list[tuple[Instance, str]] = []
+    problems: list[str] = []
     for mask in drawn:
         what = "structure" if mask.modality == RTSTRUCT else "segment"
         try:
