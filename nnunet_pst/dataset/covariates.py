@@ -11,7 +11,7 @@ import re
 from nnunet_pst.dataset.cohort_table import Cohort
 from nnunet_pst.errors import Problem, few_of_each_kind
 from nnunet_pst.io.case_table import CASE_COLUMNS
-from nnunet_pst.io.number_columns import no_number, odd_cells
+from nnunet_pst.io.number_columns import number_problem, odd_cells
 
 _IDENTIFYING_WORDS = re.compile(
     r"\b(names?|surname|forename|firstname|lastname|initials|birth|dob|birthday|mrn|ids?|pid|uid|"
@@ -58,7 +58,7 @@ def number_problems_of_cohort(cohort: Cohort) -> list[Problem]:
     """Name the cells that keep a covariate that is kept from being a number, a line each."""
     kept, _ = screen_covariates(cohort)
     return few_of_each_kind(
-        (f"{cohort.table.name}, row {patient.row}, column {column}", no_number(cells[place]))
+        (f"{cohort.table.name}, row {patient.row}, column {column}", number_problem(cells[place]))
         for column in kept
         for cells in [[patient.covariates[column] for patient in cohort.patients]]
         for place in odd_cells(cells)

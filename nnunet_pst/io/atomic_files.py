@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from nnunet_pst.errors import InputError
+from nnunet_pst.errors import Fault, InputError
 
 #: Begins the names of files that are being written: hidden, and never one of nnU-Net's.
 PARTIAL = ".partial-"
@@ -16,12 +17,12 @@ PARTIAL = ".partial-"
 
 @contextmanager
 def written_whole(path: Path) -> Iterator[Path]:
-    """Give a file to write, which becomes ``path`` if nothing goes wrong, and else disappears.
+    """Give a file to write, which becomes ``path`` if nothing goes wrong and disappears otherwise.
 
-    Its name ends as that of ``path`` does, because many writers choose the format by it, and holds
-    the number of this process, so that two that write the same file don't mix.
+    Its name ends like that of ``path``, because many writers choose the format by it, and holds the
+    number of this process, so that two processes can write the same file.
     """
-    partial = path.with_name(f"{PARTIAL}{os.getpid()}-{path.name}")
+    partial = _beside(path)
     partial.unlink(missing_ok=True)
     try:
         yield partial
@@ -56,8 +57,31 @@ def copy_atomically(source: Path, target: Path) -> None:
         shutil.copyfile(source, partial)
 
 
+@contextmanager
+def folder_written_whole(place: Path) -> Iterator[Path]:
+    """Give a folder to fill, which replaces ``place`` if nothing goes wrong.
+
+    Otherwise it disappears and ``place`` stays as it was. Drafts that a killed process left beside
+    ``place`` are removed.
+    """
+    for draft in place.parent.glob(f"{PARTIAL}*-{glob.escape(place.name)}"):
+        shutil.rmtree(draft, ignore_errors=True)
+    draft = _beside(place)
+    draft.mkdir()
+    try:
+        yield draft
+        replace_folder(draft, place)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+def _beside(place: Path) -> Path:
+    """Name what this process writes before it is moved to its place."""
+    return place.with_name(f"{PARTIAL}{os.getpid()}-{place.name}")
+
+
 def replace_folder(new: Path, place: Path) -> None:
-    """Move a finished folder to its place, instead of an earlier one, which then disappears."""
+    """Move a finished folder to its place; an earlier folder there is removed."""
     old = place.with_name(f"{PARTIAL}old-{place.name}")
     shutil.rmtree(old, ignore_errors=True)  # left by a process that was killed here
     if place.exists():
@@ -68,9 +92,9 @@ def replace_folder(new: Path, place: Path) -> None:
 
 @contextmanager
 def gone_if_refused(folder: Path) -> Iterator[None]:
-    """Remove a folder, with those above that were made for it, when what fills it is refused.
+    """Remove a folder, and the folders above that were made for it, after an `InputError`.
 
-    After anything else, such as Ctrl-C or a full disk, it stays for the next run to go on from.
+    After anything else, such as Ctrl-C or a full disk, it stays, and the next run continues in it.
     """
     above = [parent for parent in folder.parents if not parent.exists()]
     try:
@@ -78,14 +102,14 @@ def gone_if_refused(folder: Path) -> Iterator[None]:
     except InputError:
         shutil.rmtree(folder, ignore_errors=True)
         for parent in above:
-            with suppress(OSError):  # somebody else has put something there
+            with suppress(OSError):  # it holds something else by now
                 parent.rmdir()
         raise
 
 
 @contextmanager
 def refusals_in_one_line(folder: Path) -> Iterator[None]:
-    """Turn what the file system refuses into one line; what is finished stays for the next run.
+    """Turn an error of the file system into one line; finished files stay for the next run.
 
     Raises
     ------
@@ -96,5 +120,6 @@ def refusals_in_one_line(folder: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise InputError(
-            f"{folder}: can't be written ({error.strerror or error}); make room or choose another"
+            f"{folder}: can't be written ({error.strerror or error}); make room or choose another",
+            Fault.UNWRITABLE,
         ) from error

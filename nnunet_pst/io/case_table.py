@@ -1,7 +1,7 @@
-"""``cases.csv``: what each case of a dataset is, in pseudonyms, for every room that must know.
+"""``cases.csv``: what each case of a dataset is, in pseudonyms.
 
-It stands in the raw dataset and, after planning, in the preprocessed one. A dataset that stock
-tools made has none; then every case counts as a patient of its own.
+It is in the raw dataset and, after planning, in the preprocessed one. A dataset made by stock tools
+has no such file; then every case counts as a patient of its own.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from nnunet_pst.errors import Fault, InputError, Problem, few_of_each_kind
 from nnunet_pst.io.csv_text import restored
-from nnunet_pst.io.number_columns import no_number, odd_cells
+from nnunet_pst.io.number_columns import number_problem, odd_cells
 
 CASE_TABLE = "cases.csv"
 #: Its columns that aren't covariates.
@@ -22,14 +22,14 @@ SPLITS = ("train", "val", "test")
 
 
 def read_case_table(path: Path) -> list[dict[str, str]]:
-    """Read a case table: a dictionary a row, empty cells as empty strings.
+    """Read a case table: a dictionary for each row, empty cells as empty strings.
 
     Raises
     ------
     InputError
-        The file is missing or lacks a needed column; or, with a line for each, a case stands in
-        several rows or has a name that can't be a file name, or a split is none of `SPLITS`: its
-        patient would be in no table and no mean.
+        The file is missing or lacks a needed column; or, with a line for each, a case is in several
+        rows or has a name that can't be a file name, or a split is not one of `SPLITS`: its patient
+        would be in no table and no mean.
     """
     if not path.is_file():
         raise InputError(f"{path}: is missing", Fault.MISSING)
@@ -55,7 +55,7 @@ def _problems(rows: Sequence[Mapping[str, str]]) -> Iterator[tuple[str, Problem]
             text = f"case {name!r} is not a plain file name"
             yield f"row {place}", Problem(text, Fault.MALFORMED)
         elif name in seen:
-            text = f"case {name} stands in several rows; keep one"
+            text = f"case {name} is in several rows; keep one"
             yield f"row {place}", Problem(text, Fault.REPEATED)
         seen.add(name)
         if split not in SPLITS:
@@ -64,10 +64,10 @@ def _problems(rows: Sequence[Mapping[str, str]]) -> Iterator[tuple[str, Problem]
 
 
 def number_problems(rows: Sequence[Mapping[str, str]]) -> list[Problem]:
-    """Name the cells that keep a covariate of a case table from being a number, a line each."""
+    """Name the cells that are not numbers in columns of numbers, a line for each."""
     covariates = dict.fromkeys(name for row in rows for name in row if name not in CASE_COLUMNS)
     return few_of_each_kind(
-        (f"{CASE_TABLE}, row {place + 2}, column {name}", no_number(cells[place]))
+        (f"{CASE_TABLE}, row {place + 2}, column {name}", number_problem(cells[place]))
         for name in covariates
         for cells in [[row.get(name, "") for row in rows]]
         for place in odd_cells(cells)

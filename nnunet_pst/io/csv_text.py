@@ -1,9 +1,9 @@
-"""CSV as every table of ours is written: no cell that a spreadsheet would run as a formula.
+"""CSV as all our tables are written: without cells that a spreadsheet would run as a formula.
 
 Identifiers, covariates and names of files come from strangers, and a spreadsheet takes a cell such
-as ``=cmd|...`` for a formula, whatever quotes stand around it. Such a cell is written behind an
-apostrophe, the usual guard (OWASP, "CSV injection"), which `restored` takes away again where we
-read our own tables. Numbers stay as they are.
+as ``=cmd|...`` for a formula, with or without quotes. Such a cell gets an apostrophe in front, the
+usual guard (OWASP, "CSV injection"), which `restored` removes when we read our own tables. Numbers
+stay as they are.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from collections.abc import Iterable
 from nnunet_pst.io.number_columns import as_number
 
 #: The signs that begin a formula, their full-width forms, and blanks that spreadsheets skip.
-#: Apostrophes before them are ours, or would be taken for ours.
+#: Apostrophes before them are our guards, or would be mistaken for them.
 _FORMULA = re.compile("'*[-=+@\t\r\n\uff0d\uff1d\uff0b\uff20].", re.DOTALL)
 
 
 def csv_text(rows: Iterable[Iterable[object]]) -> str:
-    """Write rows as CSV, the header being the first; texts that begin a formula are guarded."""
+    """Write rows as CSV, the header first; texts that begin a formula are guarded."""
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
     writer.writerows(

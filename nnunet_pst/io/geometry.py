@@ -1,4 +1,4 @@
-"""Where voxels lie: grids of parallel slices, and the only place where axes are reversed.
+"""Where voxels are in space: grids of parallel slices, and the only place where axes are reversed.
 
 Arrays are (z, y, x) as in nnU-Net; points, spacings and sizes are (x, y, z) in LPS millimeters as
 in SimpleITK and DICOM (L: toward the patient's left, P: posterior, S: superior).

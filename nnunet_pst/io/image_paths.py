@@ -1,6 +1,6 @@
-"""A path in a table cell: which file it means, and what keeps that from being an image.
+"""A path in a table cell: which file it means, and why that file can't be an image.
 
-What follows a `#` tells DICOM images or structures in one place apart: ``study#series=8&b=800``.
+What follows a `#` selects DICOM images or structures in one place: ``study#series=8&b=800``.
 """
 
 from __future__ import annotations
@@ -10,27 +10,30 @@ from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import quote, unquote
 
+from nnunet_pst.errors import Fault, Problem
+
 IMAGE_SUFFIXES = (".nii.gz", ".nii", ".mha", ".nrrd")
 DICOM_SUFFIXES = (".dcm", ".ima")
 #: What people and spreadsheets put around a path.
 _AROUND = " \"'`\u201c\u201d\u201e\u2018\u2019\u00ab\u00bb"
-#: Files of a folder that are looked at to see whether it holds a DICOM series.
+#: Number of files in a folder that are checked to see whether it holds a DICOM series.
 _LOOKED_AT = 20
 _KEY = re.compile(r"[a-z]+=[^&#]*(&[a-z]+=[^&#]*)*", re.DOTALL)
-#: What stays as it is in values; names of structures hold blanks, dots and letters of all tongues.
+#: What stays as it is in values; names of structures hold blanks, dots and letters of any language.
 _PLAIN = " .,:;+*()[]{}!'-_~@$^|<>"
 
 
 def is_image_name(path: Path) -> bool:
-    """Whether the name ends as that of a file we read."""
+    """Whether the name has one of `IMAGE_SUFFIXES`."""
     return path.name.casefold().endswith(IMAGE_SUFFIXES)
 
 
 def split_address(path: Path) -> tuple[Path, dict[str, str]]:
-    """Take a cell apart: the place, and what tells DICOM images or structures in it apart.
+    """Split a cell into the place and the key that selects DICOM images or structures in it.
 
-    Such as ``study``, ``study#series=8&b=800``, ``RS.dcm#roi=GTV_Mass``. In values, ``%26`` stands
-    for ``&``, and so on as in web addresses. A file whose name looks so is that file.
+    Such as ``study``, ``study#series=8&b=800``, ``RS.dcm#roi=GTV_Mass``. In values, ``%26`` means
+    ``&``, and so on as in web addresses. Where a file of the whole name exists, the cell means that
+    file and the key is empty.
     """
     place, mark, parts = str(path).rpartition("#")
     if not mark or not _KEY.fullmatch(parts) or path.exists():
@@ -40,7 +43,7 @@ def split_address(path: Path) -> tuple[Path, dict[str, str]]:
 
 
 def join_address(place: str, key: Mapping[str, str]) -> str:
-    """Write what `split_address` takes apart."""
+    """Join a place and a key to a cell, as `split_address` splits it."""
     parts = "&".join(f"{name}={quote(value, safe=_PLAIN)}" for name, value in key.items())
     return f"{place}#{parts}" if parts else place
 
@@ -53,7 +56,7 @@ def source_files(path: Path) -> list[Path]:
     return [place]
 
 
-def image_path_problem(cell: str, path: Path) -> str | None:
+def image_path_problem(cell: str, path: Path) -> Problem | None:
     """Say in one line why a cell names no image file and what to do, or return None.
 
     Parameters
@@ -69,19 +72,26 @@ def image_path_problem(cell: str, path: Path) -> str | None:
             files = sorted(file for file in path.rglob("*") if file.is_file())
             series = any(map(_is_dicom, files[:_LOOKED_AT]))
             if series or key:
-                return None  # what it holds is found out when it is read
-            return f"{cell} is a folder without DICOM images; give an image file, or their folder"
+                return None  # its content is checked when it is read
+            text = f"{cell} is a folder without DICOM images; give an image file, or their folder"
+            return Problem(text, Fault.WRONG_TYPE)
         if not path.is_file():
             return _missing(cell, path)
         if is_image_name(path) or _is_dicom(path) or path.name.casefold().endswith(".zip"):
             return None
-    except (OSError, ValueError):  # a name that no file can have, or one that can't be looked at
+    except (OSError, ValueError):  # a name that no file can have, or a folder that can't be listed
         return _missing(cell, path)
-    return f"{cell} is not one of {', '.join(IMAGE_SUFFIXES)}; convert it"
+    return wrong_format(cell)
+
+
+def wrong_format(name: str) -> Problem:
+    """Say that a file has none of `IMAGE_SUFFIXES`."""
+    text = f"{name} is not one of {', '.join(IMAGE_SUFFIXES)}; convert it"
+    return Problem(text, Fault.WRONG_TYPE)
 
 
 def _is_dicom(path: Path) -> bool:
-    """Whether a file is DICOM: by its name, or by the letters that stand after its preamble."""
+    """Whether a file is DICOM: by its name, or by the letters after its preamble."""
     if path.name.casefold().endswith(DICOM_SUFFIXES):
         return True
     if not path.is_file() or is_image_name(path):
@@ -90,13 +100,13 @@ def _is_dicom(path: Path) -> bool:
         return file.read(132)[128:] == b"DICM"
 
 
-def _missing(cell: str, path: Path) -> str:
+def _missing(cell: str, path: Path) -> Problem:
     relative = "" if Path(cell.strip(_AROUND)).is_absolute() else " (relative to the table)"
-    return f"no such file: {cell}{relative}{_hint(cell, path)}"
+    return Problem(f"no such file: {cell}{relative}{_hint(cell, path)}", Fault.MISSING)
 
 
 def _hint(cell: str, path: Path) -> str:
-    """Name the usual reason why a file that exists isn't found, if one is to be seen."""
+    """Name the likely reason why an existing file isn't found; empty where there is none."""
     bare = cell.strip(_AROUND)
     if bare != cell:
         return f"; write {bare}, without quotes and spaces around it"

@@ -1,8 +1,8 @@
 """Outlines of a mask along the edges of its pixels, as planar polygons without holes.
 
-A polygon here runs around pixels, not through their centers: whatever rule a reader has for what
-lies inside, every pixel's center is half a pixel away from the line, and the polygon's area is the
-pixels' own. A hole is joined to the outside by a channel of no width that runs up and back between
+A polygon here runs around pixels, not through their centers: every pixel center is half a pixel
+away from the line, so all fill rules of readers agree, and the polygon's area is that of the
+pixels. A hole is joined to the outside by a channel of no width that runs up and back between
 two columns of pixels ("keyhole", DICOM PS3.3 C.8.8.6.3): right for readers that fill by parity, by
 winding, or that add contours up.
 """
@@ -35,8 +35,8 @@ def outline_polygons(mask: npt.NDArray[np.bool_]) -> list[npt.NDArray[np.int64]]
     -------
     list of numpy.ndarray
         For each part (pixels that share an edge), (n, 2) corners (row, column), from the upper
-        left, clockwise as seen on a screen. Corner (r, c) is the upper left one of pixel (r, c):
-        in index coordinates it lies at (r - 0.5, c - 0.5). Not closed; no three in a line.
+        left, clockwise as seen on a screen. Corner (r, c) is the upper left corner of pixel (r, c):
+        in index coordinates it is at (r - 0.5, c - 0.5). Not closed; no three in a line.
     """
     sides = _sides(mask)
     slits = _slits(mask, _walks(sides))

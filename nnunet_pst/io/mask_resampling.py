@@ -1,13 +1,13 @@
 """Masks on another grid than their image: resampled where that is safe, refused where it is not.
 
-Files carry no frame of reference, so "the same space" is inferred. A mask is taken to lie in the
-image's space when its axes are the image's (in any order and sense, so that a reoriented copy is
-fine) and its box overlaps the image's. It is refused
+Files carry no frame of reference, so "the same space" is inferred. A mask is in the image's space
+when its axes are the image's (in any order and sense, so that a reoriented copy is accepted) and
+its box overlaps the image's. It is refused
 
 - when its axes are oblique to the image's: it was drawn on other planes;
 - when it has the image's matrix but not its box: it was drawn on this image, and its header is lost
-  or another frame's;
-- when the boxes hardly overlap, or tumor would lie outside the image.
+  or belongs to another frame;
+- when the boxes hardly overlap, or tumor would be outside the image.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import SimpleITK as sitk  # noqa: N813 - its usual name
 
-from nnunet_pst.errors import InputError
+from nnunet_pst.errors import Fault, InputError
 from nnunet_pst.io.geometry import Grid, corner_distance_voxels, same_grid
 from nnunet_pst.io.volumes import Volume, as_itk, set_output_grid
 
@@ -45,12 +45,12 @@ def place_mask(mask: Volume, image: Grid) -> tuple[npt.NDArray[np.bool_], str | 
     Returns
     -------
     tuple
-        The mask on the image's grid, (z, y, x), and what was done, or None when nothing was.
+        The mask on the image's grid, (z, y, x), and how it was resampled, or None when it was not.
 
     Raises
     ------
     InputError
-        When the mask doesn't lie in the image's space; without the mask's name.
+        When the mask isn't in the image's space. The message doesn't name the mask.
     """
     if same_grid(image, mask.grid):
         return np.asarray(mask.array, dtype=bool), None
@@ -60,7 +60,9 @@ def place_mask(mask: Volume, image: Grid) -> tuple[npt.NDArray[np.bool_], str | 
     before = np.count_nonzero(mask.array) * mask.grid.voxel_volume_ml
     after = np.count_nonzero(placed) * image.voxel_volume_ml
     if before and not after:
-        raise InputError("the tumor falls between the voxels of the image; redraw it there")
+        raise InputError(
+            "the tumor falls between the voxels of the image; redraw it there", Fault.VALUES
+        )
     return placed, (
         f"mask resampled from {_size(mask.grid)} to the image's {_size(image)} voxels (tumor "
         f"{before:.2f} ml before, {after:.2f} ml after)"
@@ -92,7 +94,8 @@ def _check_same_space(image: Grid, mask: Grid) -> None:
         angle = np.rad2deg(np.arccos(np.clip(cosines.max(axis=0).min(), 0.0, 1.0)))
         raise InputError(
             f"the mask's axes are {angle:.0f} degrees oblique to the image's, so it was drawn in "
-            "another orientation; redraw or resample it on this image"
+            "another orientation; redraw or resample it on this image",
+            Fault.GEOMETRY,
         )
     image_box, mask_box = _boxes(image, mask)
     shared = np.prod(
@@ -104,14 +107,16 @@ def _check_same_space(image: Grid, mask: Grid) -> None:
     if shared < LEAST_OVERLAP * min(volumes):
         raise InputError(
             f"the mask shares {100 * shared / min(volumes):.0f} % of its place with the image, so "
-            "it lies in a different frame; use the mask of this image"
+            "it is in a different frame; use the mask of this image",
+            Fault.GEOMETRY,
         )
     matrix = [mask.size_xyz[int(np.argmax(matched == axis))] for axis in range(3)]
     if tuple(matrix) == image.size_xyz and shared < SAME_BOX * (sum(volumes) - shared):
         raise InputError(
-            "the mask has the image's matrix but lies elsewhere (corners up to "
+            "the mask has the image's matrix but is elsewhere (corners up to "
             f"{corner_distance_voxels(image, mask):.0f} voxels apart), so its header is lost or of "
-            "a different frame; copy the image's geometry to it if it was drawn on this image"
+            "a different frame; copy the image's geometry to it if it was drawn on this image",
+            Fault.GEOMETRY,
         )
 
 
@@ -126,8 +131,9 @@ def _check_tumor_inside(image: Grid, mask: Volume) -> None:
     outside = 1.0 - float(inside.mean())
     if outside > MOST_TUMOR_OUTSIDE:
         raise InputError(
-            f"{100 * outside:.0f} % of the tumor lies outside the image, so mask and image don't "
-            "belong together (a different frame)"
+            f"{100 * outside:.0f} % of the tumor is outside the image, so mask and image don't "
+            "belong together (a different frame)",
+            Fault.GEOMETRY,
         )
 
 

@@ -1,7 +1,7 @@
-"""Which columns of a cohort hold numbers, and which of their cells keep them from doing so.
+"""Which columns of a cohort hold numbers, and which of their cells are not numbers.
 
-A column of numbers with one slip of the keyboard (``5O`` for 50) must not become one of words
-unseen: it would lose its mean, its thirds and its test.
+A column of numbers with one typing error (``5O`` for 50) must not silently become a column of
+words: it would lose its mean, its thirds and its test.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from collections.abc import Sequence
 
 from nnunet_pst.errors import Fault, Problem
 
-#: Numbers with so few different values are codes, and words as they stand.
+#: A column with no more different numbers than this holds codes, which are treated as words.
 MOST_CODES = 5
-#: A column of which so large a share are numbers was meant to hold nothing else.
+#: A column with this share of numbers or more is a column of numbers.
 _SHARE_OF_NUMBERS = 0.8
 _DECIMAL_COMMA = re.compile(r"[-+]?\d+,\d+")
 
@@ -29,21 +29,21 @@ def as_number(text: str) -> float:
 
 
 def is_numeric(values: Sequence[str]) -> bool:
-    """Whether values are measurements: numbers, and more different ones than codes have."""
+    """Whether values are measurements: all numbers, and more different ones than codes have."""
     numbers = [as_number(value) for value in values]
     return not any(map(math.isnan, numbers)) and len(set(numbers)) > MOST_CODES
 
 
 def odd_cells(cells: Sequence[str]) -> list[int]:
-    """Find the cells of a column of numbers that hold none.
+    """Find the cells in a column of numbers that are not numbers.
 
-    A column is one of numbers when four fifths or more of its filled cells are numbers, or would be
+    A column holds numbers when at least four fifths of its filled cells are numbers, or would be
     with a point for the comma, and it has more different values than codes have.
 
     Returns
     -------
     list[int]
-        Places in ``cells``; empty for a column of words, of codes, or of numbers throughout.
+        Indices of ``cells``; empty for a column of words, of codes, or of numbers only.
     """
     filled = {place: cell.strip() for place, cell in enumerate(cells) if cell.strip()}
     if len(set(filled.values())) <= MOST_CODES:
@@ -53,8 +53,8 @@ def odd_cells(cells: Sequence[str]) -> list[int]:
     return odd if len(filled) - len(words) >= _SHARE_OF_NUMBERS * len(filled) else []
 
 
-def no_number(cell: str) -> Problem:
-    """Say of such a cell what is wrong and what to do."""
+def number_problem(cell: str) -> Problem:
+    """Say what is wrong with a cell that `odd_cells` found, and what to do."""
     cell = cell.strip()
     if _DECIMAL_COMMA.fullmatch(cell):
         text = f"'{cell}' has a comma; write {cell.replace(',', '.')}"

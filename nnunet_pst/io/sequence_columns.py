@@ -6,7 +6,9 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-#: Sequences that need no label column to be recognized as such (the paper's four).
+from nnunet_pst.errors import Fault, Problem
+
+#: Sequences that are recognized without a label column (the paper's four).
 USUAL_SEQUENCES = ("T1", "T2", "DWI", "CET1")
 #: What may follow ``<SEQ>_``.
 SUFFIXES = ("label", "first", "last", "annotated")
@@ -26,12 +28,12 @@ class Columns:
     covariates
         All other columns, in table order.
     problems
-        Columns that can't stay as they are: name of the column and what to do.
+        Columns that can't stay as they are: name of the column, and what is wrong with it.
     """
 
     sequences: tuple[str, ...]
     covariates: tuple[str, ...]
-    problems: tuple[tuple[str, str], ...]
+    problems: tuple[tuple[str, Problem], ...]
 
     @property
     def of_sequences(self) -> list[str]:
@@ -57,8 +59,8 @@ def edit_distance(word: str, other: str) -> int:
 def near_miss(name: str, known: Iterable[str]) -> str | None:
     """Return the known name that ``name`` was probably meant to be, if there is one.
 
-    Case and separators never matter; beyond that, two slips in a long name, one in a middling one
-    and none in a short one (``T2`` and ``T3`` are different sequences, not a slip).
+    Case and separators never matter; beyond that, a long name may have two typing errors, a shorter
+    one may have one, and a short one none (``T2`` and ``T3`` are different sequences).
     """
     folded = re.sub(r"[^a-z0-9]", "", name.casefold())
     best: tuple[int, str] | None = None
@@ -88,16 +90,14 @@ def classify_columns(header: Iterable[str]) -> Columns:
     companions = {f"{sequence}_{suffix}" for sequence in sequences for suffix in SUFFIXES}
     usual = {name.casefold(): name for name in USUAL_SEQUENCES}
     known = [*FIXED_COLUMNS, *sequences, *sorted(companions)]
-    problems = [
-        (name, "a sequence's name may hold only letters, digits and '-'; rename it")
-        for name in sequences
-        if not SEQUENCE_NAME.fullmatch(name)
-    ]
-    problems += [
-        (name, f"did you mean '{meant}'? Write '{meant}', '{meant}_label', ...: capitals count")
-        for name in sequences
-        if (meant := usual.get(name.casefold(), name)) != name
-    ]
+    bad_name = Problem(
+        "a sequence's name may hold only letters, digits and '-'; rename it", Fault.MALFORMED
+    )
+    problems = [(name, bad_name) for name in sequences if not SEQUENCE_NAME.fullmatch(name)]
+    for name in sequences:
+        if (meant := usual.get(name.casefold(), name)) != name:
+            text = f"did you mean '{meant}'? Write '{meant}', '{meant}_label', ...: capitals count"
+            problems.append((name, Problem(text, Fault.UNKNOWN_NAME)))
     covariates = []
     for name in names:
         if name in known:
@@ -110,23 +110,26 @@ def classify_columns(header: Iterable[str]) -> Columns:
     return Columns(sequences, tuple(covariates), tuple(problems))
 
 
-def _unknown_column_problem(name: str, names: list[str], known: list[str]) -> str | None:
+def _unknown_column_problem(name: str, names: list[str], known: list[str]) -> Problem | None:
     """Say why a column that is not known can't be a covariate either, or return None."""
     meant = near_miss(name, [*known, *USUAL_SEQUENCES])
     if meant is None and (parts := re.fullmatch(r"(.+)[ _.-]([^ _.-]+)", name)):
-        # The slip may have hidden the only sign that the first part is a sequence at all.
+        # The typing error may have hidden the only sign that the first part is a sequence.
         prefix, suffix = parts.groups()
         owner = next((n for n in [*names, *USUAL_SEQUENCES] if n == prefix), None)
         meant_suffix = near_miss(suffix, SUFFIXES) if owner else None
         if meant_suffix is not None and suffix != meant_suffix:
             meant = f"{prefix}_{meant_suffix}"
     if meant is not None:
-        return f"unknown column; did you mean '{meant}'? Rename it (or, if not, more distinctly)"
+        text = f"unknown column; did you mean '{meant}'? Rename it (or, if not, more distinctly)"
+        return Problem(text, Fault.UNKNOWN_NAME)
     if name.endswith("_label") and name != "_label":
         image = name.removesuffix("_label")
         other = next((n for n in names if n.casefold() == image.casefold()), None)
         if other is None:
-            return f"there is no image column '{image}' for these labels; add or rename it"
-        if near_miss(other, USUAL_SEQUENCES) is None:  # else it is the one that is reported
-            return f"unknown column; did you mean '{other}_label'? Capitals count"
+            text = f"there is no image column '{image}' for these labels; add or rename it"
+            return Problem(text, Fault.MISSING)
+        if near_miss(other, USUAL_SEQUENCES) is None:  # otherwise that column is reported
+            text = f"unknown column; did you mean '{other}_label'? Capitals count"
+            return Problem(text, Fault.UNKNOWN_NAME)
     return None

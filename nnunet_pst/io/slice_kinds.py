@@ -13,10 +13,10 @@ from nnunet_pst.labels import IGNORE, TUMOR
 class SliceKind(IntEnum):
     """What is known of a slice."""
 
-    UNKNOWN = 0  #: no voxel is known: never drawn
-    LESION = 1  #: tumor on it
-    KNOWN = 2  #: known, no tumor, among the slices that somebody has looked at
-    FREE = 3  #: free negative: known to be tumor-free without anyone drawing
+    UNKNOWN = 0  #: no voxel is known: never annotated
+    LESION = 1  #: it has tumor
+    KNOWN = 2  #: known, without tumor, among the annotated slices
+    FREE = 3  #: free negative: known to be tumor-free without an annotation
 
 
 def slice_kinds(
@@ -25,8 +25,8 @@ def slice_kinds(
     """Classify the slices of a case from its label alone.
 
     A run of known slices without any tumor, cut off from the lesion by unknown slices, can only
-    come from the rules that give negatives without drawing; tumor-free slices in the same run as
-    the lesion are those that the annotator left empty.
+    come from the rules that give negatives without an annotation; tumor-free slices in the same run
+    as the lesion are those that the annotator left empty.
 
     Parameters
     ----------
@@ -35,7 +35,8 @@ def slice_kinds(
 
     Returns
     -------
-    (z,) values of `SliceKind`.
+    numpy.ndarray
+        (z,) values of `SliceKind`.
     """
     kinds = np.where(has_known, SliceKind.KNOWN, SliceKind.UNKNOWN).astype(np.int8)
     kinds[has_tumor] = SliceKind.LESION

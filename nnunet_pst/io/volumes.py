@@ -1,4 +1,4 @@
-"""Images and masks as files: read with every check that nnU-Net does not make, written bare.
+"""Images and masks as files: read with the checks that nnU-Net lacks, written without metadata.
 
 The only contact with SimpleITK's (x, y, z) order: arrays that leave this module are (z, y, x), and
 a `Grid` goes with each.
@@ -19,27 +19,27 @@ import numpy.typing as npt
 import SimpleITK as sitk  # noqa: N813 - its usual name
 from scipy import ndimage
 
-from nnunet_pst.errors import InputError
+from nnunet_pst.errors import Fault, InputError
 from nnunet_pst.io.geometry import Grid, slice_axis_xyz
-from nnunet_pst.io.image_paths import IMAGE_SUFFIXES, is_image_name
+from nnunet_pst.io.image_paths import is_image_name, wrong_format
 
-#: An image of 512 x 512 x 2048: more is no MRI of a pelvis, but would fill the memory.
+#: An image of 512 x 512 x 2048: an MRI of a pelvis has fewer, and more would fill the memory.
 MAX_VOXELS = 2**29
 #: Largest deviation of the axes from unit length and right angles, as cosines.
 ORTHONORMAL_TOLERANCE = 1e-3
-#: Voxels are checked in pieces of this size; a multiple of every voxel's.
+#: Voxels are checked in pieces of this size, a multiple of the size of every voxel type.
 _CHUNK_BYTES = 2**24
 #: Types that are kept as they are; all others become float32, which is what nnU-Net reads.
 KEPT_TYPES = (np.uint8, np.int8, np.uint16, np.int16, np.float32)
 
-# ITK prints its own warnings to stderr, in the middle of the progress bar; what matters is checked
-# here.
+# ITK prints its warnings to stderr, in the middle of the progress bar; this module checks what
+# matters.
 sitk.ProcessObject.SetGlobalWarningDisplay(False)
 
 
 @dataclass(frozen=True)
 class Volume:
-    """Voxels and where they lie.
+    """Voxels and their place in space.
 
     Parameters
     ----------
@@ -54,7 +54,7 @@ class Volume:
 
 
 def read_header(path: Path) -> Grid:
-    """Read and check where the voxels of a file lie, without decoding them.
+    """Read and check the grid of a file, without decoding its voxels.
 
     Raises
     ------
@@ -67,17 +67,20 @@ def read_header(path: Path) -> Grid:
         size = " x ".join(str(n) for n in reader.GetSize())
         raise InputError(
             f"{path.name} has size {size}; expected one volume of several slices (3-D), so split "
-            "or stack it"
+            "or stack it",
+            Fault.GEOMETRY,
         )
     if reader.GetNumberOfComponents() != 1:
         raise InputError(
             f"{path.name} holds {reader.GetNumberOfComponents()} values per voxel (a color image "
-            "or several volumes); expected one"
+            "or several volumes); expected one",
+            Fault.WRONG_TYPE,
         )
     x, y, z = reader.GetSize()
     if x * y * z > MAX_VOXELS:
         raise InputError(
-            f"{path.name} claims {x} x {y} x {z} voxels, more than any MRI here; is it damaged?"
+            f"{path.name} claims {x} x {y} x {z} voxels, more than any MRI here; is it damaged?",
+            Fault.TOO_LARGE,
         )
     grid = Grid(
         size_xyz=(x, y, z),
@@ -92,18 +95,21 @@ def read_header(path: Path) -> Grid:
 def _open(path: Path) -> Any:  # noqa: ANN401 - SimpleITK has no types
     """Return a SimpleITK reader that has read the header."""
     if not is_image_name(path):
-        raise InputError(f"{path.name} is not one of {', '.join(IMAGE_SUFFIXES)}; convert it")
+        raise InputError(wrong_format(path.name))
     if _points_elsewhere(path):
-        raise InputError(f"{path.name} keeps its voxels in another file; save it as one file")
+        raise InputError(
+            f"{path.name} keeps its voxels in another file; save it as one file", Fault.UNTRUSTED
+        )
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
     try:
         reader.ReadImageInformation()
     except RuntimeError as error:
+        # ITK raises RuntimeError for everything; only its text tells a sheared grid from damage.
         if "orthonormal" in str(error):
-            raise InputError(_not_orthonormal(path)) from error
+            raise _not_orthonormal(path) from error
         raise InputError(
-            f"{path.name} can't be read as an image; is it damaged or misnamed?"
+            f"{path.name} can't be read as an image; is it damaged or misnamed?", Fault.DAMAGED
         ) from error
     return reader
 
@@ -122,15 +128,16 @@ def _points_elsewhere(path: Path) -> bool:
     return data is not None and data[1].upper() != b"LOCAL"
 
 
-def _not_orthonormal(path: Path) -> str:
-    return (
+def _not_orthonormal(path: Path) -> InputError:
+    return InputError(
         f"{path.name} has axes that are not at right angles (a sheared grid); resample it onto a "
-        "straight grid first"
+        "straight grid first",
+        Fault.GEOMETRY,
     )
 
 
 def check_axes(path: Path, grid: Grid) -> None:
-    """Refuse grids on which "slice" or "distance" would mean something else than assumed.
+    """Refuse grids with another slice axis than the third, or axes not at right angles.
 
     Raises
     ------
@@ -140,15 +147,18 @@ def check_axes(path: Path, grid: Grid) -> None:
     direction = np.reshape(grid.direction, (3, 3))
     off = np.abs(direction.T @ direction - np.eye(3)).max()
     if not np.isfinite(grid.affine_lps_mm).all() or off > ORTHONORMAL_TOLERANCE:
-        raise InputError(_not_orthonormal(path))
+        raise _not_orthonormal(path)
     if min(grid.spacing_xyz_mm) <= 0:
-        raise InputError(f"{path.name} has a spacing of {min(grid.spacing_xyz_mm)} mm; mend it")
+        raise InputError(
+            f"{path.name} has a spacing of {min(grid.spacing_xyz_mm)} mm; mend it", Fault.GEOMETRY
+        )
     axis = slice_axis_xyz(grid)
     if axis != 2:
         spacing = " x ".join(f"{value:.3g}" for value in grid.spacing_xyz_mm)
         raise InputError(
             f"{path.name} has its slices along axis {'xyz'[axis]} (spacing {spacing} mm); expected "
-            "them along the third, z: reorder the axes"
+            "them along the third, z: reorder the axes",
+            Fault.GEOMETRY,
         )
 
 
@@ -163,7 +173,7 @@ def read_image(path: Path) -> Volume:
     Raises
     ------
     InputError
-        As `read_header`, and for voxels that are no finite numbers or are all the same.
+        As `read_header`, and for voxels that are not finite or are all the same.
     """
     volume = read_voxels(path)
     array = volume.array
@@ -173,9 +183,11 @@ def read_image(path: Path) -> Volume:
             array = array.astype(np.float32)
     wrong = int(np.count_nonzero(~np.isfinite(array)))
     if wrong:
-        raise InputError(_not_finite(path, wrong))
+        raise _not_finite(path, wrong)
     if array.min() == array.max():
-        raise InputError(f"{path.name} is {array.flat[0]} everywhere; is it the right file?")
+        raise InputError(
+            f"{path.name} is {array.flat[0]} everywhere; is it the right file?", Fault.VALUES
+        )
     return Volume(array, volume.grid)
 
 
@@ -190,10 +202,10 @@ def read_mask(path: Path) -> Volume:
     Raises
     ------
     InputError
-        As `read_header`, and for other values than those.
+        As `read_header`, and for other values.
     """
     volume = read_voxels(path)
-    # Float masks are common (resampled by some tool); they are harmless while values are whole.
+    # Float masks are common (resampled by a tool); they are harmless while values are whole.
     values = np.unique(volume.array)
     if not set(values.tolist()) <= {0, 1} and not set(values.tolist()) <= {0, 255}:
         shown = ", ".join(f"{value:g}" for value in values[:5]) + (
@@ -201,26 +213,36 @@ def read_mask(path: Path) -> Volume:
         )
         raise InputError(
             f"{path.name} holds the values {shown}; expected 0 (background) and 1 (tumor), so "
-            "remap or threshold it"
+            "remap or threshold it",
+            Fault.VALUES,
         )
     return Volume(volume.array != 0, volume.grid)
 
 
 def read_voxels(path: Path) -> Volume:
-    """Check the header and decode the voxels; whether they make an image or a mask, others ask."""
+    """Check the header and decode the voxels, without a check of their values.
+
+    Raises
+    ------
+    InputError
+        As `read_header`, and when the file is damaged or ends early.
+    """
     grid = read_header(path)
-    damaged = f"{path.name} ends early or is damaged; copy it again"
     if path.name.casefold().endswith((".nii", ".nii.gz")):
-        _check_nifti_voxels(path, int(np.prod(grid.size_xyz)), damaged)
+        _check_nifti_voxels(path, int(np.prod(grid.size_xyz)))
     try:
         array = sitk.GetArrayFromImage(_open(path).Execute())
     except RuntimeError as error:
-        raise InputError(damaged) from error
+        raise _damaged(path) from error
     return Volume(array, grid)
 
 
-def _check_nifti_voxels(path: Path, voxels: int, damaged: str) -> None:
-    """Refuse what ITK's NIfTI reader mends in silence.
+def _damaged(path: Path) -> InputError:
+    return InputError(f"{path.name} ends early or is damaged; copy it again", Fault.DAMAGED)
+
+
+def _check_nifti_voxels(path: Path, voxels: int) -> None:
+    """Refuse what ITK's NIfTI reader replaces without a warning.
 
     It fills a file that ends early with zeros, and turns NaN and infinities into zeros
     (nifti_read_buffer): both would train a network on voxels that no scanner made.
@@ -230,13 +252,13 @@ def _check_nifti_voxels(path: Path, voxels: int, damaged: str) -> None:
         with opener(path, "rb") as file:
             wrong = _count_not_finite(file, voxels)
     except (EOFError, OSError, struct.error, zlib.error, ValueError) as error:
-        raise InputError(damaged) from error
+        raise _damaged(path) from error
     if wrong:
-        raise InputError(_not_finite(path, wrong))
+        raise _not_finite(path, wrong)
 
 
 def _count_not_finite(file: BinaryIO, voxels: int) -> int:
-    """Read the voxels of a NIfTI to their end and count those that are no finite numbers."""
+    """Read the voxels of a NIfTI to their end and count those that are not finite."""
     head = file.read(540)
     second = head[:4] in (b"\x1c\x02\0\0", b"\0\0\x02\x1c")
     order = "<" if head[1:4] in (b"\x01\0\0", b"\x02\0\0") else ">"
@@ -259,8 +281,10 @@ def _count_not_finite(file: BinaryIO, voxels: int) -> int:
     return wrong
 
 
-def _not_finite(path: Path, count: int) -> str:
-    return f"{path.name} holds {count} voxels that are NaN or infinite; replace them"
+def _not_finite(path: Path, count: int) -> InputError:
+    return InputError(
+        f"{path.name} holds {count} voxels that are NaN or infinite; replace them", Fault.VALUES
+    )
 
 
 def as_itk(array: npt.NDArray[Any], grid: Grid) -> sitk.Image:
@@ -281,7 +305,7 @@ def set_output_grid(itk_filter: Any, grid: Grid) -> None:  # noqa: ANN401 - Simp
 
 
 def write_volume(path: Path, volume: Volume) -> None:
-    """Write voxels and geometry, and nothing else: no description, no key of the source survives.
+    """Write voxels and geometry only: no description and no key of the source is kept.
 
     The same voxels and grid give the same bytes (the gzip header carries neither time nor name).
 
@@ -300,7 +324,7 @@ def write_volume(path: Path, volume: Volume) -> None:
 
 
 def use_one_thread() -> None:
-    """Keep SimpleITK to one thread, where several processes share the cores."""
+    """Limit SimpleITK to one thread, where several processes share the cores."""
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 import re
 
-#: Stands for a value that is not defined.
+#: Written for a value that is not defined.
 UNDEFINED = "\N{EN DASH}"
 MINUS = "\N{MINUS SIGN}"
 _WORDS = {"dice": "Dice", "iou": "IoU", "hd95": "HD95", "nsd": "NSD", "assd": "ASSD"}
-#: Names that their parts alone would not make.
+#: Names that can't be made from their parts.
 _NAMES = {
     "false_positive_ml_on_free_slices": "false positives on tumor-free slices",
     "free_slices": "tumor-free slices",
@@ -18,7 +18,7 @@ _NAMES = {
     "predicted_ml": "predicted volume",
     "reference_ml": "reference volume",
 }
-#: How a unit stands in a column's name.
+#: How a unit is written in a column's name.
 _UNIT_WORDS = {"mm": "mm", "ml": "ml", "%": "percent", "slices": "slices"}
 _DIGITS = {"1": 3, "mm": 1, "ml": 1, "slices": 1, "%": 1, "lesions": 2}
 
@@ -35,7 +35,7 @@ def measure_words(name: str, unit: str = "1") -> str:
         return _NAMES[name]
     parts = [part for part in name.split("_") if part]
     said = _UNIT_WORDS.get(unit)
-    # "slices" is also what false positives lie on: only at the end is it a unit.
+    # "slices" is a unit at the end only: false positives are also counted on slices.
     if said in parts[1:] and (unit != "slices" or parts[-1] == said):
         del parts[len(parts) - 1 - parts[::-1].index(said)]
     text = " ".join(_WORDS.get(part, part) for part in parts) or name
@@ -43,7 +43,7 @@ def measure_words(name: str, unit: str = "1") -> str:
 
 
 def digits(unit: str) -> int:
-    """Return how many decimals a value of this unit is worth."""
+    """Return the number of decimals for a value of this unit."""
     return _DIGITS.get(unit, 2)
 
 

@@ -13,12 +13,12 @@ from typing import TypeVar
 
 from tqdm import tqdm
 
-from nnunet_pst.errors import HostError, PSTError
+from nnunet_pst.errors import Fault, HostError, PSTError
 from nnunet_pst.io.volumes import use_one_thread
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-#: What a user can mend; any other exception is a bug of ours and ends everything.
+#: What a user can mend; any other exception is a bug in this package and ends everything.
 Failure = PSTError | OSError
 
 
@@ -57,14 +57,14 @@ class Runner:
         doing: str,
         unit: str = "case",
     ) -> Iterator[tuple[Item, Result | Failure]]:
-        """Run a task over items, giving each as it finishes (in any order with several workers).
+        """Run a task over items and yield each outcome (with several workers in any order).
 
         Raises
         ------
         HostError
             When a worker process was killed.
         """
-        # Silent when stderr is no terminal.
+        # Silent when stderr is not a terminal.
         with tqdm(total=len(items), desc=doing, unit=unit, disable=None) as bar:
             for outcome in self._outcomes(task, items):
                 bar.update()
@@ -85,18 +85,20 @@ class Runner:
                 yield futures[future], future.result()
         except BrokenProcessPool as error:
             raise HostError(
-                "a worker process was killed, probably for want of memory; run the same command "
-                "again with --workers 1 or nnUNet_def_n_proc=1, it goes on where it stopped"
+                "a worker process was killed, probably because memory ran out; run the same "
+                "command again with --workers 1 or nnUNet_def_n_proc=1; it continues where it "
+                "stopped",
+                Fault.FAILED,
             ) from error
 
 
 def apart(function: Callable[..., Result], *arguments: object) -> Result:
-    """Call a function in a process of its own, whose memory is free again when it returns.
+    """Call a function in a process of its own, whose memory is freed when it returns.
 
     Raises
     ------
     HostError
-        When that process was killed; else whatever the function raises.
+        When that process was killed; otherwise what the function raises.
     """
     try:
         context = get_context("spawn")
@@ -104,13 +106,14 @@ def apart(function: Callable[..., Result], *arguments: object) -> Result:
             return pool.submit(function, *arguments).result()
     except BrokenProcessPool as error:
         raise HostError(
-            "a process was killed, probably for want of memory; run the same command again, it "
-            "goes on where it stopped"
+            "a process was killed, probably because memory ran out; run the same command again; "
+            "it continues where it stopped",
+            Fault.FAILED,
         ) from error
 
 
 def _attempt(task: Callable[[Item], Result], item: Item) -> Result | Failure:
-    """Run a task; what a user can mend is returned, so that the other items go on."""
+    """Run a task; return the errors that a user can mend, so that the other items continue."""
     try:
         return task(item)
     except (PSTError, OSError) as error:
@@ -118,7 +121,7 @@ def _attempt(task: Callable[[Item], Result], item: Item) -> Result | Failure:
 
 
 def _start_worker() -> None:
-    """Set up a worker process: one thread, and no life beyond its parent's."""
+    """Set up a worker process: one thread, and an end when its parent ends."""
     use_one_thread()
     _die_with_parent()
 
@@ -126,7 +129,7 @@ def _start_worker() -> None:
 def _die_with_parent() -> None:
     parent = parent_process()
     if parent is not None:
-        # A killed parent can't stop its workers; left alone they would go on writing while the
+        # A killed parent can't stop its workers; alone they would continue to write while the
         # next run already resumes.
         Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
 

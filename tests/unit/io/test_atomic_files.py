@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from nnunet_pst.errors import InputError
+from nnunet_pst.errors import Fault, InputError
 from nnunet_pst.io.atomic_files import (
     PARTIAL,
     copy_atomically,
+    folder_written_whole,
     gone_if_refused,
     refusals_in_one_line,
     write_atomically,
@@ -35,13 +36,13 @@ def write_half(file: Path) -> None:
         assert partial.name.startswith(PARTIAL)
         assert partial.name.endswith(file.name)
         partial.write_text("half")
-        raise ValueError("half")
+        raise RuntimeError
 
 
 def test_what_goes_wrong_leaves_the_old_file(tmp_path: Path):
     file = tmp_path / "a.nii.gz"
     file.write_text("old")
-    with pytest.raises(ValueError, match="half"):
+    with pytest.raises(RuntimeError):
         write_half(file)
     assert [path.read_text() for path in tmp_path.iterdir()] == ["old"]
 
@@ -70,11 +71,32 @@ def test_other_files_get_the_permissions_of_any_new_file(tmp_path: Path):
     assert stat.S_IMODE((tmp_path / "plans.json").stat().st_mode) == 0o640
 
 
+def fill_folder(folder: Path, text: str, error: Exception | None = None) -> None:
+    with folder_written_whole(folder) as draft:
+        (draft / "a.txt").write_text(text)
+        if error is not None:
+            raise error
+
+
+def test_a_folder_is_replaced_whole_or_stays_as_it_was(tmp_path: Path):
+    folder = tmp_path / "figures [1]"
+    fill_folder(folder, "first")
+    (folder / "b.txt").touch()
+    (tmp_path / f"{PARTIAL}0-{folder.name}").mkdir()  # left by a process that was killed
+    fill_folder(folder, "second")
+    with pytest.raises(RuntimeError):
+        fill_folder(folder, "third", RuntimeError())
+    assert [path.read_text() for path in folder.iterdir()] == ["second"]
+    assert list(tmp_path.iterdir()) == [folder]
+
+
 def test_a_refusal_is_one_line(tmp_path: Path):
     (tmp_path / "file").touch()
-    said = r"can't be written \(Not a directory\); make room"
-    with pytest.raises(InputError, match=said), refusals_in_one_line(tmp_path):
+    with pytest.raises(InputError) as caught, refusals_in_one_line(tmp_path):
         write_atomically(tmp_path / "file" / "a", "")
+    (line,) = caught.value.problems
+    assert line.startswith(f"{tmp_path}: can't be written (Not a directory)")
+    assert line.fault is Fault.UNWRITABLE
 
 
 @pytest.mark.parametrize(("error", "left"), [(InputError("no"), False), (OSError("full"), True)])

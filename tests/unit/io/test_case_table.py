@@ -1,6 +1,6 @@
 import pytest
 
-from nnunet_pst.errors import InputError
+from nnunet_pst.errors import Fault, InputError
 from nnunet_pst.io.case_table import (
     CASE_COLUMNS,
     cases_of_dataset,
@@ -28,15 +28,16 @@ def test_rows_are_read_and_grouped_by_patient(tmp_path):
 
 def test_a_dataset_without_a_table_has_no_rows(tmp_path):
     assert cases_of_dataset(tmp_path) == []
-    with pytest.raises(InputError, match="is missing"):
+    with pytest.raises(InputError) as caught:
         read_case_table(tmp_path / "cases.csv")
+    assert caught.value.fault is Fault.MISSING
 
 
 def test_every_bad_name_is_reported_at_once(tmp_path):
     table = write(tmp_path, HEADER + "../x,A,T1,train,,,,,\nB,B,T1,train,,,,,\nB,C,T1,train,,,,,\n")
-    with pytest.raises(InputError) as stopped:
+    with pytest.raises(InputError) as caught:
         read_case_table(table)
-    assert len(stopped.value.problems) == 2
+    assert [p.fault for p in caught.value.problems] == [Fault.MALFORMED, Fault.REPEATED]
 
 
 def test_missing_columns_are_named(tmp_path):
@@ -44,20 +45,21 @@ def test_missing_columns_are_named(tmp_path):
         read_case_table(write(tmp_path, "case,patient\nA,A\n"))
 
 
-def test_a_split_that_is_none_is_refused(tmp_path):
+def test_an_unknown_split_is_refused(tmp_path):
     table = write(tmp_path, HEADER + "A,A,T1,tset,,,,,\nB,B,T1,test,,,,,\nC,C,T1,,,,,,\n")
-    with pytest.raises(InputError) as stopped:
+    with pytest.raises(InputError) as caught:
         read_case_table(table)
-    expected = "is no split; write 'train' or 'val' or 'test'"
-    assert stopped.value.problems == [
+    expected = "is not a split; write 'train' or 'val' or 'test'"
+    assert caught.value.fault is Fault.UNKNOWN_NAME
+    assert caught.value.problems == [
         f"{table}, row 2, column split: 'tset' {expected}",
         f"{table}, row 4, column split: '' {expected}",
     ]
 
 
-def test_a_table_of_another_kind_is_no_flood_of_lines(tmp_path):
+def test_a_table_of_another_kind_gives_few_lines(tmp_path):
     lines = "".join(f"case{n},A,T1,fold{n},,,,,\n" for n in range(50))
-    with pytest.raises(InputError) as stopped:
+    with pytest.raises(InputError) as caught:
         read_case_table(write(tmp_path, HEADER + lines))
-    assert len(stopped.value.problems) == 5
-    assert stopped.value.problems[-1] == "and 46 more like the last one"
+    assert len(caught.value.problems) == 5
+    assert caught.value.problems[-1] == "and 46 more like the last one"

@@ -1,4 +1,4 @@
-"""Tables that a spreadsheet opens without running anything, and that we read back as they were."""
+"""Tables that a spreadsheet opens without running anything, and that we read back unchanged."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FIRST = "=+-@\t\r\n\uff1d\uff0b\uff0d\uff20"
 
 
 @pytest.mark.parametrize("cell", [FORMULA, "+1-2", "-A1", "@SUM(A1)", "\t=A1", "\uff1dA1", "'=A1"])
-def test_formulas_stand_behind_an_apostrophe(cell: str):
+def test_formulas_get_an_apostrophe_in_front(cell: str):
     assert guarded(cell) == f"'{cell}"
     assert restored(guarded(cell)) == cell
 

@@ -1,4 +1,4 @@
-"""Masks on another grid: what is resampled and what is refused."""
+"""Masks on another grid: which are resampled and which are refused."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk  # noqa: N813
 
-from nnunet_pst.errors import InputError
+from nnunet_pst.errors import Fault, InputError
 from nnunet_pst.io.geometry import Grid
 from nnunet_pst.io.mask_resampling import place_mask
 from nnunet_pst.io.volumes import Volume
@@ -62,19 +62,21 @@ def test_a_finer_mask_keeps_its_volume():
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    "changes",
     [
-        ({"direction": rotated(20)}, "20 degrees oblique"),
-        ({"direction": (1.0, 0, 0, 0, 0.9, -0.43589, 0, 0.43589, 0.9)}, "another orientation"),
-        ({"origin_lps_mm": (300.0, 20.0, 5.0)}, "different frame"),
-        ({"origin_lps_mm": (-10.0, 20.0, 25.0)}, "has the image's matrix but lies elsewhere"),
-        # The header of a tool that forgets geometry.
-        ({"spacing_xyz_mm": (1.0, 1.0, 1.0), "origin_lps_mm": (0.0, 0.0, 0.0)}, "frame|lost"),
+        {"direction": rotated(20)},
+        {"direction": (1.0, 0, 0, 0, 0.9, -0.43589, 0, 0.43589, 0.9)},
+        {"origin_lps_mm": (300.0, 20.0, 5.0)},
+        {"origin_lps_mm": (-10.0, 20.0, 25.0)},
+        # The header of a tool that loses the geometry.
+        {"spacing_xyz_mm": (1.0, 1.0, 1.0), "origin_lps_mm": (0.0, 0.0, 0.0)},
     ],
+    ids=["oblique", "other planes", "far away", "other slices", "lost header"],
 )
-def test_another_frame(changes: dict[str, tuple[float, ...]], said: str):
-    with pytest.raises(InputError, match=said):
+def test_another_frame(changes: dict[str, tuple[float, ...]]):
+    with pytest.raises(InputError) as caught:
         place_mask(Volume(lesion(), replace(IMAGE, **changes)), IMAGE)
+    assert caught.value.fault is Fault.GEOMETRY
 
 
 def test_a_small_shift_of_the_same_matrix_is_resampled():
@@ -88,13 +90,15 @@ def test_tumor_outside_the_image():
     larger = Grid((40, 36, 12), IMAGE.spacing_xyz_mm, IMAGE.origin_lps_mm, IDENTITY)
     mask = np.zeros(larger.shape_zyx, dtype=bool)
     mask[4:7, 10:25, 10:25] = True
-    with pytest.raises(InputError, match=r"of the tumor lies outside the image"):
+    with pytest.raises(InputError) as caught:
         place_mask(Volume(mask, larger), IMAGE)
+    assert caught.value.fault is Fault.GEOMETRY
 
 
 def test_tumor_that_falls_between_voxels():
     fine = Grid((40, 36, 12), (0.5, 0.5, 4.0), (-10.2, 19.8, 5.0), IDENTITY)
     mask = np.zeros(fine.shape_zyx, dtype=bool)
     mask[4, 11, 11] = True
-    with pytest.raises(InputError, match=r"falls between the voxels"):
+    with pytest.raises(InputError) as caught:
         place_mask(Volume(mask, fine), IMAGE)
+    assert caught.value.fault is Fault.VALUES

@@ -1,4 +1,4 @@
-"""Which columns hold numbers: slips are found, words and codes are left alone."""
+"""Which columns hold numbers: typing errors are found, words and codes are left alone."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from pathlib import Path
 import pytest
 
 from nnunet_pst.cli.main import main
-from nnunet_pst.io.number_columns import as_number, is_numeric, no_number, odd_cells
+from nnunet_pst.io.number_columns import as_number, is_numeric, number_problem, odd_cells
 
 AGES = ["41", "52", "63", "38", "70", "55.5", "47", "", "61", "66"]
 
 
-@pytest.mark.parametrize("slip", ["5O", "unknown", "nan", "inf", "6,5"])
-def test_a_slip_in_a_column_of_numbers_is_found(slip: str):
+@pytest.mark.parametrize("error", ["5O", "unknown", "nan", "inf", "6,5"])
+def test_a_typing_error_in_a_column_of_numbers_is_found(error: str):
     assert is_numeric([age for age in AGES if age])
-    assert odd_cells([*AGES, slip]) == [len(AGES)]
+    assert odd_cells([*AGES, error]) == [len(AGES)]
 
 
 @pytest.mark.parametrize(
@@ -34,10 +34,10 @@ def test_numbers_codes_and_words_are_left_alone(cells: list[str]):
 
 def test_decimal_commas_throughout_are_found():
     assert odd_cells(["4,1", "5,2", "6,3", "3,9", "7,7", "5,5"]) == list(range(6))
-    assert no_number("4,1") == "'4,1' has a comma; write 4.1"
+    assert number_problem("4,1") == "'4,1' has a comma; write 4.1"
 
 
-def test_what_is_no_number_is_nan():
+def test_other_texts_are_nan():
     assert [as_number(text) for text in ("1e3", " 2 ")] == [1000, 2]
     assert all(as_number(text) != as_number(text) for text in ("", "nan", "-inf", "5O"))
 
@@ -48,11 +48,11 @@ def cohort_with(cohort_files, ages: list[str]) -> Path:
     return cohort_files.table
 
 
-def test_cohort_and_convert_refuse_a_slip(cohort_files, raw: Path, capsys):
+def test_cohort_and_convert_refuse_a_typing_error(cohort_files, raw: Path, capsys):
     table = cohort_with(cohort_files, ["41", "52", "5O", "38", "70", "55"])
     line = (
-        "error: cohort.csv, row 4, column age: '5O' is no number, but the column holds numbers; "
-        "correct it, or empty the cell where the number isn't known"
+        "error: cohort.csv, row 4, column age: '5O' is not a number, but the column holds numbers; "
+        "correct it, or empty the cell where the number is not known"
     )
     for words in (["cohort", str(table)], ["convert", str(table), "--dataset", "DatasetPST"]):
         assert main(words) == 1
@@ -60,10 +60,10 @@ def test_cohort_and_convert_refuse_a_slip(cohort_files, raw: Path, capsys):
     assert not (raw / "DatasetPST").exists()
 
 
-def test_a_case_table_with_a_slip_is_refused(tmp_path: Path, capsys):
+def test_a_case_table_with_a_typing_error_is_refused(tmp_path: Path, capsys):
     rows = [f"c{n},p{n},T2,train,{age}" for n, age in enumerate(AGES)]
     text = "\n".join(["case,patient,sequence,split,age", *rows, "c,p,T2,test,5O"])
     (tmp_path / "cases.csv").write_text(text)
     assert main(["cohort", "--dataset", str(tmp_path)]) == 1
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("error: cases.csv, row 12, column age: '5O' is no number")
+    assert line.startswith("error: cases.csv, row 12, column age: '5O' is not a number")

@@ -1,4 +1,4 @@
-"""Numbers as people read them: no noise, no needless digits, and cuts that still cut the same."""
+"""Numbers as people read them: without noise and needless digits, and cuts that cut the same."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ def test_thirds_are_called_by_few_digits():
         {"case": f"c{n}", "patient": f"p{n}", "sequence": "T2", "size_cm": size}
         for n, size in enumerate(sizes)
     ]
-    (found,) = strata(rows)
-    assert found.order == ("to 4.8", "4.8 to 6.7", "above 6.7")
-    assert found.cuts == (4.7654321, 6.66)
-    assert [list(found.levels.values()).count(level) for level in found.order] == [3, 2, 2]
+    (size,) = strata(rows)
+    assert size.order == ("to 4.8", "4.8 to 6.7", "above 6.7")
+    assert size.cuts == (4.7654321, 6.66)
+    assert [list(size.levels.values()).count(level) for level in size.order] == [3, 2, 2]
 
 
 def test_no_noise_where_methods_are_equal_on_average():
-    """(0.1 + 0.2) - 0.3 and its like, which a mean of floats is full of."""
+    """Sums such as (0.1 + 0.2) - 0.3 are not exactly 0 in a mean of floats."""
     ours, theirs = [0.3, 0.2, 0.5, 0.7, 0.6, 0.8], [0.1, 0.4, 0.5, 0.7, 0.6, 0.8]
     rows = [
         {"method": name, "case": f"c{n}", "patient": f"p{n}", "repeat": 1, **scores(value)}

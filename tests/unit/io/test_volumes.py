@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import gzip
 import struct
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import SimpleITK as sitk  # noqa: N813
 
-from nnunet_pst.errors import InputError
+from nnunet_pst.errors import Fault, InputError
 from nnunet_pst.io.geometry import Grid, same_grid
 from nnunet_pst.io.volumes import (
     Volume,
@@ -30,6 +31,14 @@ def save(path: Path, array: np.ndarray, spacing: tuple[float, ...] = (1.0, 1.0, 
     image.SetSpacing(spacing[: array.ndim] + (1.0,) * (array.ndim - 3))
     sitk.WriteImage(image, str(path))
     return path
+
+
+def assert_refused(read: Callable[[Path], object], path: Path, fault: Fault) -> None:
+    with pytest.raises(InputError) as caught:
+        read(path)
+    (line,) = caught.value.problems
+    assert path.name in line
+    assert line.fault is fault
 
 
 def ramp(dtype: type = np.int16, shape: tuple[int, ...] = SHAPE) -> np.ndarray:
@@ -63,38 +72,34 @@ def test_the_same_voxels_give_the_same_bytes(tmp_path: Path):
 
 @pytest.mark.parametrize("suffix", ["nii.gz", "mha", "nrrd"])
 @pytest.mark.parametrize("shape", [(5, 6), (1, 5, 6), (2, 4, 5, 6)])
-def test_no_single_volume(tmp_path: Path, suffix: str, shape: tuple[int, ...]):
+def test_other_dimensions_than_one_volume(tmp_path: Path, suffix: str, shape: tuple[int, ...]):
     path = save(tmp_path / f"a.{suffix}", ramp(np.int16, shape))
-    with pytest.raises(InputError, match=r"expected one volume of several slices"):
-        read_header(path)
+    assert_refused(read_header, path, Fault.GEOMETRY)
 
 
 def test_colors(tmp_path: Path):
     image = sitk.GetImageFromArray(np.zeros((*SHAPE, 3), dtype=np.uint8), isVector=True)
     sitk.WriteImage(image, str(tmp_path / "a.mha"))
-    with pytest.raises(InputError, match=r"3 values per voxel"):
-        read_header(tmp_path / "a.mha")
+    assert_refused(read_header, tmp_path / "a.mha", Fault.WRONG_TYPE)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("suffix", ["nii.gz", "nii", "mha", "nrrd"])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_voxels_that_are_no_numbers(tmp_path: Path, value: float, suffix: str, dtype: type):
+def test_voxels_that_are_not_finite(tmp_path: Path, value: float, suffix: str, dtype: type):
     array = ramp(dtype)
     array[1, 2, 3] = value
-    with pytest.raises(InputError, match=r"1 voxels that are NaN or infinite"):
-        read_image(save(tmp_path / f"a.{suffix}", array))
+    assert_refused(read_image, save(tmp_path / f"a.{suffix}", array), Fault.VALUES)
 
 
 def test_a_constant_image(tmp_path: Path):
-    with pytest.raises(InputError, match=r"0 everywhere"):
-        read_image(save(tmp_path / "a.nii.gz", np.zeros(SHAPE, dtype=np.int16)))
+    path = save(tmp_path / "a.nii.gz", np.zeros(SHAPE, dtype=np.int16))
+    assert_refused(read_image, path, Fault.VALUES)
 
 
 def test_slices_along_another_axis(tmp_path: Path):
     path = save(tmp_path / "a.nii.gz", ramp(), spacing=(5.0, 1.0, 1.0))
-    with pytest.raises(InputError, match=r"slices along axis x .* expected them along the third"):
-        read_header(path)
+    assert_refused(read_header, path, Fault.GEOMETRY)
 
 
 def test_a_sheared_nifti(tmp_path: Path):
@@ -103,16 +108,14 @@ def test_a_sheared_nifti(tmp_path: Path):
     struct.pack_into("<hh", data, 252, 0, 1)
     struct.pack_into("<12f", data, 280, 1, 0.5, 0, 0, 0, 1, 0, 0, 0, 0, 4, 0)
     path.write_bytes(data)
-    with pytest.raises(InputError, match=r"not at right angles"):
-        read_header(path)
+    assert_refused(read_header, path, Fault.GEOMETRY)
 
 
 def test_a_sheared_nrrd(tmp_path: Path):
     image = sitk.GetImageFromArray(ramp())
     image.SetDirection((1.0, 0.5, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0))
     sitk.WriteImage(image, str(tmp_path / "a.nrrd"))
-    with pytest.raises(InputError, match=r"not at right angles"):
-        read_header(tmp_path / "a.nrrd")
+    assert_refused(read_header, tmp_path / "a.nrrd", Fault.GEOMETRY)
 
 
 def test_a_header_that_claims_a_giant_is_refused_before_decoding(tmp_path: Path):
@@ -120,14 +123,12 @@ def test_a_header_that_claims_a_giant_is_refused_before_decoding(tmp_path: Path)
     data = bytearray(path.read_bytes())
     struct.pack_into("<3h", data, 42, 32000, 32000, 32000)
     path.write_bytes(data)
-    with pytest.raises(InputError, match=r"more than any MRI"):
-        read_image(path)
+    assert_refused(read_image, path, Fault.TOO_LARGE)
 
 
 def test_damaged_files(tmp_path: Path):
     (tmp_path / "a.nii.gz").write_bytes(b"no image")
-    with pytest.raises(InputError, match=r"can't be read as an image"):
-        read_image(tmp_path / "a.nii.gz")
+    assert_refused(read_image, tmp_path / "a.nii.gz", Fault.DAMAGED)
 
 
 @pytest.mark.parametrize("suffix", ["nii.gz", "nii", "mha", "nrrd"])
@@ -136,8 +137,7 @@ def test_files_that_end_early(tmp_path: Path, suffix: str, dtype: type):
     noise = np.random.default_rng(0).integers(0, 999, (20, 30, 30)).astype(dtype)
     path = save(tmp_path / f"b.{suffix}", noise)
     path.write_bytes(path.read_bytes()[:-3000])
-    with pytest.raises(InputError, match=r"ends early or is damaged"):
-        read_image(path)
+    assert_refused(read_image, path, Fault.DAMAGED)
 
 
 def test_a_flipped_bit_in_a_compressed_file(tmp_path: Path):
@@ -145,8 +145,7 @@ def test_a_flipped_bit_in_a_compressed_file(tmp_path: Path):
     data = bytearray(path.read_bytes())
     data[-6] ^= 1
     path.write_bytes(data)
-    with pytest.raises(InputError, match=r"damaged"):
-        read_image(path)
+    assert_refused(read_image, path, Fault.DAMAGED)
 
 
 def test_big_endian_nifti(tmp_path: Path):
@@ -171,13 +170,11 @@ def test_big_endian_nifti(tmp_path: Path):
 )
 def test_voxels_in_another_file(tmp_path: Path, name: str, text: str):
     (tmp_path / name).write_text(text)
-    with pytest.raises(InputError, match=r"voxels in another file"):
-        read_header(tmp_path / name)
+    assert_refused(read_header, tmp_path / name, Fault.UNTRUSTED)
 
 
 def test_an_unknown_kind(tmp_path: Path):
-    with pytest.raises(InputError, match=r"is not one of"):
-        read_header(tmp_path / "a.png")
+    assert_refused(read_header, tmp_path / "a.png", Fault.WRONG_TYPE)
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.float32, np.float64])
@@ -194,8 +191,7 @@ def test_masks_of_two_values(tmp_path: Path, dtype: type, value: int):
 def test_masks_of_other_values(tmp_path: Path, values: tuple[float, ...]):
     array = np.zeros(SHAPE, dtype=np.float32)
     array.flat[: len(values)] = values
-    with pytest.raises(InputError, match=r"expected 0 \(background\) and 1 \(tumor\)|NaN"):
-        read_mask(save(tmp_path / "a.nii.gz", array))
+    assert_refused(read_mask, save(tmp_path / "a.nii.gz", array), Fault.VALUES)
 
 
 def test_headers_of_nifti_keep_no_text(tmp_path: Path):
@@ -219,5 +215,5 @@ def test_lesions_are_counted_over_corners():
 
 def test_a_folder_that_is_missing(tmp_path: Path):
     grid = Grid((6, 5, 4), (1.0, 1.0, 4.0), (0.0, 0.0, 0.0), OBLIQUE)
-    with pytest.raises(OSError, match=r"could not be written"):
+    with pytest.raises(OSError, match=r"a\.nii\.gz could not be written"):
         write_volume(tmp_path / "none" / "a.nii.gz", Volume(ramp(), grid))
