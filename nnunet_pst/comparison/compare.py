@@ -25,11 +25,12 @@ from nnunet_pst.comparison.results_folder import read_comparison
 from nnunet_pst.comparison.same_masks import same_masks
 from nnunet_pst.comparison.statistics import INTERVAL_KIND, LEVEL
 from nnunet_pst.comparison.strata import Stratum, strata
-from nnunet_pst.comparison.tables import Design, difference_rows, interval_rows, patient_means
+from nnunet_pst.comparison.tables import Design, difference_rows, interval_rows, means_by_patient
 from nnunet_pst.errors import InputError
+from nnunet_pst.evaluation.averaging import mean
 from nnunet_pst.evaluation.metrics.measures import MEASURES
 from nnunet_pst.evaluation.references import References
-from nnunet_pst.evaluation.score_tables import Row, mean, write_csv
+from nnunet_pst.evaluation.score_tables import Row, write_csv
 from nnunet_pst.io.atomic_files import (
     PARTIAL,
     gone_if_refused,
@@ -184,7 +185,7 @@ def _write_tables(plan: Plan, rows: Sequence[Row], groups: Sequence[Stratum], fo
     names = [measure.name for measure in design.measures]
     write_csv(rows, [*_KEYS, *names], folder / "cases.csv")
     means = {
-        (method, name): patient_means(rows, name, method)
+        (method, name): means_by_patient(rows, name, method)
         for method in design.methods
         for name in names
     }

@@ -11,7 +11,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from nnunet_pst.comparison.results import Comparison, Difference, Measure
+from nnunet_pst.comparison.results import ComparedMeasure, Comparison, Difference
 from nnunet_pst.io.wording import count, measure_name, p_value, signed, signed_interval
 
 _ALPHA = 0.05
@@ -56,7 +56,7 @@ def _conclusion(
     main = next((row for row in rows if row.measure == "dice"), None)
     if main is None:
         return Conclusion(method, baseline, "not shown", ["Dice was not compared."])
-    verdict = verdict_of(main, Measure("dice", "1", 1.0))
+    verdict = verdict_of(main, ComparedMeasure("dice", "1", 1.0))
     sentences = [_main_sentence(comparison, main, verdict), *_limits(main, rows)]
     if main.noninferior:
         within = "not worse" if main.noninferior == "yes" else "not shown to be not worse"
@@ -67,7 +67,7 @@ def _conclusion(
     return Conclusion(method, baseline, verdict, [*sentences, *_other_measures(comparison, rows)])
 
 
-def verdict_of(row: Difference, measure: Measure) -> str:
+def verdict_of(row: Difference, measure: ComparedMeasure) -> str:
     """Say ``better``, ``worse`` or ``not shown``; the latter of all that is outside the family."""
     if math.isnan(row.p_holm) or row.p_holm >= _ALPHA:
         return "not shown"
@@ -77,7 +77,7 @@ def verdict_of(row: Difference, measure: Measure) -> str:
     return leaning(row, measure) or "not shown"
 
 
-def leaning(row: Difference, measure: Measure) -> str:
+def leaning(row: Difference, measure: ComparedMeasure) -> str:
     """Say which way an interval that leaves zero out lies; empty where it doesn't, or none is best.
 
     It says nothing about the test.

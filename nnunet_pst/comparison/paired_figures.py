@@ -20,7 +20,7 @@ from nnunet_pst.comparison.figure_style import (
     picture,
     shortened,
 )
-from nnunet_pst.comparison.results import Comparison, Measure
+from nnunet_pst.comparison.results import ComparedMeasure, Comparison
 from nnunet_pst.io.wording import count, measure_name
 
 _MOST_MEASURES = 9
@@ -92,7 +92,7 @@ def _any_error(comparison: Comparison, name: str) -> bool:
     return any(any(comparison.patient_means(name, m).values()) for m in comparison.methods)
 
 
-def _chosen_measures(comparison: Comparison) -> list[Measure]:
+def _chosen_measures(comparison: Comparison) -> list[ComparedMeasure]:
     """Choose what a reader looks for first, then the others, as far as there is room."""
     defined = {
         name: measure

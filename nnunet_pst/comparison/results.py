@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nnunet_pst.evaluation.score_tables import mean
+from nnunet_pst.evaluation.averaging import CaseValue, patient_means
 
 
 @dataclass(frozen=True)
-class Measure:
+class ComparedMeasure:
     """What a measure's numbers are; ``best`` is None where no value is better than another."""
 
     name: str
@@ -21,7 +21,7 @@ class Measure:
 
 
 @dataclass(frozen=True)
-class CaseScore:
+class CaseRow:
     """The measures of one case by one method (and one repeat of its training)."""
 
     method: str
@@ -85,6 +85,7 @@ class Difference:
 class DistanceScore:
     """Agreement on the slices of a case that lie so far from the annotated window."""
 
+    case: str
     patient: str
     distance_slices: int
     dice: float
@@ -115,8 +116,8 @@ class Comparison:
     facts: Mapping[str, Any]
     methods: tuple[str, ...]
     baseline: str
-    measures: Mapping[str, Measure]
-    cases: Sequence[CaseScore]
+    measures: Mapping[str, ComparedMeasure]
+    cases: Sequence[CaseRow]
     intervals: Sequence[MeanInterval]
     differences: Sequence[Difference]
     distances: Mapping[str, Sequence[DistanceScore]]
@@ -160,19 +161,13 @@ class Comparison:
     def patient_means(
         self, measure: str, method: str, sequence: str | None = None
     ) -> dict[str, float]:
-        """Average a measure over a patient's cases, then over repeats, as the intervals do.
+        """Average a measure by patient, in the order of `evaluation.averaging`.
 
-        Undefined values are left out, and patients without any.
+        Patients without a defined value are left out.
         """
-        repeats: dict[str, dict[str, list[float]]] = {}
-        for score in self.cases:
-            if score.method == method and sequence in {None, score.sequence}:
-                of_patient = repeats.setdefault(score.patient, {})
-                value = score.values.get(measure, math.nan)
-                of_patient.setdefault(score.repeat, []).append(value)
-        by_patient = {
-            patient: [mean(values) for values in of_patient.values()]
-            for patient, of_patient in repeats.items()
-        }
-        means = {patient: mean(values) for patient, values in sorted(by_patient.items())}
+        means = patient_means(
+            CaseValue(score.patient, score.case, score.values.get(measure, math.nan))
+            for score in self.cases
+            if score.method == method and sequence in {None, score.sequence}
+        )
         return {patient: value for patient, value in means.items() if not math.isnan(value)}

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from nnunet_pst.comparison.results import (
-    CaseScore,
+    CaseRow,
+    ComparedMeasure,
     Comparison,
     Difference,
     DistanceScore,
     MeanInterval,
-    Measure,
 )
 from nnunet_pst.errors import InputError
 from nnunet_pst.evaluation.metrics.measures import MEASURES
@@ -90,7 +90,7 @@ def _methods(facts: Mapping[str, Any], problems: list[str]) -> tuple[str, ...]:
     return methods
 
 
-def _measures(facts: Mapping[str, Any]) -> dict[str, Measure]:
+def _measures(facts: Mapping[str, Any]) -> dict[str, ComparedMeasure]:
     """Measures that were compared, then all others that an evaluation declares."""
     described = facts.get("measures")
     measures = {}
@@ -98,15 +98,17 @@ def _measures(facts: Mapping[str, Any]) -> dict[str, Measure]:
         fields: Mapping[str, Any] = entry if isinstance(entry, dict) else {}
         best = fields.get("best")
         value = float(best) if isinstance(best, int | float) else None
-        measures[str(name)] = Measure(str(name), str(fields.get("unit", "1")), value)
-    others = {one.name: Measure(one.name, one.unit, one.best) for one in MEASURES}
+        measures[str(name)] = ComparedMeasure(str(name), str(fields.get("unit", "1")), value)
+    others = {one.name: ComparedMeasure(one.name, one.unit, one.best) for one in MEASURES}
     return measures | {name: one for name, one in others.items() if name not in measures}
 
 
-def _cases(path: Path, measures: Mapping[str, Measure], problems: list[str]) -> list[CaseScore]:
+def _cases(
+    path: Path, measures: Mapping[str, ComparedMeasure], problems: list[str]
+) -> list[CaseRow]:
     rows: Sequence[dict[str, str]] = read_table(path, (*_CASE_COLUMNS, "dice"), problems)
     return [
-        CaseScore(
+        CaseRow(
             method=row["method"],
             repeat=row["repeat"],
             case=row["case"],

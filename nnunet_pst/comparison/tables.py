@@ -1,8 +1,7 @@
 """Tables of a comparison: a mean and its interval per method, paired differences to a baseline.
 
-Values go case -> patient -> cohort: repeats of a case are averaged, then the cases of a patient.
-Patients are what is resampled and tested, so a patient with four sequences or three seeds counts
-once.
+`evaluation.averaging` says in which order values are averaged. Patients are what is resampled and
+tested, so a patient with four sequences or three seeds counts once.
 """
 
 from __future__ import annotations
@@ -20,8 +19,9 @@ from nnunet_pst.comparison.statistics import (
     paired_test,
 )
 from nnunet_pst.comparison.strata import Stratum
+from nnunet_pst.evaluation.averaging import CaseValue, patient_means
 from nnunet_pst.evaluation.metrics.measures import Measure
-from nnunet_pst.evaluation.score_tables import Row, mean
+from nnunet_pst.evaluation.score_tables import Row
 from nnunet_pst.io.rounding import without_noise
 
 ALL = "all"
@@ -74,17 +74,13 @@ class Design:
         )
 
 
-def patient_means(rows: Sequence[Row], measure: str, method: str) -> dict[str, float]:
-    """Average a measure over repeats, then over a patient's cases; undefined values left out."""
-    by_case: dict[tuple[str, str], list[float]] = {}
-    for row in rows:
-        if row["method"] == method:
-            key = (str(row["patient"]), str(row["case"]))
-            by_case.setdefault(key, []).append(float(row[measure]))
-    by_patient: dict[str, list[float]] = {}
-    for (patient, _), values in sorted(by_case.items()):
-        by_patient.setdefault(patient, []).append(mean(values))
-    return {patient: mean(values) for patient, values in by_patient.items()}
+def means_by_patient(rows: Sequence[Row], measure: str, method: str) -> dict[str, float]:
+    """Average a measure of one method by patient; NaN where it is not defined."""
+    return patient_means(
+        CaseValue(str(row["patient"]), str(row["case"]), float(row[measure]))
+        for row in rows
+        if row["method"] == method
+    )
 
 
 def interval_rows(rows: Sequence[Row], design: Design, groups: Sequence[Stratum]) -> list[Row]:
@@ -93,7 +89,7 @@ def interval_rows(rows: Sequence[Row], design: Design, groups: Sequence[Stratum]
     for stratum, level, own, measures in _looks(rows, design, groups):
         for measure in measures:
             for method in design.methods:
-                values = list(patient_means(own, measure.name, method).values())
+                values = list(means_by_patient(own, measure.name, method).values())
                 found = _bounded(design.interval(values), measure, values)
                 table.append(
                     {
@@ -144,8 +140,8 @@ def _bounded(found: Interval, measure: Measure, values: Sequence[float]) -> Inte
 def _difference(
     rows: Sequence[Row], design: Design, measure: Measure, method: str, where: tuple[str, str]
 ) -> Row:
-    ours = patient_means(rows, measure.name, method)
-    theirs = patient_means(rows, measure.name, design.baseline)
+    ours = means_by_patient(rows, measure.name, method)
+    theirs = means_by_patient(rows, measure.name, design.baseline)
     differences = [ours[patient] - theirs[patient] for patient in ours]
     sign = 1.0 if measure.larger_is_better else -1.0
     found = design.interval(differences)

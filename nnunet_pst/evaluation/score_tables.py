@@ -1,8 +1,6 @@
 """Tables of scores: from cases to patients to the cohort, and how they are written.
 
-Averages go case -> patient -> cohort, so that a patient with four sequences weighs as much as one
-with a single one. Values that are not defined are left out, and every mean comes with the number
-of patients behind it.
+`averaging` says in which order. Every mean comes with the number of patients behind it.
 """
 
 from __future__ import annotations
@@ -10,13 +8,14 @@ from __future__ import annotations
 import json
 import math
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib import metadata
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from nnunet_pst import __version__
+from nnunet_pst.evaluation.averaging import CaseValue, mean, patient_means
 from nnunet_pst.evaluation.metrics.measures import (
     DEFAULT_TOLERANCES_MM,
     MEASURES,
@@ -174,10 +173,16 @@ def _keys(case: ReferenceCase) -> Row:
 
 def patient_rows(cases: Sequence[Row]) -> list[Row]:
     """Average the cases of each patient; rows are ordered by patient."""
+    means = {
+        key: patient_means(
+            CaseValue(str(row["patient"]), str(row["case"]), float(row[key])) for row in cases
+        )
+        for key in _measured(cases)
+    }
     table: list[Row] = []
     for name, rows in _groups(cases, "patient"):
         row: Row = {"patient": name, "cases": len(rows)}
-        table.append(row | {key: mean(_column(rows, key)) for key in _measured(rows)})
+        table.append(row | {key: means[key][name] for key in means})
     return table
 
 
@@ -195,12 +200,6 @@ def sequence_rows(cases: Sequence[Row]) -> list[Row]:
             }
         table.append(row)
     return table
-
-
-def mean(values: Iterable[float]) -> float:
-    """Mean of the defined values; NaN if there is none."""
-    defined = [value for value in values if not math.isnan(value)]
-    return math.fsum(defined) / len(defined) if defined else math.nan
 
 
 def write_tables(evaluation: Evaluation, folder: Path) -> None:

@@ -15,7 +15,7 @@ from nnunet_pst.experiments.sweep_record import (
 )
 from nnunet_pst.experiments.sweep_slurm import queued
 from nnunet_pst.experiments.sweep_tables import (
-    CaseScore,
+    JobScore,
     cases_csv,
     columns_of_table,
     scores_of_job,
@@ -72,7 +72,7 @@ def failures(folder: Path, sweep: Sweep) -> list[str]:
 def gather(folder: Path, sweep: Sweep) -> str:
     """Write the tables of what is done, and return them for readers."""
     done = [job for job, status in look(folder, sweep).items() if status.state == "done"]
-    scores: list[CaseScore] = []
+    scores: list[JobScore] = []
     for job in done:
         text = case_scores(folder, job).read_text(encoding="utf-8")
         scores += scores_of_job(job, text)

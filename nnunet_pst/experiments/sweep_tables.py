@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from nnunet_pst.evaluation.averaging import CaseValue, patients_mean
 from nnunet_pst.experiments.sweep_plan import OWN_TABLE, Job, Method
 from nnunet_pst.io.csv_text import csv_text, restored
 
@@ -25,7 +26,7 @@ TITLES = {
 
 
 @dataclass(frozen=True)
-class CaseScore:
+class JobScore:
     """One test case as one job segmented it.
 
     Attributes
@@ -61,14 +62,14 @@ class TableRow:
     cells: Mapping[tuple[str, str], Cell]
 
 
-def scores_of_job(job: Job, text: str) -> list[CaseScore]:
+def scores_of_job(job: Job, text: str) -> list[JobScore]:
     """Read the ``cases.csv`` that ``evaluate`` wrote for a job; an empty cell is NaN."""
     scores = []
     for row in csv.DictReader(io.StringIO(text, newline="")):
         values = {name: float(row[name]) if row[name] else math.nan for name in MEASURES}
         tested = restored(row["sequence"]).partition("+")[0]
         names = restored(row["case"]), restored(row["patient"])
-        scores.append(CaseScore(job, *names, tested, values))
+        scores.append(JobScore(job, *names, tested, values))
     return scores
 
 
@@ -84,15 +85,15 @@ def table_rows(
     methods: Sequence[Method],
     *,
     jobs: Sequence[Job],
-    scores: Iterable[CaseScore],
+    scores: Iterable[JobScore],
     columns: Sequence[str],
 ) -> list[TableRow]:
-    """Average over runs (folds and seeds), then over a patient's cases, then over patients.
+    """Average in the order of `evaluation.averaging`; repeats are folds and seeds.
 
     In table 4 the models may have been tested on different patients, since a fusion needs all of
     its channels; there only those count that every method has.
     """
-    of_method: dict[Method, list[CaseScore]] = defaultdict(list)
+    of_method: dict[Method, list[JobScore]] = defaultdict(list)
     for score in scores:
         of_method[score.job.method].append(score)
     if table == "4":
@@ -113,8 +114,8 @@ def table_rows(
 
 
 def _same_patients(
-    of_method: Mapping[Method, list[CaseScore]], methods: Sequence[Method], columns: Sequence[str]
-) -> dict[Method, list[CaseScore]]:
+    of_method: Mapping[Method, list[JobScore]], methods: Sequence[Method], columns: Sequence[str]
+) -> dict[Method, list[JobScore]]:
     tested = {
         method: [score for score in of_method.get(method, ()) if score.sequence in columns]
         for method in methods
@@ -127,22 +128,14 @@ def _same_patients(
     }
 
 
-def _cell(scores: Sequence[CaseScore], column: str, measure: str) -> Cell:
-    runs: dict[tuple[str, str], list[float]] = defaultdict(list)
-    for score in scores:
-        value = score.values[measure]
-        if column in (ALL, score.sequence) and not math.isnan(value):
-            runs[score.patient, score.case].append(value)
-    cases: dict[str, list[float]] = defaultdict(list)
-    for (patient, _), values in runs.items():
-        cases[patient].append(_mean(values))
-    if not cases:
-        return Cell(math.nan, 0)
-    return Cell(_mean([_mean(values) for values in cases.values()]), len(cases))
-
-
-def _mean(values: Sequence[float]) -> float:
-    return math.fsum(values) / len(values)
+def _cell(scores: Sequence[JobScore], column: str, measure: str) -> Cell:
+    return Cell(
+        *patients_mean(
+            CaseValue(score.patient, score.case, score.values[measure])
+            for score in scores
+            if column in (ALL, score.sequence)
+        )
+    )
 
 
 def table_csv(rows: Sequence[TableRow], columns: Sequence[str]) -> str:
@@ -185,7 +178,7 @@ def table_markdown(
     return "\n".join([f"## {TITLES[table]}", "", *body, "", *(f"- {note}" for note in notes), ""])
 
 
-def cases_csv(scores: Iterable[CaseScore]) -> str:
+def cases_csv(scores: Iterable[JobScore]) -> str:
     """Write the scores of all jobs in long format, a row for each case of each job."""
     heads = ["job", "trained_on", "configuration", "trainer", "fold", "seed"]
     lines: list[list[object]] = [[*heads, "case", "patient", "sequence", *MEASURES]]

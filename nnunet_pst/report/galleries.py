@@ -10,7 +10,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from nnunet_pst.comparison.results import CaseScore, Comparison
+from nnunet_pst.comparison.results import CaseRow, Comparison
 from nnunet_pst.comparison.results_folder import evaluation_files
 from nnunet_pst.io.checked_tables import is_plain_name
 
@@ -81,7 +81,7 @@ def _gallery(comparison: Comparison, method: str, each: int) -> Gallery:
     return Gallery(method, pictures, f"{lost} overlays are missing" if lost else "")
 
 
-def first_repeat(comparison: Comparison, method: str) -> list[CaseScore]:
+def first_repeat(comparison: Comparison, method: str) -> list[CaseRow]:
     """Scores of the first training of a method, by Dice, the lowest first."""
     scores = [score for score in comparison.cases if score.method == method]
     first = min((score.repeat for score in scores), default="")
@@ -89,7 +89,7 @@ def first_repeat(comparison: Comparison, method: str) -> list[CaseScore]:
     return sorted(kept, key=lambda score: (score.values["dice"], score.case))
 
 
-def chosen(scores: Sequence[CaseScore], each: int) -> list[tuple[str, CaseScore]]:
+def chosen(scores: Sequence[CaseRow], each: int) -> list[tuple[str, CaseRow]]:
     """Choose the worst, the middle and the best of scores that are sorted; no case twice."""
     n = len(scores)
     middle = max(0, (n - each) // 2)
@@ -107,7 +107,7 @@ def chosen(scores: Sequence[CaseScore], each: int) -> list[tuple[str, CaseScore]
     return result
 
 
-def _overlay(comparison: Comparison, score: CaseScore) -> bytes | None:
+def _overlay(comparison: Comparison, score: CaseRow) -> bytes | None:
     """Return the shrunken overlay of a case; None where there is none that can be used."""
     if not is_plain_name(score.case):
         return None

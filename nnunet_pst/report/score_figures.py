@@ -22,7 +22,7 @@ from nnunet_pst.comparison.figure_style import (
     shortened,
 )
 from nnunet_pst.comparison.results import Comparison, DistanceScore
-from nnunet_pst.evaluation.score_tables import mean
+from nnunet_pst.evaluation.averaging import CaseValue, patients_mean
 from nnunet_pst.io.wording import MINUS
 
 #: Fewer patients than these make no mean that is worth a line.
@@ -142,17 +142,17 @@ def patients_by_distance(scores: Sequence[DistanceScore]) -> dict[int, int]:
 
 
 def _draw_distance_line(axes: Axes, scores: Sequence[DistanceScore], name: str, look: Look) -> None:
-    values: dict[int, dict[str, list[float]]] = {}
+    values: dict[int, list[CaseValue]] = {}
     for score in scores:
         # Dice where the reference has no tumor would mix in slices that are only false positives.
         if not math.isnan(score.recall):
-            patients = values.setdefault(score.distance_slices, {})
-            patients.setdefault(score.patient, []).append(getattr(score, name))
+            value = CaseValue(score.patient, score.case, getattr(score, name))
+            values.setdefault(score.distance_slices, []).append(value)
     distances = sorted(values)
-    means = [mean([mean(v) for v in values[d].values()]) for d in distances]
-    axes.plot(distances, means, color=look.color, linewidth=1.4)
-    for distance, y in zip(distances, means, strict=True):
-        enough = len(values[distance]) >= FEWEST_PATIENTS
+    means = [patients_mean(values[distance]) for distance in distances]
+    axes.plot(distances, [y for y, _ in means], color=look.color, linewidth=1.4)
+    for distance, (y, patients) in zip(distances, means, strict=True):
+        enough = patients >= FEWEST_PATIENTS
         face = look.color if enough else "white"
         axes.plot(distance, y, look.marker, color=look.color, markerfacecolor=face, markersize=5)
 

@@ -8,12 +8,12 @@ from dataclasses import dataclass, replace
 
 from nnunet_pst.comparison.conclusions import verdict_of
 from nnunet_pst.comparison.results import (
+    ComparedMeasure,
     Comparison,
     Difference,
     MeanInterval,
-    Measure,
 )
-from nnunet_pst.evaluation.score_tables import mean
+from nnunet_pst.evaluation.averaging import mean
 from nnunet_pst.io.wording import (
     MINUS,
     UNDEFINED,
@@ -119,7 +119,7 @@ def described_table(comparison: Comparison) -> Table | None:
     )
 
 
-def _mean_rows(comparison: Comparison, measures: Iterable[Measure]) -> list[list[Cell]]:
+def _mean_rows(comparison: Comparison, measures: Iterable[ComparedMeasure]) -> list[list[Cell]]:
     rows = []
     for measure in measures:
         found = {
@@ -172,7 +172,7 @@ def _mean_cells(
         yield Cell(value(row.mean, unit), f"{reach}; n = {row.patients}".removeprefix("; "))
 
 
-def _direction(measure: Measure) -> str:
+def _direction(measure: ComparedMeasure) -> str:
     if measure.best is None:
         return ""
     return f"best {measure.best:g}"
@@ -244,7 +244,7 @@ def _differences(
 
 
 def _difference_cells(comparison: Comparison, row: Difference) -> list[Cell]:
-    measure = comparison.measures.get(row.measure, Measure(row.measure, "1", None))
+    measure = comparison.measures.get(row.measure, ComparedMeasure(row.measure, "1", None))
     verdict = verdict_of(row, measure)
     kind = verdict if verdict in {"better", "worse"} else ""
     reach = signed_interval(row.low, row.high, measure.unit)

@@ -8,7 +8,7 @@ import math
 
 from nnunet_pst.experiments.sweep_plan import Job, Method, input_strategies, methods_of_table
 from nnunet_pst.experiments.sweep_tables import (
-    CaseScore,
+    JobScore,
     cases_csv,
     columns_of_table,
     scores_of_job,
@@ -25,9 +25,9 @@ def job(method: Method, fold: int = 0, seed: int = 1) -> Job:
     return Job(method, method.strategy.dataset("DatasetPST", FOUR), "nnUNetTrainer", fold, seed)
 
 
-def score(of: Job, patient: str, sequence: str, dice: float) -> CaseScore:
+def score(of: Job, patient: str, sequence: str, dice: float) -> JobScore:
     values = {"dice": dice, "iou": dice / (2 - dice)}
-    return CaseScore(of, f"{patient}_{sequence}", patient, sequence, values)
+    return JobScore(of, f"{patient}_{sequence}", patient, sequence, values)
 
 
 def rows_of(table, methods, jobs, scores):

@@ -14,7 +14,13 @@ from PIL import Image
 
 from nnunet_pst.comparison.conclusions import conclusions, verdict_of
 from nnunet_pst.comparison.figure_style import looks, shortened
-from nnunet_pst.comparison.results import CaseScore, Comparison, Difference, DistanceScore, Measure
+from nnunet_pst.comparison.results import (
+    CaseRow,
+    ComparedMeasure,
+    Comparison,
+    Difference,
+    DistanceScore,
+)
 from nnunet_pst.comparison.results_folder import evaluation_files
 from nnunet_pst.io.checked_tables import is_plain_name, read_object, read_rows
 from nnunet_pst.io.wording import (
@@ -34,8 +40,8 @@ from nnunet_pst.report.tables import Cell, Table, in_parts
 from nnunet_pst.report.training_logs import Epoch, parse_log, read_curves
 from nnunet_pst.report.volume_agreement import limits_of_agreement
 
-DICE = Measure("dice", "1", 1.0)
-DISTANCE = Measure("hd95_mm", "mm", 0.0)
+DICE = ComparedMeasure("dice", "1", 1.0)
+DISTANCE = ComparedMeasure("hd95_mm", "mm", 0.0)
 
 LOG = """
 2026-11-25 07:25:53.297661: Epochs 0 to 9, 50 iterations of 12 bags
@@ -146,15 +152,15 @@ def difference(**changes: object) -> Difference:
         ({"low": math.nan, "high": math.nan}, DICE, "better"),
         ({"low": math.nan, "high": math.nan, "difference": -1.0}, DICE, "worse"),
         ({"low": math.nan, "high": math.nan, "difference": 0.0}, DICE, "not shown"),
-        ({}, Measure("reference_ml", "ml", None), "not shown"),
+        ({}, ComparedMeasure("reference_ml", "ml", None), "not shown"),
     ],
 )
-def test_verdicts(changes: dict[str, object], measure: Measure, expected: str):
+def test_verdicts(changes: dict[str, object], measure: ComparedMeasure, expected: str):
     assert verdict_of(difference(**changes), measure) == expected
 
 
 def comparison(rows: list[Difference], **facts: object) -> Comparison:
-    measures = {"dice": DICE, "hd95_mm": DISTANCE, "iou": Measure("iou", "1", 1.0)}
+    measures = {"dice": DICE, "hd95_mm": DISTANCE, "iou": ComparedMeasure("iou", "1", 1.0)}
     return Comparison(
         folder=Path("nowhere"),
         facts=facts,
@@ -265,8 +271,8 @@ def test_limits_of_agreement_need_two_patients():
     assert math.isnan(found.low)
 
 
-def scores(*dice: float) -> list[CaseScore]:
-    return [CaseScore("new", "1", f"c{i}", f"p{i}", "T2", {"dice": x}) for i, x in enumerate(dice)]
+def scores(*dice: float) -> list[CaseRow]:
+    return [CaseRow("new", "1", f"c{i}", f"p{i}", "T2", {"dice": x}) for i, x in enumerate(dice)]
 
 
 @pytest.mark.parametrize(("cases", "each", "number"), [(1, 2, 1), (3, 1, 3), (4, 2, 4), (9, 2, 6)])
@@ -316,21 +322,21 @@ def test_claim_has_42_items_and_leaves_the_rest_to_the_authors():
 
 def test_patients_by_distance_counts_those_with_tumor():
     rows = [
-        DistanceScore("a", 0, 0.9, 0.9),
-        DistanceScore("a", 1, 0.0, math.nan),
-        DistanceScore("b", 1, 0.5, 0.5),
-        DistanceScore("b", 1, 0.6, 0.5),
+        DistanceScore("a1", "a", 0, 0.9, 0.9),
+        DistanceScore("a1", "a", 1, 0.0, math.nan),
+        DistanceScore("b1", "b", 1, 0.5, 0.5),
+        DistanceScore("b2", "b", 1, 0.6, 0.5),
     ]
     assert patients_by_distance(rows) == {0: 1, 1: 1}
 
 
-def test_patient_means_average_cases_then_repeats():
+def test_patient_means_average_repeats_then_cases():
     first = scores(0.5, 0.7)
     again = [replace(one, repeat="2", values={"dice": math.nan}) for one in scores(0.5, 0.7)]
     other = replace(first[0], case="c9", sequence="T1", values={"dice": 0.0})
     rows = [*first, other, *again, replace(other, repeat="2", values={"dice": 0.9})]
     one = replace(comparison([]), cases=rows)
-    assert one.patient_means("dice", "new") == pytest.approx({"p0": (0.25 + 0.9) / 2, "p1": 0.7})
+    assert one.patient_means("dice", "new") == pytest.approx({"p0": (0.5 + 0.45) / 2, "p1": 0.7})
     assert one.patient_means("dice", "new", "T1") == {"p0": 0.45}
     assert one.patient_means("iou", "new") == {}
 
