@@ -1,4 +1,4 @@
-"""Registration by ANTs, as in the paper; the only place that knows antspyx."""
+"""Registration by ANTs, as in the paper; the only module that uses antspyx."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import SimpleITK as sitk  # noqa: N813 - its usual name
 
-from nnunet_pst.errors import HostError, InputError
+from nnunet_pst.errors import Fault, HostError, InputError
 from nnunet_pst.io.volumes import Volume, set_output_grid
 from nnunet_pst.registration.preparation import for_engine
 from nnunet_pst.registration.transforms import SpatialTransform, linear_part
@@ -22,17 +22,17 @@ from nnunet_pst.registration.transforms import SpatialTransform, linear_part
 _THREADS = "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS"
 #: Pixel size to which images are averaged before ANTs sees them.
 _PIXEL_MM = 2.4
-#: Mattes mutual information with 32 bins at a random tenth of the voxels, drawn by the seed:
+#: Mattes mutual information with 32 bins at a tenth of the voxels, chosen at random by the seed:
 #: points on a regular lattice pulled results toward the grid (docs/decisions/0051).
 _METRIC = "Mattes[{reference},{moving},1,32,Random,0.1]"
-#: Levels, coarse to fine: pixel size in mm to which images are shrunk, sigma in mm to which they
-#: are smoothed, most iterations.
+#: Levels, coarse to fine: pixel size in mm to which images are shrunk, sigma in mm of their
+#: smoothing, most iterations.
 _LEVELS = ((6.0, 2.5, 60), (2.5, 0.6, 30))
-#: The change of the metric, over so many iterations, at which a level ends.
+#: A level ends when the metric changes by less than the first number over the second's iterations.
 _STOP = "1e-6,10"
 _STAGES = {"rigid": ("Rigid[0.1]",), "affine": ("Rigid[0.1]", "Affine[0.1]")}
-#: antsRegistrationSyN's own choice of gradient step, update and total variance. Every voxel is
-#: looked at: with a tenth of them the field followed noise and mutual information fell.
+#: antsRegistrationSyN's own choice of gradient step, update and total variance. The metric uses
+#: every voxel: with a tenth of them the field followed noise and mutual information fell.
 _SYN = "SyN[0.1,3,0]"
 _SYN_METRIC = "Mattes[{reference},{moving},1,32]"
 _SYN_LEVELS = "-c [20x10,1e-6,5] -f 2x1 -s 1x0.5"
@@ -44,28 +44,29 @@ def require_ants() -> None:
     Raises
     ------
     HostError
-        Naming the extra that brings it and what works without.
+        Naming the extra that installs it and the alternative.
     """
     if importlib.util.find_spec("ants") is None:
         raise HostError(
             "registration by ANTs needs antspyx; run: pip install 'nnunet_pst[ants]', or choose "
-            "--registration simpleitk"
+            "--registration simpleitk",
+            Fault.NOT_INSTALLED,
         )
 
 
 def version() -> str:
-    """Version of antspyx, which decides the result with everything else."""
+    """Version of antspyx, which is part of what decides the result."""
     return metadata.version("antspyx")
 
 
 def estimate(
     reference: Volume, moving: Volume, model: str, *, seed: int = 0, scratch: Path | None = None
 ) -> SpatialTransform:
-    """Find where points of the reference lie in the moving image.
+    """Estimate the map from points of the reference to the moving image.
 
     One thread and a fixed seed: the same images give the same bytes. antspyx 0.6.3 ignores
-    ``random_seed=`` of its own ``registration``; what it hands to antsRegistration is a command
-    line, and that we write ourselves.
+    ``random_seed=`` of its own ``registration``; it calls antsRegistration with a command line, so
+    we write that command line ourselves.
 
     Parameters
     ----------
@@ -74,10 +75,10 @@ def estimate(
     model
         ``rigid``, ``affine`` or ``syn``.
     seed
-        Of the points at which ANTs looks.
+        Of the points that ANTs samples.
     scratch
-        Folder for ANTs's own files, which are gone afterwards unless the process is killed; None:
-        the system's.
+        Folder for ANTs's own files, which are removed unless the process is killed; None: the
+        system's.
 
     Raises
     ------
@@ -94,8 +95,8 @@ def estimate(
         fixed, movable = (_as_ants(image) for image in images)
         pointer = ants.internal.get_pointer_string
         metric, dense = (
-            wanted.format(reference=pointer(fixed), moving=pointer(movable))
-            for wanted in (_METRIC, _SYN_METRIC)
+            pattern.format(reference=pointer(fixed), moving=pointer(movable))
+            for pattern in (_METRIC, _SYN_METRIC)
         )
         words = ["-d", "3", "--float", "1", "-o", f"{folder}/", "--random-seed", str(seed + 1)]
         for stage in _STAGES["rigid" if model == "rigid" else "affine"]:
@@ -103,7 +104,7 @@ def estimate(
         if model == "syn":
             words += ["-t", _SYN, "-m", dense, *_SYN_LEVELS.split()]
         if ants.internal.get_lib_fn("antsRegistration")(words) != 0:
-            raise InputError("ANTs found no transform")
+            raise InputError("ANTs found no transform", Fault.FAILED)
         return _read_result(Path(folder), model, reference, moving)
 
 
@@ -112,7 +113,7 @@ def _temporary(scratch: Path | None) -> tempfile.TemporaryDirectory[str]:
 
 
 def _levels(reference: sitk.Image) -> list[str]:
-    """Spell the levels as antsRegistration wants them: in pixels of the reference."""
+    """Write the levels as antsRegistration expects them: in pixels of the reference."""
     pixel_mm = reference.GetSpacing()[0]
     iterations = "x".join(str(most) for _, _, most in _LEVELS)
     shrink = "x".join(str(max(1, round(shrunk / pixel_mm))) for shrunk, _, _ in _LEVELS)
@@ -159,11 +160,11 @@ def _as_field(transform: sitk.Transform, volume: Volume) -> sitk.Transform:
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """Keep antspyx's ITK, which is not SimpleITK's, to one thread for a while.
+    """Limit antspyx's ITK, which is not SimpleITK's, to one thread for a while.
 
     Sums over threads are added in the order in which they finish, so two threads give other bytes
-    at every run. ITK reads the variable once, at its first use in a process: whoever has used ants
-    before with more threads gets results that differ in the last digits.
+    at every run. ITK reads the variable once, at its first use in a process: where ants was used
+    before with more threads, results differ in the last digits.
     """
     before = os.environ.get(_THREADS)
     os.environ[_THREADS] = "1"

@@ -1,7 +1,7 @@
 """Pictures of a registration: the moving image on the reference, before and after.
 
-As in `nnunet_pst.evaluation.overlays`: Agg canvases of their own, the same input gives the same
-bytes.
+As in `nnunet_pst.evaluation.overlays`: each figure has its own Agg canvas, and the same input gives
+the same bytes.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from nnunet_pst.registration.preparation import clipped
 
 #: Okabe and Ito's orange, as in the other pictures.
 _EDGE_RGB = (230 / 255, 159 / 255, 0.0)
-_EDGE_SHARE = 6.0  # per cent of the pixels are drawn as edges
+_EDGE_SHARE = 6.0  # percent of the pixels are drawn as edges
 _SQUARES = 8
 _TILE_INCHES, _DPI, _SHEET_DPI = 2.4, 100, 120
 #: For a title and the columns' names, in a picture and above it on the sheet.
 _HEAD_INCHES, _SHEET_HEAD_INCHES = 0.6, 0.6
 _SHEET_COLUMNS = 3
 _CAPTION: dict[str, Any] = {"color": "white", "va": "top"}
-#: More would make a picture that nothing opens; the rejected pairs come first.
+#: A sheet with more would be too large for viewers; the rejected pairs come first.
 MOST_ON_A_SHEET = 200
 #: Above the columns; "scanner": under the scanner's coordinates.
 _COLUMNS = ("checks, scanner", "checks, used", "edges, scanner", "edges, used")
@@ -84,8 +84,8 @@ def draw_registration(
 def draw_registration_sheet(path: Path, pictures: Sequence[Path], titles: Sequence[str]) -> None:
     """Write the first `MOST_ON_A_SHEET` pictures on one page, in their order, with their titles.
 
-    The titles are written anew: those in the pictures would shrink with them. Without a picture
-    there is no page.
+    The titles are written again: those in the pictures would shrink with them. Without pictures the
+    page is removed.
     """
     shown = list(zip(pictures[:MOST_ON_A_SHEET], titles, strict=False))
     if not shown:
@@ -129,7 +129,7 @@ def _unit(array: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
 def _checkerboard(
     fixed: npt.NDArray[np.float32], moving: npt.NDArray[np.float32]
 ) -> npt.NDArray[np.float32]:
-    """Squares of both images in turn, (y, x, rgb); the moving one's are tinted."""
+    """Squares of both images in turn, (y, x, rgb); those of the moving image are tinted."""
     rows, columns = (np.arange(n) * _SQUARES // n for n in fixed.shape)
     other = (rows[:, None] + columns) % 2 == 1
     picture = np.stack([np.where(other, moving, fixed)] * 3, axis=-1)
@@ -143,6 +143,6 @@ def _edges(
     """The reference, (y, x, rgb), with the strongest edges of the moving image on it."""
     picture = np.stack([fixed] * 3, axis=-1)
     strength = ndimage.gaussian_gradient_magnitude(moving, 1.0)
-    drawn = strength > max(float(np.percentile(strength, 100 - _EDGE_SHARE)), 1e-3)
-    picture[drawn] = _EDGE_RGB
+    edges = strength > max(float(np.percentile(strength, 100 - _EDGE_SHARE)), 1e-3)
+    picture[edges] = _EDGE_RGB
     return picture

@@ -1,19 +1,20 @@
 """Register two images, and use the result only when it is no worse than the scanner's coordinates.
 
-A registration that makes things worse is the real danger: sequences of one session are nearly
-aligned already, and a channel moved to the wrong place teaches a network nonsense. So every result
-is measured, and the scanner's own alignment wins ties.
+The danger is a registration that makes the alignment worse: sequences of one session are nearly
+aligned already, and a network learns nothing right from a misplaced channel. So every result is
+measured, and the scanner's own alignment wins ties.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum, auto
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
-from nnunet_pst.errors import InputError
+from nnunet_pst.errors import Fault, InputError
 from nnunet_pst.io.volumes import Volume
 from nnunet_pst.registration import ants_backend, simpleitk_backend
 from nnunet_pst.registration.quality import Alignment, Comparison
@@ -23,9 +24,9 @@ from nnunet_pst.registration.transforms import SpatialTransform
 Engine = Literal["ants", "simpleitk", "none"]
 Model = Literal["rigid", "affine", "syn"]
 
-#: Less than this can't be registered along z.
+#: Fewer slices can't be registered along z.
 FEWEST_SLICES = 4
-#: Patients move by millimeters between sequences of a session; four centimetres are a wrong result
+#: Patients move by millimeters between sequences of a session; four centimeters mean a wrong result
 #: or another session.
 MAX_MOTION_MM = 40.0
 #: Images that share less of the reference than this show different places.
@@ -36,7 +37,7 @@ MOST_LEFT_WHEN_PUSHED = 0.95
 #: The body overlap may fall by this much: masks are made by a threshold.
 BODY_TOLERANCE = 0.02
 #: An engine that moves no point of the body farther than this, which is about a pixel, agrees with
-#: the scanner. Where its own result fits no better, the scanner's is used and nothing flagged.
+#: the scanner. Where its result fits no better, the scanner's is used without a flag.
 AGREES_MM = 1.0
 
 
@@ -65,18 +66,38 @@ class RegistrationSettings:
     seed: int = 0
 
 
+class Obstacle(Enum):
+    """What keeps an engine's result, or a pair of images, from being used."""
+
+    FEW_SLICES = auto()  #: an image has fewer than `FEWEST_SLICES`
+    BLANK = auto()  #: an image shows no body
+    APART = auto()  #: the images share too little of the reference
+    NO_ESTIMATE = auto()  #: the engine gave up
+    MOTION = auto()  #: the body would move farther than the settings allow
+    INFORMATION = auto()  #: mutual information would fall
+    OVERLAP = auto()  #: the overlap of the bodies would fall
+    COVERAGE = auto()  #: too little of the reference would be covered
+    ANATOMY = auto()  #: the images fit as well when one is pushed aside
+
+
+@dataclass(frozen=True)
+class Rejection:
+    """Why the scanner's coordinates are kept: the obstacle, and its numbers as text."""
+
+    obstacle: Obstacle
+    text: str
+
+
 @dataclass(frozen=True)
 class Registration:
-    """What is to be used, and what it was measured by.
+    """The transform to use, and how well the images fit with it.
 
     Attributes
     ----------
     transform
-        Accepted, or the identity: the scanner's coordinates.
-    accepted
-        Whether the engine's result is used (with engine ``none``: the scanner's).
-    reason
-        Why not, in one line; empty when accepted.
+        The engine's, or the identity: the scanner's coordinates.
+    rejection
+        Why the engine's result is not used; None where it is (with engine ``none``: the scanner's).
     before, after
         Under the scanner's coordinates, and under ``transform``.
     displacement_mm
@@ -84,15 +105,26 @@ class Registration:
     """
 
     transform: SpatialTransform
-    accepted: bool
-    reason: str
+    rejection: Rejection | None
     before: Alignment
     after: Alignment
     displacement_mm: float
 
+    @property
+    def accepted(self) -> bool:
+        """Whether the engine's result is used (with engine ``none``: the scanner's)."""
+        return self.rejection is None
+
+    @property
+    def reason(self) -> str:
+        """Why it is not used, in one line; empty when accepted."""
+        if self.rejection is None:
+            return ""
+        return f"{self.rejection.text}; the scanner's alignment is kept"
+
 
 def require_engine(settings: RegistrationSettings) -> None:
-    """Refuse an engine that is not installed or can't do what is asked, before any work.
+    """Refuse an engine that is not installed or lacks the model, before any work.
 
     Raises
     ------
@@ -102,11 +134,11 @@ def require_engine(settings: RegistrationSettings) -> None:
     if settings.engine == "ants":
         ants_backend.require_ants()
     if settings.model == "syn" and settings.engine == "simpleitk":
-        raise InputError("--transform syn needs --registration ants")
+        raise InputError("--transform syn needs --registration ants", Fault.UNSUPPORTED)
 
 
 def engine_version(settings: RegistrationSettings) -> str:
-    """Version of what computes the transform, as part of a result's identity."""
+    """Name and version of the engine, as part of a result's identity."""
     if settings.engine == "ants":
         return f"antspyx {ants_backend.version()}"
     return settings.engine
@@ -119,7 +151,7 @@ def register(
     *,
     scratch: Path | None = None,
 ) -> Registration:
-    """Find where points of the reference lie in the moving image; never fails, but says so.
+    """Register the moving image to the reference; what fails is a rejection, not an exception.
 
     Parameters
     ----------
@@ -130,40 +162,31 @@ def register(
 
     Notes
     -----
-    Measures of gray values and outlines can't tell every wrong result. The pictures are there to be
-    looked at.
+    Measures of gray values and outlines can't detect every wrong result: look at the pictures.
     """
     scanner = SpatialTransform.identity()
     comparison = Comparison(reference, moving)
     before = comparison.measure(scanner)
 
-    def kept(reason: str) -> Registration:
-        return Registration(scanner, not reason, reason, before, before, 0.0)
+    def scanners(rejection: Rejection | None) -> Registration:
+        return Registration(scanner, rejection, before, before, 0.0)
 
     if settings.engine == "none":
-        return kept("")
-    hopeless = _hopeless(reference, moving, comparison, before)
-    if hopeless:
-        return kept(f"{hopeless}; the scanner's alignment is kept")
+        return scanners(None)
+    if hopeless := _hopeless(reference, moving, comparison, before):
+        return scanners(hopeless)
     try:
-        found = _estimate(reference, moving, settings, scratch)
+        estimated = _estimate(reference, moving, settings, scratch)
     except InputError as error:
-        return kept(f"{error}; the scanner's alignment is kept")
-    after = comparison.measure(found)
-    moved = comparison.largest_displacement_mm(found)
-    if moved < AGREES_MM and after.mutual_information < before.mutual_information:
-        found, after, moved = scanner, before, 0.0
-    rejected = _worse(before, after, moved, settings)
-    if not rejected:
-        left = max(comparison.left_when_pushed(found))
-        if left > MOST_LEFT_WHEN_PUSHED:
-            rejected = (
-                f"pushed aside, the images keep {100 * left:.0f} % of their mutual information: "
-                "different anatomy?"
-            )
-    if rejected:
-        return kept(f"{rejected}; the scanner's alignment is kept")
-    return Registration(found, True, "", before, after, moved)
+        return scanners(Rejection(Obstacle.NO_ESTIMATE, str(error)))
+    after = comparison.measure(estimated)
+    moved_mm = comparison.largest_displacement_mm(estimated)
+    if moved_mm < AGREES_MM and after.mutual_information < before.mutual_information:
+        estimated, after, moved_mm = scanner, before, 0.0
+    rejection = _worse(before, after, moved_mm, settings) or _other_body(comparison, estimated)
+    if rejection:
+        return scanners(rejection)
+    return Registration(estimated, None, before, after, moved_mm)
 
 
 def _estimate(
@@ -176,38 +199,62 @@ def _estimate(
     return simpleitk_backend.estimate(reference, moving, settings.model)
 
 
-def _hopeless(reference: Volume, moving: Volume, comparison: Comparison, before: Alignment) -> str:
-    """Say why a pair can't be registered, or return an empty line."""
+def _hopeless(
+    reference: Volume, moving: Volume, comparison: Comparison, before: Alignment
+) -> Rejection | None:
+    """Say why a pair can't be registered, or return None."""
     names = ("reference", "moving image")
     for name, image, body in zip(names, (reference, moving), comparison.bodies, strict=True):
         if len(image.array) < FEWEST_SLICES:
-            return f"the {name} has {len(image.array)} slices, fewer than {FEWEST_SLICES}"
+            text = f"the {name} has {len(image.array)} slices, fewer than {FEWEST_SLICES}"
+            return Rejection(Obstacle.FEW_SLICES, text)
         if np.ptp(image.array) == 0 or body.mean() < 1e-3:
-            return f"the {name} is blank"
+            return Rejection(Obstacle.BLANK, f"the {name} is blank")
     if before.covered < LEAST_COVERED:
-        return (
+        return Rejection(
+            Obstacle.APART,
             f"the images share {100 * before.covered:.0f} % of the reference, so they show "
-            "different places or come from different frames"
+            "different places or come from different frames",
         )
-    return ""
+    return None
 
 
 def _worse(
     before: Alignment, after: Alignment, moved_mm: float, settings: RegistrationSettings
-) -> str:
-    """Say why a result is not used, or return an empty line."""
+) -> Rejection | None:
+    """Say why a result is worse than the scanner's coordinates, or return None."""
     if moved_mm > settings.max_motion_mm:
-        return f"it would move the body by {moved_mm:.0f} mm, over {settings.max_motion_mm:.0f} mm"
+        return Rejection(
+            Obstacle.MOTION,
+            f"it would move the body by {moved_mm:.0f} mm, over {settings.max_motion_mm:.0f} mm",
+        )
     if after.mutual_information < before.mutual_information:
-        return (
+        return Rejection(
+            Obstacle.INFORMATION,
             f"mutual information would fall from {before.mutual_information:.3f} to "
-            f"{after.mutual_information:.3f}"
+            f"{after.mutual_information:.3f}",
         )
     if after.body_overlap < before.body_overlap - BODY_TOLERANCE:
-        return (
+        return Rejection(
+            Obstacle.OVERLAP,
             f"the overlap of the bodies would fall from {before.body_overlap:.2f} to "
-            f"{after.body_overlap:.2f}"
+            f"{after.body_overlap:.2f}",
         )
     if after.covered < LEAST_COVERED:
-        return f"it would leave {100 * after.covered:.0f} % of the reference covered"
-    return ""
+        return Rejection(
+            Obstacle.COVERAGE,
+            f"it would leave {100 * after.covered:.0f} % of the reference covered",
+        )
+    return None
+
+
+def _other_body(comparison: Comparison, transform: SpatialTransform) -> Rejection | None:
+    """Say that the images fit as well when one is pushed aside, or return None."""
+    left = max(comparison.left_when_pushed(transform))
+    if left <= MOST_LEFT_WHEN_PUSHED:
+        return None
+    return Rejection(
+        Obstacle.ANATOMY,
+        f"pushed aside, the images keep {100 * left:.0f} % of their mutual information: "
+        "different anatomy?",
+    )

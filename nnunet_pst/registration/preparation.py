@@ -1,4 +1,4 @@
-"""What every engine and measure does to an image first."""
+"""How images are prepared for every engine and measure."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ from scipy import ndimage
 
 from nnunet_pst.io.volumes import Volume, as_itk
 
-#: Percentiles between which gray values are kept: single hot voxels would leave most of a
-#: histogram's bins empty.
+#: Gray values are clipped to these percentiles: single bright voxels would leave most bins of a
+#: histogram empty.
 LOW_PERCENTILE, HIGH_PERCENTILE = 0.5, 99.5
-#: Standard deviation of the Gaussian over which brightness is taken to be the coils', in mm.
+#: Standard deviation, in mm, of the Gaussian whose average is taken as the coils' brightness.
 SHADING_MM = 30.0
-#: Times the brightness's median that is added to it, so that noise and air aren't blown up.
+#: This many medians of the brightness are added to it, so that noise and air aren't amplified.
 SHADING_FLOOR = 2.0
 
 
 def clipped(array: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
-    """Return the gray values, (z, y, x), as float32 and cut to their usual range."""
+    """Return the gray values, (z, y, x), as float32 and clipped to their usual range."""
     values = array.astype(np.float32)
     low, high = np.percentile(values, (LOW_PERCENTILE, HIGH_PERCENTILE))
     return np.clip(values, low, high)
 
 
 def for_engine(volume: Volume, pixel_mm: float) -> sitk.Image:
-    """Clip, average pixels to about this size (slices, thicker, stay apart), light evenly.
+    """Clip, average pixels to about this size (within slices only), even out the brightness.
 
-    Averaging takes noise away, and with it the pull of the grid: an engine that looks at every
-    original voxel is slower and no more exact (docs/decisions/0051). Each image is bright near its
-    own coils, which mutual information mistakes for anatomy (docs/decisions/0053).
+    Averaging removes noise, and with it the pull of the grid: an engine that uses every original
+    voxel is slower and no more exact (docs/decisions/0051). Each image is bright near its own
+    coils, which mutual information mistakes for anatomy (docs/decisions/0053).
     """
     image = as_itk(clipped(volume.array), volume.grid)
     factors = [max(1, round(pixel_mm / spacing)) for spacing in volume.grid.spacing_xyz_mm[:2]]
@@ -42,7 +42,7 @@ def for_engine(volume: Volume, pixel_mm: float) -> sitk.Image:
 def evenly_lit(image: sitk.Image) -> sitk.Image:
     """Divide an image by its own brightness, averaged over `SHADING_MM`.
 
-    A blank image comes back as it is.
+    A blank image is returned unchanged.
     """
     values = sitk.GetArrayFromImage(image).astype(np.float32)
     values -= values.min()

@@ -1,4 +1,4 @@
-"""How well two images lie on each other, and how far a transform moves what is seen."""
+"""How well two images fit on each other, and how far a transform moves the body."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from nnunet_pst.registration.transforms import SpatialTransform
 
 #: Bins of the joint histogram along each axis.
 BINS = 32
-#: Random points of the reference at which both images are looked up.
+#: Number of random points of the reference at which both images are sampled.
 POINTS = 100_000
 #: How far the moving image is pushed aside to see whether it fits where it is, in mm.
 PUSH_MM = 12.0
@@ -26,14 +26,14 @@ PUSH_MM = 12.0
 
 @dataclass(frozen=True)
 class Alignment:
-    """How well two images lie on each other.
+    """How well two images fit on each other.
 
     Attributes
     ----------
     mutual_information
-        In nats, at points of the reference that the moving image covers; 0: unrelated.
+        In nats, at points of the reference that the moving image covers; 0 means unrelated.
     body_overlap
-        Dice of the two body masks there; 1: the same outline.
+        Dice of the two body masks there; 1 means the same outline.
     covered
         Share of the reference's points that the moving image covers.
     """
@@ -59,7 +59,7 @@ def mutual_information(first: npt.NDArray[np.float32], second: npt.NDArray[np.fl
 
 
 def _bin(values: npt.NDArray[np.float32]) -> npt.NDArray[np.intp]:
-    """Number of each value's bin; bins are equally wide from the least to the greatest value."""
+    """Return each value's bin; bins are equally wide from the smallest to the largest value."""
     lowest, width = float(values.min()), float(np.ptp(values)) or 1.0
     bins = ((values.astype(np.float64) - lowest) / width * BINS).astype(np.intp)
     return np.minimum(bins, BINS - 1)
@@ -68,7 +68,7 @@ def _bin(values: npt.NDArray[np.float32]) -> npt.NDArray[np.intp]:
 def body_mask(image: Volume) -> npt.NDArray[np.bool_]:
     """Find the body: above Otsu's threshold of the square root, largest piece, holes filled.
 
-    The root draws dark tissue away from air: fat-suppressed images have little else.
+    The root separates dark tissue from air: in fat-suppressed images most tissue is dark.
     """
     values = clipped(image.array)
     roots = np.sqrt(values - values.min())
@@ -81,11 +81,11 @@ def body_mask(image: Volume) -> npt.NDArray[np.bool_]:
 
 
 class Comparison:
-    """Two images, made ready once to be measured under any number of transforms.
+    """Two images, prepared once to be measured under any number of transforms.
 
-    Both are looked up, by linear interpolation, at random points of the reference rather than at
-    its voxels: interpolation averages noise away, and at voxels it would do so in the moving image
-    alone, more so under a transform that falls between its voxels than under the scanner's.
+    Both are sampled, by linear interpolation, at random points of the reference rather than at its
+    voxels: interpolation averages noise, and at voxels it would do so in the moving image only,
+    more under a transform that falls between its voxels than under the scanner's.
 
     Parameters
     ----------
@@ -97,8 +97,8 @@ class Comparison:
         self._grids = reference.grid, moving.grid
         self.bodies = body_mask(reference), body_mask(moving)
         self._moving = clipped(moving.array)
-        # A point less than half a voxel outside the centers still lies in a voxel; the points are
-        # those of every run, so that the same images get the same numbers.
+        # A point less than half a voxel outside the centers is still in a voxel. Every run uses the
+        # same points, so that the same images get the same numbers.
         size = np.asarray(reference.grid.size_xyz)
         index_xyz = np.random.default_rng(0).uniform(-0.5, size - 0.5, (POINTS, 3))
         self._points = _to_points(index_xyz, reference.grid)
@@ -106,7 +106,7 @@ class Comparison:
         self._fixed_body = _look_up(self.bodies[0], index_xyz, order=0)
 
     def measure(self, transform: SpatialTransform) -> Alignment:
-        """Measure how well the moving image lies on the reference under a transform."""
+        """Measure how well the moving image fits on the reference under a transform."""
         index_xyz, covered = self._covered(transform.map_points(self._points))
         if not covered.any():
             return Alignment(0.0, 0.0, 0.0)
@@ -118,14 +118,14 @@ class Comparison:
     def left_when_pushed(self, transform: SpatialTransform) -> tuple[float, float, float]:
         """Share of the mutual information that is left when the moving image is pushed aside.
 
-        Two images of one body fit in one place and nowhere else. Two bodies fit as badly
-        everywhere, and lose next to nothing.
+        Two images of one body fit in one place only. Images of two bodies fit equally badly
+        everywhere, and lose almost nothing.
 
         Returns
         -------
         tuple
             Along x, y and z of the moving image's grid, each the mean of a push by `PUSH_MM` (two
-            slices where they are thicker) to either side; 1 where there is nothing to lose.
+            slices where they are thicker) to either side; 1 where there is no information.
         """
         mapped = transform.map_points(self._points)
         aligned = self._information(*self._covered(mapped))
@@ -158,7 +158,7 @@ class Comparison:
     def _covered(
         self, points: npt.NDArray[np.float64]
     ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
-        """Return the moving image's (x, y, z) indices of points, and which lie in its voxels."""
+        """Return the moving image's (x, y, z) indices of points, and which are in its voxels."""
         grid = self._grids[1]
         inverse = np.linalg.inv(grid.affine_lps_mm)
         index_xyz = points @ inverse[:3, :3].T + inverse[:3, 3]
@@ -168,8 +168,8 @@ class Comparison:
     def _information(
         self, index_xyz: npt.NDArray[np.float64], covered: npt.NDArray[np.bool_]
     ) -> float:
-        found = _look_up(self._moving, index_xyz[covered], order=1)
-        return mutual_information(self._fixed[covered], found)
+        values = _look_up(self._moving, index_xyz[covered], order=1)
+        return mutual_information(self._fixed[covered], values)
 
 
 def _to_points(index_xyz: npt.NDArray[np.float64], grid: Grid) -> npt.NDArray[np.float64]:
@@ -181,10 +181,10 @@ def _look_up(
     array: npt.NDArray[Any], index_xyz: npt.NDArray[np.float64], *, order: Literal[0, 1]
 ) -> npt.NDArray[Any]:
     """Values of a (z, y, x) array between its voxels; within half a voxel outside, the nearest."""
-    found = np.empty(len(index_xyz), dtype=array.dtype)
+    values = np.empty(len(index_xyz), dtype=array.dtype)
     index_zyx = index_xyz[:, ::-1].T
-    ndimage.map_coordinates(array, index_zyx, output=found, order=order, mode="nearest")
-    return found
+    ndimage.map_coordinates(array, index_zyx, output=values, order=order, mode="nearest")
+    return values
 
 
 def _dice(first: npt.NDArray[np.bool_], second: npt.NDArray[np.bool_]) -> float:

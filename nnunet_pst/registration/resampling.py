@@ -1,4 +1,4 @@
-"""Images and labels on another grid, through a transform: always ours, whoever estimated it."""
+"""Images and labels on another grid, through a transform of any engine."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ def resample_image(
 ) -> tuple[Volume, npt.NDArray[np.bool_]]:
     """Look up the moving image at every voxel of the reference's grid.
 
-    Where the moving image has no voxels the result is its smallest value, which in MRI is air:
-    no value that was not in the image, and what a scanner with a larger field of view would most
-    likely have seen around a body. B-splines overshoot at edges; they are cut to the moving image's
+    Where the moving image has no voxels the result is its smallest value, which in MRI is air: a
+    value from the image, and what a scanner with a larger field of view would most likely have
+    acquired around a body. B-splines overshoot at edges; they are clipped to the moving image's
     range.
 
     Parameters
@@ -34,7 +34,7 @@ def resample_image(
     moving
         (z, y, x) intensities.
     reference
-        The grid that the result gets.
+        Grid of the result.
     transform
         From points of the reference to the moving image.
     interpolation
@@ -43,11 +43,11 @@ def resample_image(
     Returns
     -------
     tuple
-        The image, float32, and where it comes from voxels of the moving image, both (z, y, x).
+        The image, float32, and where the moving image has voxels, both (z, y, x).
     """
     array = moving.array.astype(np.float32, copy=False)
     lowest, highest = float(array.min()), float(array.max())
-    found = _look_up(
+    values = _look_up(
         as_itk(array, moving.grid),
         reference,
         transform,
@@ -56,7 +56,7 @@ def resample_image(
     )
     everywhere = as_itk(np.ones(moving.array.shape, dtype=np.uint8), moving.grid)
     covered = _look_up(everywhere, reference, transform, sitk.sitkNearestNeighbor, fill=0) != 0
-    resampled = np.where(covered, np.clip(found, lowest, highest), np.float32(lowest))
+    resampled = np.where(covered, np.clip(values, lowest, highest), np.float32(lowest))
     return Volume(resampled.astype(np.float32, copy=False), reference), covered
 
 
@@ -68,15 +68,15 @@ def carry_label(label: Volume, target: Grid, transform: SpatialTransform) -> npt
     label
         uint8, (z, y, x); 0 background, 1 tumor, 2 unknown.
     target
-        The grid that the result gets.
+        Grid of the result.
     transform
         From points of the target to the label's space.
 
     Returns
     -------
     numpy.ndarray
-        (z, y, x) of the target. Outside the label's grid it is unknown, not background: nobody
-        looked there.
+        (z, y, x) of the target. Outside the label's grid it is unknown, not background, because
+        nothing was annotated there.
     """
     source = as_itk(label.array.astype(np.uint8, copy=False), label.grid)
     return _look_up(source, target, transform, sitk.sitkNearestNeighbor, fill=IGNORE)
@@ -91,5 +91,5 @@ def _look_up(
     resampler.SetTransform(transform.to_moving)
     resampler.SetInterpolator(interpolator)
     resampler.SetDefaultPixelValue(fill)
-    found: npt.NDArray[Any] = sitk.GetArrayFromImage(resampler.Execute(source))
-    return found
+    array: npt.NDArray[Any] = sitk.GetArrayFromImage(resampler.Execute(source))
+    return array

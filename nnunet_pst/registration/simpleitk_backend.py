@@ -1,17 +1,17 @@
-"""Registration by SimpleITK: for those who can't install ANTs, and faster."""
+"""Registration by SimpleITK: needs no ANTs, and is faster."""
 
 from __future__ import annotations
 
 import numpy as np
 import SimpleITK as sitk  # noqa: N813 - its usual name
 
-from nnunet_pst.errors import InputError
+from nnunet_pst.errors import Fault, InputError
 from nnunet_pst.io.volumes import Volume
 from nnunet_pst.registration.preparation import for_engine
 from nnunet_pst.registration.transforms import SpatialTransform, linear_part
 
-#: Levels, coarse to fine: pixel size in mm to which the images are averaged, voxels that are
-#: looked at, first step in mm.
+#: Levels, coarse to fine: pixel size in mm to which the images are averaged, number of voxels that
+#: are sampled, first step in mm.
 LEVELS = ((6.0, 20_000, 1.0), (2.5, 100_000, 0.5))
 BINS = 50
 #: Powell's method: most iterations, most steps of a line search, and when to stop (as a share of
@@ -21,12 +21,12 @@ _STEP_TOLERANCE, _VALUE_TOLERANCE = 0.01, 1e-5
 
 
 def estimate(reference: Volume, moving: Volume, model: str) -> SpatialTransform:
-    """Find where points of the reference lie in the moving image.
+    """Estimate the map from points of the reference to the moving image.
 
     Mattes mutual information under Powell's method, started from the scanner's own coordinates:
-    sequences of one session are near each other there, and their centers of mass say less. Descent
-    along gradients got stuck millimeters away along z, where slices are thick and the metric is
-    rough. One thread and regular sampling, so that the same images give the same bytes.
+    sequences of one session are near each other there, and their centers of mass say less. Gradient
+    descent got stuck millimeters away along z, where slices are thick and the metric is rough. One
+    thread and regular sampling, so that the same images give the same bytes.
 
     Raises
     ------
@@ -34,7 +34,9 @@ def estimate(reference: Volume, moving: Volume, model: str) -> SpatialTransform:
         The model needs ANTs, or ITK gave up.
     """
     if model == "syn":
-        raise InputError("syn needs ANTs; choose --registration ants, or rigid or affine")
+        raise InputError(
+            "syn needs ANTs; choose --registration ants, or rigid or affine", Fault.UNSUPPORTED
+        )
     threads = sitk.ProcessObject.GetGlobalDefaultNumberOfThreads()
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
     try:
@@ -47,7 +49,8 @@ def estimate(reference: Volume, moving: Volume, model: str) -> SpatialTransform:
             transform = _run(reference, moving, affine)
         return SpatialTransform.from_matrix(linear_part(transform))
     except RuntimeError as error:
-        raise InputError(f"SimpleITK found no transform ({_last_line(error)})") from error
+        text = f"SimpleITK found no transform ({_last_line(error)})"
+        raise InputError(text, Fault.FAILED) from error
     finally:
         sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(threads)
 

@@ -1,4 +1,4 @@
-"""Where a point of the reference lies in the moving image: in memory and as files.
+"""Where a point of the reference is in the moving image: in memory and as files.
 
 There is one direction and it is ITK's: to resample the moving image onto the reference's grid, each
 point of the reference is mapped *to the moving image*, where the intensity is looked up. Points are
@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import SimpleITK as sitk  # noqa: N813 - its usual name
 
-from nnunet_pst.errors import InputError
+from nnunet_pst.errors import Fault, InputError
 from nnunet_pst.io.atomic_files import write_atomically, written_whole
 
 #: Endings of a linear transform's file and of the two of a deformable one.
@@ -47,7 +47,7 @@ class SpatialTransform:
 
     @classmethod
     def identity(cls) -> SpatialTransform:
-        """Trust the scanner's coordinates."""
+        """Keep the scanner's coordinates."""
         return cls.from_matrix(np.eye(4))
 
     @classmethod
@@ -93,7 +93,7 @@ def _affine(matrix: npt.NDArray[np.float64]) -> sitk.Transform:
 def linear_part(transform: sitk.Transform) -> npt.NDArray[np.float64]:
     """Return the 4 x 4 matrix of any linear ITK transform, whatever its class and center.
 
-    From where it sends four points; exact up to rounding, because it is linear.
+    It is made from the images of four points, which is exact up to rounding.
     """
     ends = np.asarray(
         [transform.TransformPoint(point) for point in [(0.0, 0.0, 0.0), *np.eye(3).tolist()]]
@@ -110,7 +110,7 @@ def write_transform(stem: Path, transform: SpatialTransform) -> list[Path]:
     A linear one becomes ``<stem>.tfm``, an ITK text file that SimpleITK, ANTs and 3D Slicer read;
     a comment in it states the direction. A deformable one becomes two displacement fields (LPS mm),
     ``<stem>_to_moving.nii.gz`` on the grid of the reference and ``<stem>_to_reference.nii.gz``,
-    each the whole transform. What an earlier transform of the same name left is removed.
+    each the whole transform. Files of an earlier transform of the same name are removed.
 
     Returns
     -------
@@ -127,7 +127,7 @@ def write_transform(stem: Path, transform: SpatialTransform) -> list[Path]:
             path.unlink(missing_ok=True)
         return [linear]
     both = (transform.to_moving, transform.to_reference)
-    images = [_field(one).GetDisplacementField() for one in both]
+    images = [_field(direction).GetDisplacementField() for direction in both]
     for path, image in zip(fields, images, strict=True):
         with written_whole(path) as partial:
             _write_field(partial, image)
@@ -164,7 +164,7 @@ def read_transform(stem: Path) -> SpatialTransform:
     Raises
     ------
     InputError
-        When there is no such transform, or its files are something else.
+        When there is no such transform, or its files hold something else.
     """
     linear = stem.with_name(stem.name + LINEAR)
     if linear.is_file():
@@ -173,15 +173,17 @@ def read_transform(stem: Path) -> SpatialTransform:
     missing = [path.name for path in fields if not path.is_file()]
     if missing:
         raise InputError(
-            f"there is no transform {stem.name}: neither {linear.name} nor {' and '.join(missing)}"
+            f"there is no transform {stem.name}: neither {linear.name} nor {' and '.join(missing)}",
+            Fault.MISSING,
         )
     return SpatialTransform(*(_read_field(path) for path in fields))
 
 
 def _read_linear(path: Path) -> npt.NDArray[np.float64]:
-    """Read a text file of one affine transform; ITK's own reader would run whatever it names."""
+    """Read a text file of one affine transform; ITK's own reader would load any class it names."""
     wrong = InputError(
-        f"{path.name} is not an ITK text file with one invertible affine transform; write it again"
+        f"{path.name} is not an ITK text file with one invertible affine transform; write it again",
+        Fault.DAMAGED,
     )
     if path.stat().st_size > _MOST_BYTES:
         raise wrong
@@ -206,7 +208,9 @@ def _read_linear(path: Path) -> npt.NDArray[np.float64]:
 
 
 def _read_field(path: Path) -> sitk.Transform:
-    wrong = InputError(f"{path.name} is not a displacement field of a volume; write it again")
+    wrong = InputError(
+        f"{path.name} is not a displacement field of a volume; write it again", Fault.DAMAGED
+    )
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
     try:

@@ -59,11 +59,11 @@ def test_a_tumor_drawn_on_t1_lands_on_the_one_drawn_on_t2(engine):
         contour_mask(THIGH / f"MR_{name}" / "mask" / "1-1.dcm", "GTV_Mass", volume.grid)
         for name, volume in (("T2", reference), ("T1", moving))
     )
-    found = register(reference, moving, RegistrationSettings(engine=engine))
+    registration = register(reference, moving, RegistrationSettings(engine=engine))
     # The scanner aligned these two: they stay where they are.
-    assert found.displacement_mm < 1.0
-    assert found.after.mutual_information >= found.before.mutual_information
-    carried = carry(Volume(drawn, moving.grid), reference.grid, found.transform)
+    assert registration.displacement_mm < 1.0
+    assert registration.after.mutual_information >= registration.before.mutual_information
+    carried = carry(Volume(drawn, moving.grid), reference.grid, registration.transform)
     assert not carried.problems
     assert own.sum() > 10_000
     assert dice(carried.label == 1, own == 1) >= 0.9
