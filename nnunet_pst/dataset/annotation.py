@@ -123,7 +123,7 @@ def known_slices(drawing: Drawing, rules: LabelRules, *, simulate: bool) -> Slic
     return window(largest_slice(mask), rules.coarse_slices, count) | (slice_areas(mask) > 0)
 
 
-def in_plane_diameter_mm(mask: Mask, spacing_yx_mm: tuple[float, float]) -> float:
+def in_plane_extent_mm(mask: Mask, spacing_yx_mm: tuple[float, float]) -> float:
     """Measure the largest distance between two pixels of the same slice, outer edge to outer edge.
 
     Parameters
@@ -136,7 +136,8 @@ def in_plane_diameter_mm(mask: Mask, spacing_yx_mm: tuple[float, float]) -> floa
     Returns
     -------
     float
-        Diameter in mm; 0 for an empty mask.
+        Extent in mm, over gaps too; 0 for an empty mask. The diameter that is reported,
+        `evaluation.metrics.diameters`, never spans a gap.
     """
     largest = 0.0
     for image in mask:
@@ -202,7 +203,7 @@ def free_negatives(
     seen = drawing.mask & known[:, None, None]
     z_mm, y_mm, x_mm = drawing.spacing_zyx_mm
     # Annotated slices may leave the largest drawn one out; what is known must do.
-    reach = far_reach(in_plane_diameter_mm(seen, (y_mm, x_mm)), z_mm)
+    reach = far_reach(in_plane_extent_mm(seen, (y_mm, x_mm)), z_mm)
     far = np.abs(np.arange(count) - largest_slice(seen)) > reach
     if (far & (slice_areas(seen) > 0)).any():
         return nothing, "the lesion is much longer than wide, so it reaches into the far slices"

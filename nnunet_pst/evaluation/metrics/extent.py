@@ -3,9 +3,7 @@
 - Volume: tumor voxels times their volume, in ml.
 - Extent: slices from the first to the last that hold tumor, both included. Slices are those of the
   scan; for axial ones this is the craniocaudal extent, which decides on levels of resection.
-- Diameter: of all lesions in all slices, the largest distance between two pixels of one lesion in
-  one slice, outer edge to outer edge, in mm. It is RECIST's longest diameter in the plane of
-  acquisition (Eisenhauer et al., doi:10.1016/j.ejca.2008.10.026), and never spans two lesions.
+- Diameter: the longest one, see `diameters`.
 
 Errors are absolute. The sizes themselves are there too, for whoever wants the sign.
 """
@@ -15,9 +13,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import ndimage
 
-from nnunet_pst.dataset.annotation import in_plane_diameter_mm
+from nnunet_pst.evaluation.metrics.diameters import measure_diameters
 from nnunet_pst.evaluation.metrics.lesions import Components
 
 
@@ -42,13 +39,8 @@ def measure_size(lesions: Components, spacing_zyx_mm: tuple[float, float, float]
     """
     mask = lesions.labels > 0
     held = np.flatnonzero(mask.any(axis=(1, 2)))
-    boxes = ndimage.find_objects(lesions.labels)
-    diameters = [
-        in_plane_diameter_mm(lesions.labels[box] == number, spacing_zyx_mm[1:])
-        for number, box in enumerate(boxes, start=1)
-    ]
     return Size(
         volume_ml=float(np.count_nonzero(mask) * np.prod(spacing_zyx_mm) / 1000.0),
         extent_slices=int(held[-1] - held[0] + 1) if held.size else 0,
-        diameter_mm=max(diameters, default=0.0),
+        diameter_mm=measure_diameters(mask, spacing_zyx_mm[1:]).longest_mm,
     )

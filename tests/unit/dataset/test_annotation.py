@@ -11,7 +11,7 @@ from nnunet_pst.dataset.annotation import (
     drawing_problems,
     far_reach,
     free_negatives,
-    in_plane_diameter_mm,
+    in_plane_extent_mm,
     known_slices,
     largest_slice,
     three_state_label,
@@ -131,10 +131,10 @@ def test_the_far_rule_scales_with_the_spacing():
 
 
 def test_diameters():
-    assert in_plane_diameter_mm(np.zeros((2, 3, 3), dtype=bool), (1, 1)) == 0
+    assert in_plane_extent_mm(np.zeros((2, 3, 3), dtype=bool), (1, 1)) == 0
     one = np.zeros((1, 3, 3), dtype=bool)
     one[0, 1, 1] = True
-    assert in_plane_diameter_mm(one, (3.0, 4.0)) == pytest.approx(5.0)
+    assert in_plane_extent_mm(one, (3.0, 4.0)) == pytest.approx(5.0)
 
 
 @pytest.mark.parametrize(

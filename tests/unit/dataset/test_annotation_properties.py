@@ -12,7 +12,7 @@ from nnunet_pst.dataset.annotation import (
     Drawing,
     LabelRules,
     free_negatives,
-    in_plane_diameter_mm,
+    in_plane_extent_mm,
     known_slices,
     largest_slice,
     slice_areas,
@@ -138,7 +138,7 @@ def test_the_diameter_equals_brute_force(mask: np.ndarray, y_mm: float, x_mm: fl
         if len(points):
             gaps = points[:, None] - points[None]
             largest = max(largest, float(np.sqrt((gaps**2).sum(axis=-1)).max()))
-    assert in_plane_diameter_mm(mask, (y_mm, x_mm)) == pytest.approx(largest)
+    assert in_plane_extent_mm(mask, (y_mm, x_mm)) == pytest.approx(largest)
 
 
 @given(st.sets(st.integers(0, 60), min_size=1))
