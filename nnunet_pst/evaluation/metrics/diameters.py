@@ -50,7 +50,8 @@ def measure_diameters(mask: npt.NDArray[np.bool_], spacing_yx_mm: tuple[float, f
     """
     best = Diameters()
     for index in np.flatnonzero(mask.any(axis=(1, 2))):
-        parts, _ = ndimage.label(mask[index], structure=_EIGHT_NEIGHBORS)
+        parts = np.empty(mask.shape[1:], np.int32)
+        ndimage.label(mask[index], structure=_EIGHT_NEIGHBORS, output=parts)
         for number, box in enumerate(ndimage.find_objects(parts), start=1):
             longest, across = _part_diameters(parts[box] == number, spacing_yx_mm)
             if (longest, across) > (best.longest_mm, best.perpendicular_mm):

@@ -16,11 +16,12 @@ SPACING_ZYX_MM = (5.0, 1.0, 1.0)
 
 
 def horseshoe() -> np.ndarray:
-    """Two arms on the first slice that a staircase over the other slices makes one lesion."""
+    """Two arms on the first slice that stairs up and a pillar down make one lesion."""
     mask = np.zeros((9, 20, 60), bool)
     mask[0, 5:13, 2:9] = mask[0, 5:13, 45:52] = True
     for step in range(1, 9):
         mask[step, 8, 6 * step - 4 : 6 * step + 4] = True
+    mask[1:, 7:9, 51] = True
     return mask
 
 

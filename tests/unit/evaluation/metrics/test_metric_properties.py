@@ -97,15 +97,15 @@ def lesions(tumor: set[tuple[int, ...]]) -> list[set[tuple[int, ...]]]:
 
 
 def diameter(tumor: set[tuple[int, ...]], spacing: tuple[float, float, float]) -> float:
-    """Largest distance between corners of pixels of one lesion in one slice."""
+    """Largest distance between corners of pixels of one connected part of one slice."""
     sides = list(itertools.product((-0.5, 0.5), repeat=2))
     best = 0.0
-    for lesion in lesions(tumor):
-        for one, other in itertools.product(lesion, repeat=2):
-            if one[0] == other[0]:
-                for a, b in itertools.product(sides, repeat=2):
-                    gap = np.subtract(np.add(one[1:], a), np.add(other[1:], b)) * spacing[1:]
-                    best = max(best, math.hypot(*gap))
+    slices = [{v for v in tumor if v[0] == z} for z in {z for z, *_ in tumor}]
+    for part in itertools.chain.from_iterable(map(lesions, slices)):
+        for one, other in itertools.product(part, repeat=2):
+            for a, b in itertools.product(sides, repeat=2):
+                gap = np.subtract(np.add(one[1:], a), np.add(other[1:], b)) * spacing[1:]
+                best = max(best, math.hypot(*gap))
     return best
 
 
