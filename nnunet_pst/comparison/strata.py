@@ -9,10 +9,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from nnunet_pst.io.case_table import CASE_COLUMNS, rows_by_patient
-from nnunet_pst.io.number_columns import as_number, is_numeric
+from nnunet_pst.io.number_columns import as_number, is_numeric, terciles, third_of
 from nnunet_pst.io.rounding import short, short_between
 
 #: More groups than this are too small to look at, or no groups at all.
@@ -68,18 +66,15 @@ def _stratum(name: str, rows: Sequence[Mapping[str, str]]) -> Stratum:
 
 
 def _thirds(name: str, numbers: Mapping[str, float], patients: Sequence[float]) -> Stratum:
-    """Cut at the patients' terciles; a value on a cut belongs below it.
+    """Cut at the patients' terciles.
 
     Levels are called by cuts with few digits, which lie between the same two patients.
     """
-    low, high = (float(cut) for cut in np.quantile(patients, [1 / 3, 2 / 3]))
-    first, second = (_spelled(cut, numbers.values()) for cut in (low, high))
+    cuts = terciles(patients)
+    first, second = (_spelled(cut, numbers.values()) for cut in cuts)
     order = (f"to {first}", f"{first} to {second}", f"above {second}")
-    levels = {
-        case: order[0 if number <= low else 1 if number <= high else 2]
-        for case, number in numbers.items()
-    }
-    return Stratum(name, levels, tuple(o for o in order if o in levels.values()), (low, high))
+    levels = {case: order[third_of(number, cuts)] for case, number in numbers.items()}
+    return Stratum(name, levels, tuple(o for o in order if o in levels.values()), cuts)
 
 
 def _spelled(cut: float, values: Collection[float]) -> str:

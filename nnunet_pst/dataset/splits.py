@@ -8,9 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-import numpy as np
-
 from nnunet_pst.io.case_table import rows_by_patient
+from nnunet_pst.io.number_columns import as_number, terciles, third_of
 
 #: Number of folds, nnU-Net's own.
 FOLDS = 5
@@ -18,6 +17,7 @@ FOLDS = 5
 #: Covariates in which folds should look alike; the first size that exists is put into thirds.
 SIZE_COLUMNS = ("size_cm", "volume_ml")
 CATEGORY_COLUMNS = ("malignancy", "location")
+_THIRDS = ("small", "medium", "large")
 
 #: The content of ``splits_final.json``: per fold the cases of ``train`` and ``val``.
 Splits: TypeAlias = list[dict[str, list[str]]]
@@ -48,7 +48,7 @@ def split_patients(rows: Sequence[Mapping[str, str]]) -> list[SplitPatient]:
     sizes = {
         patient: float(cases[0][size_column])
         for patient, cases in patients.items()
-        if size_column and _is_number(cases[0][size_column])
+        if size_column and not math.isnan(as_number(cases[0][size_column]))
     }
     third = thirds(sizes) if sizes else {}
     result = []
@@ -62,20 +62,10 @@ def split_patients(rows: Sequence[Mapping[str, str]]) -> list[SplitPatient]:
     return result
 
 
-def _is_number(text: str) -> bool:
-    try:
-        return math.isfinite(float(text))
-    except ValueError:
-        return False
-
-
 def thirds(values: Mapping[str, float]) -> dict[str, str]:
     """Put values into thirds: ``small``, ``medium``, ``large``."""
-    low, high = np.quantile(list(values.values()), [1 / 3, 2 / 3])
-    return {
-        name: "small" if value <= low else "medium" if value <= high else "large"
-        for name, value in values.items()
-    }
+    cuts = terciles(values.values())
+    return {name: _THIRDS[third_of(value, cuts)] for name, value in values.items()}
 
 
 def make_splits(patients: Sequence[SplitPatient], seed: int) -> list[dict[str, list[str]]]:

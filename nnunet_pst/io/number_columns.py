@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+
+import numpy as np
 
 from nnunet_pst.errors import Fault, Problem
 
@@ -32,6 +34,18 @@ def is_numeric(values: Sequence[str]) -> bool:
     """Whether values are measurements: all numbers, and more different ones than codes have."""
     numbers = [as_number(value) for value in values]
     return not any(map(math.isnan, numbers)) and len(set(numbers)) > MOST_CODES
+
+
+def terciles(values: Iterable[float]) -> tuple[float, float]:
+    """Return the two values that cut a column of numbers into thirds; see `third_of`."""
+    low, high = np.quantile(list(values), [1 / 3, 2 / 3])
+    return float(low), float(high)
+
+
+def third_of(value: float, cuts: tuple[float, float]) -> int:
+    """Return 0, 1 or 2: the third that a value is in; a value on a cut belongs below it."""
+    low, high = cuts
+    return 0 if value <= low else 1 if value <= high else 2
 
 
 def odd_cells(cells: Sequence[str]) -> list[int]:

@@ -23,6 +23,7 @@ from nnunet_pst.comparison.figure_style import (
 )
 from nnunet_pst.comparison.results import Comparison, DistanceScore
 from nnunet_pst.evaluation.averaging import CaseValue, patients_mean
+from nnunet_pst.io.number_columns import terciles, third_of
 from nnunet_pst.io.wording import MINUS
 
 #: Fewer patients than these make no mean that is worth a line.
@@ -82,10 +83,12 @@ def _draw_thirds(axes: Axes, x: np.ndarray, y: np.ndarray) -> None:
     """Draw the median of y in each third of x; nothing for fewer than nine values."""
     if len(x) < 3 * FEWEST_PATIENTS:
         return
-    order = np.argsort(x, kind="stable")
-    for third in np.array_split(order, 3):
-        ends = [x[third].min(), x[third].max()]
-        axes.plot(ends, [np.median(y[third])] * 2, color="black", linewidth=2, zorder=4)
+    cuts = terciles(x)
+    places = np.array([third_of(size, cuts) for size in x])
+    for third in np.unique(places):
+        own = places == third
+        ends = [x[own].min(), x[own].max()]
+        axes.plot(ends, [np.median(y[own])] * 2, color="black", linewidth=2, zorder=4)
 
 
 def _rank_correlation(x: np.ndarray, y: np.ndarray) -> str:
