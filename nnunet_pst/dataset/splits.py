@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
+import numpy as np
+
 from nnunet_pst.io.case_table import rows_by_patient
 from nnunet_pst.io.number_columns import as_number, terciles, third_of
 
