@@ -22,6 +22,7 @@ from nnunet_pst.io.case_table import CASE_COLUMNS, SPLITS, rows_by_patient
 from nnunet_pst.io.csv_text import csv_text
 from nnunet_pst.io.number_columns import is_numeric
 from nnunet_pst.io.rounding import short
+from nnunet_pst.io.templates import render_text
 
 #: A category column with more levels would print half the cohort.
 _MOST_LEVELS = 20
@@ -171,15 +172,12 @@ def as_text(splits: Sequence[str], lines: Sequence[Line]) -> str:
 
 def as_html(splits: Sequence[str], lines: Sequence[Line]) -> str:
     """Write the table as a ``<table>`` whose every text is escaped."""
-    import jinja2
-
     template = (
         "<table>\n{% for row in rows %}{% set cell = 'th' if loop.first else 'td' %}<tr>"
         "{% for text in row %}<{{ cell }}>{{ text }}</{{ cell }}>{% endfor %}</tr>\n"
         "{% endfor %}</table>\n"
     )
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
-    return environment.from_string(template).render(rows=_grid(splits, lines)) + "\n"
+    return render_text(template, {"rows": _grid(splits, lines)})
 
 
 def _grid(splits: Sequence[str], lines: Sequence[Line]) -> list[list[str]]:

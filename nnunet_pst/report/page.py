@@ -6,7 +6,6 @@ import base64
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from importlib import resources
 from typing import Any
 
 from tqdm import tqdm
@@ -19,6 +18,7 @@ from nnunet_pst.comparison.paired_figures import (
     draw_other_measures,
 )
 from nnunet_pst.comparison.results import Comparison
+from nnunet_pst.io.templates import render
 from nnunet_pst.io.wording import value
 from nnunet_pst.report.claim_answers import claim_answers
 from nnunet_pst.report.claim_checklist import filled_checklist
@@ -125,15 +125,8 @@ def tumor_sizes(sources: Sources) -> tuple[dict[str, float], str]:
 
 def render_page(sources: Sources, figures: Figures, galleries: Sequence[Gallery]) -> str:
     """Return the page as HTML; every text is escaped."""
-    import jinja2
-
-    source = (
-        resources.files("nnunet_pst.report").joinpath("templates/report.html").read_text("utf-8")
-    )
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, keep_trailing_newline=True
-    )
-    return environment.from_string(source).render(page=_page(sources, figures, galleries))
+    values = {"page": _page(sources, figures, galleries)}
+    return render("nnunet_pst.report", "report.html", values)
 
 
 def _page(sources: Sources, figures: Figures, galleries: Sequence[Gallery]) -> dict[str, Any]:

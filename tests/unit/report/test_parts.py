@@ -367,7 +367,8 @@ def test_files_of_folds_come_in_order(tmp_path: Path):
 def test_rows_that_hold_no_numbers(tmp_path: Path):
     path = tmp_path / "w.csv"
     path.write_text(
-        "patient,distance_slices,dice,recall\na,1.5,x,0.5\nb,,,\nc,inf,nan,0\nd,-1,0,0\n"
+        "case,patient,distance_slices,dice,recall\n"
+        "1,a,1.5,x,0.5\n2,b,,,\n3,c,inf,nan,0\n4,d,-1,0,0\n"
     )
     problems: list[str] = []
     rows = read_rows(DistanceScore, path, problems)
