@@ -26,7 +26,7 @@ from nnunet_pst.comparison.same_masks import same_masks
 from nnunet_pst.comparison.statistics import INTERVAL_KIND, LEVEL
 from nnunet_pst.comparison.strata import Stratum, strata
 from nnunet_pst.comparison.tables import Design, difference_rows, interval_rows, means_by_patient
-from nnunet_pst.errors import InputError
+from nnunet_pst.errors import Fault, InputError, Problem
 from nnunet_pst.evaluation.averaging import mean
 from nnunet_pst.evaluation.metrics.measures import MEASURES
 from nnunet_pst.evaluation.references import References
@@ -113,13 +113,17 @@ def run_comparison(
 
 
 def check_output(output: Path, *, overwrite: bool) -> None:
-    """Refuse to replace what is there, or anything that is no comparison."""
+    """Refuse to replace what is there, or anything that is not a comparison."""
     if not output.exists():
         return
     if not output.is_dir() or not (output / DESCRIPTION).is_file():
-        raise InputError(f"{output}: exists and is no comparison; choose another output folder")
+        raise InputError(
+            f"{output}: exists and is not a comparison; choose another output folder", Fault.EXISTS
+        )
     if not overwrite:
-        raise InputError(f"{output}: exists; choose another output folder or add --overwrite")
+        raise InputError(
+            f"{output}: exists; choose another output folder or add --overwrite", Fault.EXISTS
+        )
 
 
 def scored_before(output: Path) -> int:
@@ -272,20 +276,22 @@ def measures_of(names: Sequence[str]) -> tuple[str, ...]:
     Raises
     ------
     InputError
-        With a line for each that is no measure, or has no best value.
+        With a line for each that is not a measure, or has no best value.
     """
     known = {measure.name: measure for measure in MEASURES}
     problems = [
-        f"'{name}' is no measure; known are {', '.join(known)}"
+        f"'{name}' is not a measure; known are {', '.join(known)}"
         for name in names
         if name not in known
     ]
     if names[0] != "dice":
-        problems.append(
-            f"'{names[0]}' comes first; put dice there, from which a comparison concludes"
-        )
+        text = f"'{names[0]}' comes first; put dice there, from which a comparison concludes"
+        problems.append(Problem(text, Fault.MALFORMED))
     problems += [
-        f"'{name}' describes the case and has no best value; it can't be tested"
+        Problem(
+            f"'{name}' describes the case and has no best value; it cannot be tested",
+            Fault.UNSUPPORTED,
+        )
         for name in names
         if name in known and known[name].best is None
     ]

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from nnunet_pst.comparison.method_names import name_problem
-from nnunet_pst.errors import InputError, Problem, few_of_each_kind
+from nnunet_pst.errors import Fault, InputError, Problem, few_of_each_kind
 from nnunet_pst.evaluation.evaluate import evaluate_predictions, evaluation_key
 from nnunet_pst.evaluation.prediction_names import listed, name_problems
 from nnunet_pst.evaluation.references import References, case_names
@@ -67,7 +67,7 @@ def parse_methods(words: Sequence[str]) -> list[Method]:
     Raises
     ------
     InputError
-        With a line for each word that is no such pair, names no folder or comes twice, or whose
+        With a line for each word that is not such a pair, names no folder or comes twice, or whose
         name can't stand in a table, a picture and the name of a folder.
     """
     folders: dict[str, list[Path]] = {}
@@ -75,17 +75,20 @@ def parse_methods(words: Sequence[str]) -> list[Method]:
     for word in words:
         name, equals, path = word.partition("=")
         if not equals or not name or not path:
-            problems.append(f"{word!r} is no NAME=FOLDER, such as ours=predictions")
+            text = f"{word!r} is not NAME=FOLDER, such as ours=predictions"
+            problems.append(Problem(text, Fault.MALFORMED))
         elif wrong := name_problem(name, folders):
-            problems.append(f"{name!r} can't name a method: {wrong}")
+            problems.append(Problem(f"{name!r} cannot name a method: {wrong}", Fault.MALFORMED))
         elif not Path(path).is_dir():
-            problems.append(f"{path}: is not a folder; give what nnUNetv2_predict wrote")
+            text = f"{path}: is not a folder; give what nnUNetv2_predict wrote"
+            problems.append(Problem(text, Fault.WRONG_TYPE))
         elif Path(path).resolve() in {known.resolve() for known in folders.get(name, ())}:
-            problems.append(f"{path}: is given twice for {name}")
+            problems.append(Problem(f"{path}: is given twice for {name}", Fault.REPEATED))
         else:
             folders.setdefault(name, []).append(Path(path))
     if not problems and len(folders) < 2:
-        problems.append("give two methods or more: NAME=FOLDER NAME=FOLDER")
+        text = "give two methods or more: NAME=FOLDER NAME=FOLDER"
+        problems.append(Problem(text, Fault.TOO_FEW))
     if problems:
         raise InputError(problems)
     return [Method(name, tuple(found)) for name, found in folders.items()]
@@ -111,9 +114,10 @@ def parts_of(methods: Sequence[Method], references: References) -> list[Part]:
             own = _about(folder, references)
             names = {case.name for case in own.cases}
             if not names:
-                problems.append(f"{method.name}: {folder.name} holds no case of {references.name}")
+                text = f"{method.name}: {folder.name} holds no case of {references.name}"
+                problems.append(Problem(text, Fault.UNEXPECTED))
                 continue
-            problems += [f"{method.name}: {line}" for line in _name_problems(folder, own)]
+            problems += [line.within(method.name) for line in _name_problems(folder, own)]
             free = [place for place, seen in enumerate(repeats) if not seen & names]
             if free:
                 repeats[free[0]] |= names
@@ -124,14 +128,20 @@ def parts_of(methods: Sequence[Method], references: References) -> list[Part]:
             parts.append(Part(method.name, repeat, place, folder, own))
         cases[method.name] = set().union(*repeats)
         problems += [
-            f"{method.name}: its repeat {number} lacks {listed(cases[method.name] - names)}"
+            Problem(
+                f"{method.name}: its repeat {number} lacks {listed(cases[method.name] - names)}",
+                Fault.MISSING,
+            )
             for number, names in enumerate(repeats, 1)
             if names != cases[method.name]
         ]
     everyone = set().union(*cases.values())
     problems += [
-        f"{name}: lacks {listed(everyone - found)}, which others have predicted; predict the "
-        "same cases with every method"
+        Problem(
+            f"{name}: lacks {listed(everyone - found)}, which others have predicted; predict the "
+            "same cases with every method",
+            Fault.MISSING,
+        )
         for name, found in cases.items()
         if found != everyone
     ]

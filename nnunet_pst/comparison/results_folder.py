@@ -15,7 +15,7 @@ from nnunet_pst.comparison.results import (
     DistanceScore,
     MeanInterval,
 )
-from nnunet_pst.errors import InputError
+from nnunet_pst.errors import Fault, InputError, Problem
 from nnunet_pst.evaluation.metrics.measures import MEASURES
 from nnunet_pst.io.checked_tables import is_plain_name, number, read_object, read_rows, read_table
 
@@ -33,15 +33,19 @@ def read_comparison(folder: Path) -> Comparison:
     """
     if not (folder / _DESCRIPTION).is_file():
         raise InputError(
-            f"{folder}: holds no {_DESCRIPTION}; give a folder that `nnunet_pst compare` wrote"
+            f"{folder}: holds no {_DESCRIPTION}; give a folder that `nnunet_pst compare` wrote",
+            Fault.MISSING,
         )
-    problems: list[str] = []
+    problems: list[Problem] = []
     facts = read_object(folder / _DESCRIPTION, problems)
     methods = _methods(facts, problems)
     measures = _measures(facts)
     cases = _cases(folder / "cases.csv", measures, problems)
     strangers = sorted({case.method for case in cases} - set(methods)) if methods else []
-    problems += [f"cases.csv: method {name!r} is not in {_DESCRIPTION}" for name in strangers]
+    problems += [
+        Problem(f"cases.csv: method {name!r} is not in {_DESCRIPTION}", Fault.UNEXPECTED)
+        for name in strangers
+    ]
     intervals = read_rows(MeanInterval, folder / "intervals.csv", problems)
     differences = read_rows(Difference, folder / "differences.csv", problems)
     distances = {
@@ -77,13 +81,14 @@ def evaluation_files(folder: Path, method: str, name: str) -> list[Path]:
     return [path for path in (home / name, *(p / name for p in inner)) if path.is_file()]
 
 
-def _methods(facts: Mapping[str, Any], problems: list[str]) -> tuple[str, ...]:
+def _methods(facts: Mapping[str, Any], problems: list[Problem]) -> tuple[str, ...]:
     listed = facts.get("methods")
     methods = tuple(str(name) for name in listed) if isinstance(listed, list | dict) else ()
     if not methods and not problems:
-        problems.append(f"{_DESCRIPTION}: names no methods; make the comparison anew")
+        text = f"{_DESCRIPTION}: names no methods; make the comparison anew"
+        problems.append(Problem(text, Fault.EMPTY))
     problems += [
-        f"{_DESCRIPTION}: method {name!r} is no plain folder name"
+        Problem(f"{_DESCRIPTION}: method {name!r} is not a plain folder name", Fault.UNTRUSTED)
         for name in methods
         if not is_plain_name(name)
     ]
@@ -104,7 +109,7 @@ def _measures(facts: Mapping[str, Any]) -> dict[str, ComparedMeasure]:
 
 
 def _cases(
-    path: Path, measures: Mapping[str, ComparedMeasure], problems: list[str]
+    path: Path, measures: Mapping[str, ComparedMeasure], problems: list[Problem]
 ) -> list[CaseRow]:
     rows: Sequence[dict[str, str]] = read_table(path, (*_CASE_COLUMNS, "dice"), problems)
     return [

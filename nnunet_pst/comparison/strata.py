@@ -51,7 +51,7 @@ def strata(rows: Sequence[Mapping[str, str]]) -> list[Stratum]:
     names = [SEQUENCE, *(name for name in (rows[0] if rows else ()) if name not in CASE_COLUMNS)]
     patients = len(rows_by_patient(rows))
     found = [_stratum(name, rows) for name in names]
-    # A level for every patient is no group.
+    # A level for every patient does not group them.
     return [one for one in found if 2 <= len(one.order) <= min(MOST_LEVELS, patients - 1)]
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nnunet_pst.comparison.methods import VALIDATION, Method
-from nnunet_pst.errors import InputError
+from nnunet_pst.errors import Fault, InputError
 
 STOCK = "nnUNetTrainer"
 
@@ -50,7 +50,9 @@ def trained_methods(results: Path) -> Found:
         There is no such folder, or fewer than two trainings can be compared.
     """
     if not results.is_dir():
-        raise InputError(f"{results.name}: nothing is trained (no such folder in nnUNet_results)")
+        raise InputError(
+            f"{results.name}: nothing is trained (no such folder in nnUNet_results)", Fault.MISSING
+        )
     skipped: list[str] = []
     folds: dict[tuple[str, str, str], dict[str, Path]] = {}
     for folder in sorted(path for path in results.iterdir() if path.is_dir()):
@@ -62,11 +64,12 @@ def trained_methods(results: Path) -> Found:
     if len(folds) < 2:
         reasons = [f"left out: {line}" for line in skipped]
         raise InputError(
-            [f"{results.name}: fewer than two trainings have a finished validation", *reasons]
+            [f"{results.name}: fewer than two trainings have a finished validation", *reasons],
+            Fault.TOO_FEW,
         )
     common = set.intersection(*(set(found) for found in folds.values()))
     if not common:
-        raise InputError(f"{results.name}: no fold is finished by every training")
+        raise InputError(f"{results.name}: no fold is finished by every training", Fault.MISSING)
     for key, found in folds.items():
         skipped += [
             f"{'__'.join(key)} {name}: other trainings lack it"

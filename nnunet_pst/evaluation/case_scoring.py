@@ -71,7 +71,7 @@ def score_case(job: ScoringJob) -> CaseScore:
     Raises
     ------
     InputError
-        With every problem of the case: unreadable files, other grids, values that are no labels.
+        With every problem of the case: unreadable files, other grids, values that are not labels.
     """
     reference = read_voxels(job.case.label)
     prediction = read_voxels(job.prediction)
@@ -137,6 +137,6 @@ def _difference(reference: Volume, other: Volume) -> str:
 
 
 def _strange_values(array: npt.NDArray[Any], allowed: Sequence[int]) -> str:
-    """First few values that are no label; empty if there are none."""
+    """First few values that are not labels; empty if there are none."""
     strange = np.unique(array[~np.isin(array, allowed)])
     return ", ".join(f"{value:g}" for value in strange[:5]) + (", ..." if strange.size > 5 else "")

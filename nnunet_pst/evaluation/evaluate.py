@@ -94,7 +94,7 @@ def evaluate_predictions(
     Raises
     ------
     InputError
-        With every problem at once: missing or extra predictions, other grids, values that are no
+        With every problem at once: missing or extra predictions, other grids, values that are not
         labels, unreadable files, or ``output`` is in the way. ``output`` is as before then.
     HostError
         When a worker process was killed.

@@ -100,16 +100,21 @@ def references_of_dataset(
     if not labels.is_dir():
         raise InputError(
             f"{dataset.name}: has no {labels.name}, so no labels to score {split} cases; give "
-            "another --split, or a folder of labels as --references"
+            "another --split, or a folder of labels as --references",
+            Fault.MISSING,
         )
     table = dataset / CASE_TABLE
     if not table.is_file() and split == "val":
-        raise InputError(f"{dataset.name}: has no cases.csv, so its val cases are unknown")
+        raise InputError(
+            f"{dataset.name}: has no cases.csv, so its val cases are unknown", Fault.MISSING
+        )
     every = read_case_table(table) if table.is_file() else _bare_rows(dataset, ending)
     wanted = ("train", "val") if split == TRAINING else (split,)
     rows = [row for row in every if row["split"] in wanted]
     if not rows:
-        raise InputError(f"{dataset.name}: has no {split} cases with labels; give another --split")
+        raise InputError(
+            f"{dataset.name}: has no {split} cases with labels; give another --split", Fault.EMPTY
+        )
     cases = _reference_cases(rows, labels, dataset / f"images{suffix}", ending)
     rules = description.get("nnunet_pst")
     rules = rules if isinstance(rules, dict) else {}
@@ -220,7 +225,7 @@ def _reference_cases(
 
 
 def _read_description(dataset: Path) -> dict[str, Any]:
-    """Read ``dataset.json``; its absence means that this is no raw dataset."""
+    """Read ``dataset.json``; without it a folder is not a raw dataset."""
     path = dataset / "dataset.json"
     if not path.is_file():
         raise InputError(

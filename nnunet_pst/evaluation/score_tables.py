@@ -28,7 +28,7 @@ from nnunet_pst.io.csv_text import csv_text
 
 Value: TypeAlias = str | int | float
 Row: TypeAlias = dict[str, Value]
-#: Columns of tables by case or patient that are no measure.
+#: Columns of tables by case or patient that are not measures.
 _KEYS = frozenset(("case", "patient", "sequence", "cases"))
 #: ``window_distance.csv``: no case may have a row, so they can't be read off one.
 _DISTANCE_COLUMNS = (

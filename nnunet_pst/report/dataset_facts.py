@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nnunet_pst.errors import InputError
+from nnunet_pst.errors import Fault, InputError, Problem
 from nnunet_pst.io.case_table import CASE_TABLE, SPLITS, cases_of_dataset, number_problems
 from nnunet_pst.io.checked_tables import read_object, read_rows
 
@@ -123,8 +123,10 @@ def read_dataset(folder: Path) -> DatasetFacts:
         absent.
     """
     if not (folder / "dataset.json").is_file():
-        raise InputError(f"{folder}: is not an nnU-Net raw dataset (it has no dataset.json)")
-    problems: list[str] = []
+        raise InputError(
+            f"{folder}: is not an nnU-Net raw dataset (it has no dataset.json)", Fault.MISSING
+        )
+    problems: list[Problem] = []
     description = read_object(folder / "dataset.json", problems)
     rules = description.get("nnunet_pst")
     channels = description.get("channel_names")
@@ -135,7 +137,8 @@ def read_dataset(folder: Path) -> DatasetFacts:
     except InputError as error:
         # The table is named without the folders above, which are nobody's business.
         problems += [
-            problem.replace(str(folder / CASE_TABLE), CASE_TABLE) for problem in error.problems
+            Problem(problem.replace(str(folder / CASE_TABLE), CASE_TABLE), problem.fault)
+            for problem in error.problems
         ]
     name = folder.resolve().name
     pairs = _read_pairs(folder.resolve().parent / "registration" / name, problems)
@@ -151,7 +154,7 @@ def read_dataset(folder: Path) -> DatasetFacts:
     )
 
 
-def _read_pairs(folder: Path, problems: list[str]) -> list[RegisteredPair] | None:
+def _read_pairs(folder: Path, problems: list[Problem]) -> list[RegisteredPair] | None:
     path = folder / "registration.csv"
     if not path.is_file():
         return None

@@ -19,7 +19,7 @@ _WIDTH_PIXELS = 1000
 _QUALITY = 82
 #: What all pictures of a page may take together: it stays below 10 MB with its figures.
 _PAGE_BYTES = 5 * 2**20
-#: An overlay has less than 1 MB and 1 megapixel; anything else is no overlay of ours.
+#: An overlay has less than 1 MB and 1 megapixel; anything else was not drawn here.
 _MOST_BYTES, _MOST_PIXELS = 20 * 2**20, 30_000_000
 
 
@@ -119,7 +119,7 @@ def _overlay(comparison: Comparison, score: CaseRow) -> bytes | None:
 
 
 def shrunken(path: Path) -> bytes | None:
-    """Return a PNG as a JPEG of at most `_WIDTH_PIXELS`; None for what is no picture of ours.
+    """Return a PNG as a JPEG of at most `_WIDTH_PIXELS`; None if it was not drawn here.
 
     The size is read from the header before anything is decoded.
     """

@@ -53,7 +53,7 @@ def draw_learning_curves(curves: Sequence[Curve]) -> Picture | None:
         title="Learning curves",
         caption="From nnU-Net's training logs, a line a fold. Losses of different methods have "
         "different terms and can't be compared with each other. The pseudo Dice pools patches of "
-        "the validation patients and counts annotated voxels only: it is no patient's Dice."
+        "the validation patients and counts annotated voxels only: it is not any patient's Dice."
         + (f" {count(left_out, 'more model')} are not drawn." if left_out else ""),
         height_inches=1.75 * len(shown) + 0.5,
     )

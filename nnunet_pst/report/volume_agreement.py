@@ -128,7 +128,7 @@ def draw_bland_altman(comparison: Comparison) -> Picture | None:
         f"{count(len(pairs[comparison.methods[0]]), 'patient')} a method"
         f"{' (all repeats)' if _repeats(comparison) > 1 else ''}. Solid: mean difference (bias); "
         "dashed: 95 % limits of agreement, from the variance between and within patients. They "
-        "describe single cases and are no interval of the bias; they assume differences that "
+        "describe single cases and are not an interval of the bias; they assume differences that "
         "don't grow with the volume, which the plot lets you judge."
         + (" A case empty in both masks has no place on the logarithmic axis." * logarithmic),
         height_inches=2.9 * -(-len(comparison.methods) // 3) + 0.3,

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from nnunet_pst.comparison.figure_style import Picture
-from nnunet_pst.errors import InputError
+from nnunet_pst.errors import Fault, InputError, Problem
 from nnunet_pst.io.atomic_files import refusals_in_one_line, write_atomically
 from nnunet_pst.report.galleries import make_galleries
 from nnunet_pst.report.inputs import Sources
@@ -33,23 +33,32 @@ def check_output(page: Path, *, overwrite: bool) -> None:
     figures = figure_folder(page)
     problems = []
     if page.suffix.casefold() not in {".html", ".htm"}:
-        problems.append(f"{page}: a report is an HTML file; give a name that ends in .html")
+        text = f"{page}: a report is an HTML file; give a name that ends in .html"
+        problems.append(Problem(text, Fault.MALFORMED))
     if page.is_dir():
-        problems.append(f"{page}: is a folder; give the name of a file")
+        problems.append(Problem(f"{page}: is a folder; give the name of a file", Fault.EXISTS))
     if not page.parent.is_dir():
-        problems.append(f"{page.parent}: is no folder; make it, or choose another place")
+        text = f"{page.parent}: is not a folder; make it, or choose another place"
+        problems.append(Problem(text, Fault.MISSING))
     found = [path for path in (page, figures) if path.exists()]
     if found and not overwrite:
-        problems += [f"{path}: exists; choose another name or add --overwrite" for path in found]
+        problems += [
+            Problem(f"{path}: exists; choose another name or add --overwrite", Fault.EXISTS)
+            for path in found
+        ]
     if figures.is_dir():
         foreign = sorted(p.name for p in figures.iterdir() if p.suffix not in _ENDINGS)
         problems += [
-            f"{figures}: holds {name}, which no report writes, and is not replaced; choose "
-            "another name"
+            Problem(
+                f"{figures}: holds {name}, which no report writes, and is not replaced; choose "
+                "another name",
+                Fault.EXISTS,
+            )
             for name in foreign[:1]
         ]
     elif figures.exists():
-        problems.append(f"{figures}: is a file; choose another name for the report")
+        text = f"{figures}: is a file; choose another name for the report"
+        problems.append(Problem(text, Fault.EXISTS))
     if problems:
         raise InputError(problems)
 

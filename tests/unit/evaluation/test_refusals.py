@@ -8,7 +8,7 @@ import pytest
 
 from evaluation_example import GRID, TUMOR, problems_of, rewrite_case, save, score
 from nnunet_pst.cli.main import main
-from nnunet_pst.errors import InputError
+from nnunet_pst.errors import Fault, InputError
 from nnunet_pst.evaluation.evaluate import evaluate_predictions
 from nnunet_pst.evaluation.references import references_in_folder, references_of_dataset
 from nnunet_pst.io.geometry import Grid
@@ -85,26 +85,27 @@ def test_a_folder_with_other_things_is_never_replaced(
 
 
 @pytest.mark.parametrize(
-    ("break_it", "message"),
+    ("break_it", "fault"),
     [
-        (lambda folder: (folder / "dataset.json").unlink(), "no dataset.json"),
-        (lambda folder: (folder / "dataset.json").write_text("{"), "not valid JSON"),
-        (lambda folder: (folder / "dataset.json").write_text("[]"), "no JSON object"),
-        (lambda folder: (folder / "cases.csv").write_text("case,split\n"), "patient, sequence"),
-        (lambda folder: (folder / "labelsTs").rename(folder / "elsewhere"), "has no labelsTs"),
+        (lambda folder: (folder / "dataset.json").unlink(), Fault.MISSING),
+        (lambda folder: (folder / "dataset.json").write_text("{"), Fault.DAMAGED),
+        (lambda folder: (folder / "dataset.json").write_text("[]"), Fault.WRONG_TYPE),
+        (lambda folder: (folder / "cases.csv").write_text("case,split\n"), Fault.MISSING),
+        (lambda folder: (folder / "labelsTs").rename(folder / "elsewhere"), Fault.MISSING),
         (
             lambda folder: (folder / "cases.csv").write_text("case,patient,sequence,split\n"),
-            "has no test cases",
+            Fault.EMPTY,
         ),
-        (lambda folder: rewrite_case(folder, "../../PST_0001_T1"), "no plain file name"),
-        (lambda folder: rewrite_case(folder, ""), "no plain file name"),
-        (lambda folder: rewrite_case(folder, "PST_0001_T2"), "stands in several rows"),
+        (lambda folder: rewrite_case(folder, "../../PST_0001_T1"), Fault.MALFORMED),
+        (lambda folder: rewrite_case(folder, ""), Fault.MALFORMED),
+        (lambda folder: rewrite_case(folder, "PST_0001_T2"), Fault.REPEATED),
     ],
 )
-def test_a_broken_dataset_is_named(dataset: Path, break_it, message: str):
+def test_a_broken_dataset_is_refused(dataset: Path, break_it, fault: Fault):
     break_it(dataset)
-    with pytest.raises(InputError, match=message):
+    with pytest.raises(InputError) as caught:
         references_of_dataset(dataset)
+    assert caught.value.fault is fault
 
 
 def test_command_refuses_in_one_line_each(predictions: Path, dataset: Path, monkeypatch, capsys):

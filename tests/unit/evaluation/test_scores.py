@@ -10,7 +10,7 @@ import pytest
 
 from evaluation_example import CASES, NOTHING, TUMOR, save, score
 from nnunet_pst.cli.main import main
-from nnunet_pst.errors import InputError
+from nnunet_pst.errors import Fault, InputError
 from nnunet_pst.evaluation.evaluate import evaluate_predictions
 from nnunet_pst.evaluation.references import references_in_folder, references_of_dataset
 
@@ -111,8 +111,9 @@ def test_a_dataset_of_another_maker(predictions: Path, dataset: Path):
     result = evaluate_predictions(predictions, references)
     assert [row["patient"] for row in result.patients] == list(CASES)
     assert [row["sequence"] for row in result.sequences] == ["all"]
-    with pytest.raises(InputError, match=r"no cases\.csv"):
+    with pytest.raises(InputError) as caught:
         references_of_dataset(dataset, "val")
+    assert caught.value.fault is Fault.MISSING
 
 
 def test_a_folder_of_labels(predictions: Path, dataset: Path, tmp_path: Path):

@@ -81,7 +81,7 @@ def test_places_where_no_report_goes(example: Example, capsys: pytest.CaptureFix
     (line,) = problems(example, capsys, "-o", str(example.folder / "report.pdf"))
     assert "ends in .html" in line
     (line,) = problems(example, capsys, "-o", str(example.folder / "nowhere" / "report.html"))
-    assert "is no folder" in line
+    assert "is not a folder" in line
 
 
 def test_a_dataset_that_was_named_must_be_there(
@@ -102,5 +102,5 @@ def test_a_folder_that_is_no_sweep(example: Example, capsys: pytest.CaptureFixtu
 def test_a_slip_in_the_datasets_table(example: Example, capsys: pytest.CaptureFixture[str]):
     example.change(f"raw/{DATASET}/cases.csv", ",37,", ",3T,")
     lines = problems(example, capsys, "--dataset", str(example.dataset))
-    assert ["column age: '3T' is no number" in line for line in lines] == [True, True]
+    assert ["column age: '3T' is not a number" in line for line in lines] == [True, True]
     assert lines[0].startswith("error: cases.csv, row 14, ")
