@@ -29,7 +29,7 @@ from synthetic_cohort import DATASET
 from torch import nn
 
 from nnunet_pst.nnunet.models.own_network import OwnNetwork
-from nnunet_pst.nnunet.planning import SPARE_SLICES
+from nnunet_pst.nnunet.own_configurations import SPARE_SLICES
 from nnunet_pst.nnunet.training.base_trainer import LOADING_THREADS, PST25DTrainer
 from nnunet_pst.nnunet.training.case_reader import CACHE_VARIABLE
 from nnunet_pst.nnunet.training.dataloading import RawBatch

@@ -1,1 +1,1 @@
-"""One module a verb: arguments in, a plain call out."""
+"""One module for each verb: arguments in, a plain call out."""

@@ -1,4 +1,4 @@
-"""Numbers on the command line: a wrong one is wrong usage, said by argparse."""
+"""Types of arguments; argparse reports wrong ones as wrong usage."""
 
 from __future__ import annotations
 

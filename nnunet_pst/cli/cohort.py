@@ -1,12 +1,12 @@
-"""``nnunet_pst cohort``: Table 1, who is in which split."""
+"""``nnunet_pst cohort``: the patients of each split (the paper's Table 1)."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
 
-from nnunet_pst.cli.dataset_folders import dataset_folder
-from nnunet_pst.errors import InputError
+from nnunet_pst.io.dataset_folders import dataset_folder
+from nnunet_pst.errors import Fault, InputError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -42,7 +42,7 @@ def run(arguments: argparse.Namespace) -> int:
     if output is not None:
         present = [name for name in texts if (output / name).exists()]
         if present and not arguments.overwrite:
-            raise InputError(f"{output}: has {present[0]} already; add --overwrite")
+            raise InputError(f"{output}: has {present[0]} already; add --overwrite", Fault.EXISTS)
         with refusals_in_one_line(output):
             output.mkdir(parents=True, exist_ok=True)
             for name, text in texts.items():
@@ -63,7 +63,7 @@ def _rows(arguments: argparse.Namespace) -> tuple[list[dict[str, str]], list[str
         folder = dataset_folder(arguments.dataset, holds=CASE_TABLE)
         rows = read_case_table(folder / CASE_TABLE)
         if not rows:
-            raise InputError(f"{folder.name}/{CASE_TABLE}: has no cases")
+            raise InputError(f"{folder.name}/{CASE_TABLE}: has no cases", Fault.EMPTY)
         if odd := number_problems(rows):
             raise InputError(odd)
         return rows, []

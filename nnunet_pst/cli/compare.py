@@ -10,17 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nnunet_pst.cli.argument_types import count, margin, positive
-from nnunet_pst.cli.dataset_folders import RESULTS, dataset_folder
-from nnunet_pst.errors import InputError
+from nnunet_pst.errors import Fault, InputError
+from nnunet_pst.io.dataset_folders import RESULTS, dataset_folder
 
 if TYPE_CHECKING:
+    from nnunet_pst.comparison.inputs import ComparisonSettings
     from nnunet_pst.comparison.methods import Method
     from nnunet_pst.comparison.results import Comparison
-    from nnunet_pst.comparison.tables import Design
-    from nnunet_pst.evaluation.references import References
-
-#: What is tested unless something else is declared: overlap, and the surface where it is worst.
-FAMILY = ("dice", "hd95_mm")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -50,10 +46,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--measures",
         nargs="+",
-        default=list(FAMILY),
         metavar="MEASURE",
-        help="the family that is tested and corrected; dice first, from which is concluded "
-        "(default: %(default)s)",
+        help="the family that is tested and corrected; dice first, which conclusions are from "
+        "(default: dice hd95_mm)",
     )
     parser.add_argument(
         "--margin",
@@ -70,36 +65,32 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Compare, write, and print a table and what it allows to say."""
+    """Compare, write, and print a table and its conclusions."""
     from nnunet_pst.comparison.compare import (
         DESCRIPTION,
-        Plan,
         check_output,
         run_comparison,
         scored_before,
     )
-    from nnunet_pst.comparison.methods import parts_of
+    from nnunet_pst.comparison.inputs import gather_inputs
     from nnunet_pst.comparison.results_folder import read_comparison
     from nnunet_pst.nnunet.environment import usable_cores
 
     check_output(arguments.output, overwrite=arguments.overwrite)
-    methods, baseline, skipped = _methods(arguments)
-    references, table = _references(arguments, methods)
-    parts = parts_of(methods, references)
-    if not table:
-        skipped += (
-            "the dataset has no cases.csv: every case counts as a patient of its own, and "
-            "intervals and p hold only if that is so",
-        )
+    methods, settings, skipped = _methods(arguments)
+    dataset = arguments.dataset or arguments.results
+    if not dataset:
+        raise InputError("--dataset: name the raw dataset that holds the labels", Fault.MISSING)
+    inputs = gather_inputs(methods, dataset_folder(dataset), settings, skipped)
     kept = scored_before(arguments.output)
     if kept:
         print(
-            f"going on: {kept} of {len(parts)} evaluations were finished before and count if "
-            "their files are as they were",
+            f"going on: {kept} of {len(inputs.parts)} evaluations were finished before and count "
+            "if their files are as they were",
             file=sys.stderr,
         )
     run_comparison(
-        Plan(methods, parts, references, _design(arguments, methods, baseline), table, skipped),
+        inputs,
         arguments.output,
         workers=arguments.workers or min(8, usable_cores()),
         overlays=not arguments.no_overlays,
@@ -113,60 +104,33 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _methods(arguments: argparse.Namespace) -> tuple[list[Method], str, tuple[str, ...]]:
-    """Find the methods, the baseline, and what was left out."""
+def _methods(
+    arguments: argparse.Namespace,
+) -> tuple[list[Method], ComparisonSettings, tuple[str, ...]]:
+    """Find the methods, what is decided about them, and the methods that were left out."""
+    from nnunet_pst.comparison.inputs import FAMILY, ComparisonSettings
     from nnunet_pst.comparison.methods import parse_methods
     from nnunet_pst.comparison.trained_methods import stock_method, trained_methods
 
     if bool(arguments.methods) == bool(arguments.results):
-        raise InputError("give either NAME=FOLDER NAME=FOLDER or --results DATASET")
+        raise InputError(
+            "give either NAME=FOLDER NAME=FOLDER or --results DATASET", Fault.CONTRADICTION
+        )
     skipped: tuple[str, ...] = ()
     if arguments.results:
-        found = trained_methods(dataset_folder(arguments.results, RESULTS, holds=""))
-        methods, skipped = list(found.methods), tuple(f"left out: {x}" for x in found.skipped)
+        trained = trained_methods(dataset_folder(arguments.results, RESULTS, holds=""))
+        methods, skipped = list(trained.methods), tuple(f"left out: {x}" for x in trained.skipped)
         baseline = arguments.baseline or stock_method(methods)
     else:
-        methods = parse_methods(arguments.methods)
-        baseline = arguments.baseline or methods[0].name
-    if baseline not in {method.name for method in methods}:
-        names = ", ".join(method.name for method in methods)
-        raise InputError(f"--baseline {baseline}: is none of the methods {names}")
-    return methods, baseline, skipped
-
-
-def _references(
-    arguments: argparse.Namespace, methods: list[Method]
-) -> tuple[References, list[dict[str, str]]]:
-    """Labels of the cases, and the dataset's case table."""
-    from nnunet_pst.comparison.methods import VALIDATION
-    from nnunet_pst.evaluation.references import TRAINING, references_of_dataset
-    from nnunet_pst.io.case_table import cases_of_dataset, number_problems
-
-    name = arguments.dataset or arguments.results
-    if not name:
-        raise InputError("--dataset: name the raw dataset that holds the labels")
-    folder = dataset_folder(name)
-    validated = any(path.name == VALIDATION for method in methods for path in method.folders)
-    split = arguments.split or (TRAINING if validated else "test")
-    references, rows = references_of_dataset(folder, split), cases_of_dataset(folder)
-    if problems := number_problems(rows):
-        raise InputError(problems)
-    return references, rows
-
-
-def _design(arguments: argparse.Namespace, methods: list[Method], baseline: str) -> Design:
-    from nnunet_pst.comparison.compare import measures_of
-    from nnunet_pst.comparison.tables import Design
-    from nnunet_pst.evaluation.metrics.measures import MEASURES
-
-    return Design(
-        methods=tuple(method.name for method in methods),
+        methods, baseline = parse_methods(arguments.methods), arguments.baseline
+    settings = ComparisonSettings(
         baseline=baseline,
-        measures=MEASURES,
-        family=measures_of(arguments.measures),
+        split=arguments.split,
+        measures=tuple(arguments.measures or FAMILY),
         margin=arguments.margin,
         seed=arguments.seed,
     )
+    return methods, settings, skipped
 
 
 def _lines(comparison: Comparison) -> list[str]:
@@ -193,7 +157,7 @@ def _lines(comparison: Comparison) -> list[str]:
     lines.append(
         f"means over {count(len(comparison.patients), 'patient')} with {comparison.interval_kind}"
     )
-    # What lies outside the family stands in the report: too much for a terminal, and untested.
+    # Measures outside the family are in the report: too many for a terminal, and untested.
     declared = replace(
         comparison, differences=[d for d in comparison.differences if d.measure in family]
     )

@@ -1,4 +1,4 @@
-"""``nnunet_pst demo``: the whole way on a synthetic cohort, and a page with what came out."""
+"""``nnunet_pst demo``: the whole way on a synthetic cohort, and a page with the results."""
 
 from __future__ import annotations
 

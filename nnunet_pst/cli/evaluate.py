@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nnunet_pst.cli.argument_types import positive
-from nnunet_pst.cli.dataset_folders import dataset_folder
-from nnunet_pst.errors import InputError
+from nnunet_pst.io.dataset_folders import dataset_folder
+from nnunet_pst.errors import Fault, InputError
 
 if TYPE_CHECKING:
     from nnunet_pst.evaluation.references import References
@@ -111,7 +111,7 @@ def _slices(text: str) -> int:
 def _millimeters(text: str) -> float:
     number = float(text)
     if not 0 <= number < math.inf:
-        raise argparse.ArgumentTypeError(f"{text} is no distance in mm")
+        raise argparse.ArgumentTypeError(f"{text} is not a distance in mm")
     return number
 
 
@@ -122,7 +122,10 @@ def _references(arguments: argparse.Namespace) -> References:
 
     if arguments.dataset is not None:
         if arguments.images or arguments.cases:
-            raise InputError("--images and --cases go with --references; a dataset has its own")
+            raise InputError(
+                "--images and --cases go with --references; a dataset has its own",
+                Fault.CONTRADICTION,
+            )
         folder = dataset_folder(arguments.dataset)
         return references_of_dataset(folder, arguments.split, window=arguments.window)
     window = DEFAULT_WINDOW if arguments.window is None else arguments.window
@@ -156,7 +159,7 @@ def _cells(row: Row) -> list[str]:
 
 
 def _remarks(evaluation: Evaluation) -> list[str]:
-    """Say what a reader of the table has to know."""
+    """Return notes for readers of the table."""
     summary = evaluation.summary
     lines = [
         "means over patients; window: the largest slice and "
@@ -164,7 +167,7 @@ def _remarks(evaluation: Evaluation) -> list[str]:
     ]
     if not any(row["sequence"] for row in evaluation.cases):
         lines.append(
-            "no cases.csv says who is who: every case counts as a patient of its own (--cases)"
+            "no cases.csv names the patients: every case counts as its own patient (--cases)"
         )
     unknown = summary["cases_with_unknown_voxels"]
     if unknown:

@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print the findings; what is necessary and missing goes to stderr, with exit code 1."""
+    """Print the findings; missing necessities go to stderr, with exit code 1."""
     from nnunet_pst.nnunet.installation import collect_info, problems
 
     findings = collect_info()
@@ -48,7 +48,7 @@ def as_text(findings: list[Finding], paths: bool) -> str:
 
 
 def as_json(findings: list[Finding], paths: bool) -> str:
-    """Name to value, whether it is as it must be, and what to do if it isn't."""
+    """JSON by name: value, whether it is in order, and what to do if not."""
     report = {}
     for finding in findings:
         entry: dict[str, object] = {"value": finding.value, "ok": not finding.to_do}

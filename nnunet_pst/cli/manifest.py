@@ -1,4 +1,4 @@
-"""``nnunet_pst manifest``: the SHA-256 of a model's files, for those who get a copy."""
+"""``nnunet_pst manifest``: the SHA-256 of a model's files, to check copies."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from pathlib import Path
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the verb's arguments."""
     parser.epilog = (
-        "Write the SHA-256 of what `segment` reads of a model, beside it; `segment` and "
-        "`sha256sum -c` hold a copy against it."
+        "Write the SHA-256 of the files that `segment` reads, beside the model; `segment` and "
+        "`sha256sum -c` check copies against it."
     )
     parser.add_argument("model", type=Path, help="folder or archive of a trained model")
 

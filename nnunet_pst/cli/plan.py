@@ -42,7 +42,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Plan, then print what was decided and why."""
     from nnunet_pst.nnunet.planning import plan_dataset
 
-    # The host prints pages; they go where progress goes, so that our lines can be piped.
+    # The host's output goes to stderr, so that our lines can be piped.
     with contextlib.redirect_stdout(sys.stderr):
         result = plan_dataset(
             arguments.dataset,

@@ -7,8 +7,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nnunet_pst.cli.dataset_folders import dataset_folder
-from nnunet_pst.errors import InputError
+from nnunet_pst.io.dataset_folders import dataset_folder
+from nnunet_pst.errors import Fault, InputError
 
 if TYPE_CHECKING:
     from nnunet_pst.comparison.results import Comparison
@@ -58,13 +58,16 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _dataset(name: str | None, comparison: Comparison) -> DatasetFacts | None:
-    """Read the dataset that was named, else the comparison's where it can be found."""
+    """Read the dataset that was named, else the comparison's if it is there."""
     from nnunet_pst.report.dataset_facts import read_dataset
 
     folder = _folder(name, comparison, "nnUNet_raw", holds="dataset.json")
     compared = str(comparison.facts.get("dataset") or "")
     if folder is not None and compared and folder.resolve().name != compared:
-        raise InputError(f"--dataset {name}: the comparison is of {compared}; give that dataset")
+        raise InputError(
+            f"--dataset {name}: the comparison is of {compared}; give that dataset",
+            Fault.CONTRADICTION,
+        )
     return None if folder is None else read_dataset(folder)
 
 
@@ -76,7 +79,7 @@ def _curves(name: str | None, comparison: Comparison) -> list[Curve] | None:
 
 
 def _folder(name: str | None, comparison: Comparison, variable: str, *, holds: str) -> Path | None:
-    """Find a folder that is given by name or by path; what was named must be there."""
+    """Find a folder that is given by name or by path; a folder that was named must exist."""
     root = os.environ.get(variable)
     if name is None:
         known = str(comparison.facts.get("dataset") or "")
@@ -86,5 +89,7 @@ def _folder(name: str | None, comparison: Comparison, variable: str, *, holds: s
         return found if (found / holds).exists() else None
     found = dataset_folder(name, variable, holds=holds)
     if not found.is_dir():
-        raise InputError(f"{found}: is no folder; give a name in {variable}, or a folder")
+        raise InputError(
+            f"{found}: is not a folder; give a name in {variable}, or a folder", Fault.MISSING
+        )
     return found

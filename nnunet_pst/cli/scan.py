@@ -12,7 +12,7 @@ from pathlib import Path
 
 from nnunet_pst.errors import PartlyDoneError
 
-#: Patients that are named; of more the number must do.
+#: Most patients that are named.
 _SHOWN = 10
 
 
@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--rules",
         type=Path,
         metavar="RULES.csv",
-        help="your own rules of what is which sequence, instead of those of --print-rules",
+        help="your own rules for sequences, instead of those of --print-rules",
     )
     parser.add_argument(
         "--print-rules",
@@ -44,14 +44,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--anonymous-ids",
         action="store_true",
-        help="call patients P0001 and so on; who and where they are goes to a key of its own",
+        help="call patients P0001 and so on; their names and folders go into a separate key",
     )
     parser.add_argument("--overwrite", action="store_true", help="replace tables that exist")
     parser.add_argument("--json", action="store_true", help="print the summary as JSON")
 
 
 class _PrintRules(argparse.Action):
-    """Prints the table, as ``--version`` does its line: no folder is needed."""
+    """Print the table and exit, like ``--version``: no folder is needed."""
 
     def __init__(self, option_strings: Sequence[str], dest: str, help: str) -> None:
         super().__init__(option_strings, dest, nargs=0, default=argparse.SUPPRESS, help=help)
@@ -64,7 +64,7 @@ class _PrintRules(argparse.Action):
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Scan and print what was found."""
+    """Scan and print a summary."""
     from nnunet_pst.dicom.scan.scanning import scan
 
     summary = scan(

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nnunet_pst.errors import InputError, PartlyDoneError
+from nnunet_pst.errors import Fault, InputError, PartlyDoneError, Problem
 
 if TYPE_CHECKING:
     from nnunet_pst.segmentation.batch import BatchOutcome
@@ -54,18 +54,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=("torch", "openvino", "openvino-bf16"),
         default="torch",
         help="what computes the network: on a CPU openvino is faster and openvino-bf16 faster "
-        "still, for slightly other masks; both need nnunet_pst[openvino] (default: torch)",
+        "still, with slightly different masks; both need nnunet_pst[openvino] (default: torch)",
     )
     parser.add_argument(
         "--no-mirroring",
         action="store_true",
-        help="don't predict mirrored images too and average, as nnU-Net does: a quarter of the "
-        "network's work (of a 3D model an eighth), and other masks; compare before you rely on it",
+        help="don't average over mirrored images, as nnU-Net does: a quarter of the network's work "
+        "(of a 3D model an eighth), and different masks; compare before you rely on it",
     )
     parser.add_argument(
         "--trust-model", action="store_true", help="load a model that could run code"
     )
-    parser.add_argument("--overwrite", action="store_true", help="replace earlier, other results")
+    parser.add_argument(
+        "--overwrite", action="store_true", help="replace earlier, different results"
+    )
     parser.add_argument("--json", action="store_true", help="print the reports as JSON")
 
 
@@ -99,26 +101,32 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _check_apart(words: list[str], output: Path) -> None:
-    """Refuse to write into what is read: the next run would find its own results there."""
+    """Refuse to write into an input folder: the next run would read its own results."""
     place = output.resolve()
     inside = [word for word in words if Path(word).is_dir() and _within(place, Path(word))]
     if inside:
-        raise InputError(f"{output}: lies in {inside[0]}, which is read; choose a folder outside")
+        raise InputError(
+            f"{output}: is inside {inside[0]}, which is read; choose a folder outside",
+            Fault.CONTRADICTION,
+        )
 
 
 def _within(place: Path, folder: Path) -> bool:
     return place.is_relative_to(folder.resolve())
 
 
-def _studies(words: list[str]) -> tuple[list[Study], list[str]]:
-    """Tell files with their sequence from DICOM; and say which files can't be read."""
+def _studies(words: list[str]) -> tuple[list[Study], list[Problem]]:
+    """Return the studies of sequence files or of DICOM, and the files that cannot be read."""
     from nnunet_pst.segmentation.dicom_studies import studies_of_dicom
     from nnunet_pst.segmentation.study_input import study_of_files
 
     pairs = [word for word in words if "=" in word and not Path(word).exists()]
     if pairs and len(pairs) < len(words):
         other = next(word for word in words if word not in pairs)
-        raise InputError(f"{other}: give either folders and archives, or SEQUENCE=FILE pairs")
+        raise InputError(
+            f"{other}: give either folders and archives, or SEQUENCE=FILE pairs",
+            Fault.CONTRADICTION,
+        )
     if pairs:
         return [study_of_files(words)], []
     studies, notes, unread = studies_of_dicom([Path(word) for word in words])

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nnunet_pst.cli.argument_types import count, positive
-from nnunet_pst.errors import PartlyDoneError
+from nnunet_pst.errors import Fault, PartlyDoneError, Problem
 from nnunet_pst.experiments.sweep_plan import DEFAULT_SEED, EPOCHS, PAPER_TABLES, Budget
 
 if TYPE_CHECKING:
@@ -26,46 +26,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="of all sequences, such as DatasetPST; those of fewer are named after it. One that "
         "exists lends its label rules",
     )
-    parser.add_argument(
-        "--table", nargs="+", choices=PAPER_TABLES, default=[], help="tables of the paper"
-    )
-    parser.add_argument(
-        "--strategies",
-        nargs="+",
-        default=[],
-        metavar="S",
-        help="what to learn from: all, T1+T2 (each an example of its own), fusion:T2+CET1",
-    )
-    parser.add_argument(
-        "-c",
-        "--configurations",
-        nargs="+",
-        metavar="NAME",
-        help="of the plans (default: the table's own, else 2d_5)",
-    )
-    parser.add_argument("--folds", nargs="+", type=count, default=[0], help="(default: 0)")
-    parser.add_argument(
-        "--seeds",
-        nargs="+",
-        type=count,
-        help="of 2.5D trainings (default: the plans'); nnU-Net's own trainers can't be seeded, "
-        "there they number repeats",
-    )
-    budget = parser.add_mutually_exclusive_group()
-    budget.add_argument("--seconds", type=positive, help="train each model for so long")
-    budget.add_argument(
-        "--epochs", type=int, choices=EPOCHS, help="train so many (default: the trainers' own)"
-    )
-    parser.add_argument("-device", default="cuda", choices=["cpu", "cuda", "mps"])
-    parser.add_argument(
-        "--disable_tta", action="store_true", help="predict all without mirroring, as nnU-Net's"
-    )
-    parser.add_argument(
-        "--registration",
-        choices=["ants", "simpleitk", "none"],
-        default="ants",
-        help="engine for fusion (default: ants)",
-    )
+    _add_methods(parser)
+    _add_training(parser)
     how = parser.add_mutually_exclusive_group()
     how.add_argument(
         "--run",
@@ -73,7 +35,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="local",
         help="train here, on a cluster, or print the commands (default: local)",
     )
-    how.add_argument("--status", action="store_true", help="say how far a sweep is, and gather")
+    how.add_argument(
+        "--status", action="store_true", help="print the state of a sweep, and gather its tables"
+    )
     parser.add_argument(
         "--slurm",
         nargs="+",
@@ -85,6 +49,52 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(wrong_usage=parser.error)
 
 
+def _add_methods(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--table", nargs="+", choices=PAPER_TABLES, default=[], help="tables of the paper"
+    )
+    parser.add_argument(
+        "--strategies",
+        nargs="+",
+        default=[],
+        metavar="S",
+        help="input of the models: all, T1+T2 (each sequence its own case), fusion:T2+CET1",
+    )
+    parser.add_argument(
+        "-c",
+        "--configurations",
+        nargs="+",
+        metavar="NAME",
+        help="of the plans (default: the table's own, else 2d_5)",
+    )
+
+
+def _add_training(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--folds", nargs="+", type=count, default=[0], help="(default: 0)")
+    parser.add_argument(
+        "--seeds",
+        nargs="+",
+        type=count,
+        help="of 2.5D trainings (default: the plans'); nnU-Net's own trainers take none, "
+        "their seeds number repeats",
+    )
+    budget = parser.add_mutually_exclusive_group()
+    budget.add_argument("--seconds", type=positive, help="seconds of training for each model")
+    budget.add_argument(
+        "--epochs", type=int, choices=EPOCHS, help="of each model (default: the trainers' own)"
+    )
+    parser.add_argument("-device", default="cuda", choices=["cpu", "cuda", "mps"])
+    parser.add_argument(
+        "--disable_tta", action="store_true", help="predict all without mirroring, as nnU-Net's"
+    )
+    parser.add_argument(
+        "--registration",
+        choices=["ants", "simpleitk", "none"],
+        default="ants",
+        help="engine for fusion (default: ants)",
+    )
+
+
 def _option(text: str) -> tuple[str, str]:
     key, equals, value = text.partition("=")
     if not equals or not value or not re.fullmatch(r"[a-z][a-z_-]*", key):
@@ -93,7 +103,7 @@ def _option(text: str) -> tuple[str, str]:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Begin or go on with a sweep, or say how far it is; print its tables."""
+    """Begin or resume a sweep, or print its state; print its tables."""
     if not arguments.status:
         if arguments.table_file is None or arguments.dataset is None:
             arguments.wrong_usage("give COHORT.csv and --dataset, or --status")
@@ -113,7 +123,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _begun(arguments: argparse.Namespace) -> Sweep:
-    # Planning loads torch, which a look at the status doesn't wait for.
+    # Imported here, because planning loads torch, which --status doesn't need.
     from nnunet_pst.experiments.sweep import SweepRequest, begin_sweep
     from nnunet_pst.io.workers import apart
 
@@ -131,7 +141,7 @@ def _begun(arguments: argparse.Namespace) -> Sweep:
         registration=arguments.registration,
     )
     print("datasets ...", file=sys.stderr, flush=True)
-    # Registration and planning take gigabytes, which the trainings want back.
+    # In a process of its own, because registration and planning take gigabytes of memory.
     return apart(begin_sweep, request, arguments.out)
 
 
@@ -152,11 +162,12 @@ def _train(arguments: argparse.Namespace, folder: Path, sweep: Sweep) -> int:
 
 
 def _end(folder: Path, sweep: Sweep) -> int:
-    """Print the tables of what is done, then what failed."""
+    """Print the tables of the jobs that are done, then the jobs that failed."""
     from nnunet_pst.experiments.sweep_progress import failures, gather
 
     print(f"\n{gather(folder, sweep)}")
     print(f"tables and the scores of every case: {folder}")
     if failed := failures(folder, sweep):
-        raise PartlyDoneError([*failed, "the same command again goes on with these"])
+        remedy = Problem("the same command again goes on with these", Fault.FAILED)
+        raise PartlyDoneError([*failed, remedy])
     return 0

@@ -1,4 +1,4 @@
-"""Commands of nnU-Net and of ours, run as a user would type them, each with its output in a log."""
+"""Commands of nnU-Net and of this package, run as a user types them, each with its own log."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from nnunet_pst.errors import HostError
+from nnunet_pst.errors import Fault, HostError
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Step:
     Attributes
     ----------
     name
-        Of the step, its log and its line in a record.
+        Name of the step, its log and its line in a record.
     words
         The command as typed; the first is looked up beside this Python.
     """
@@ -37,11 +37,11 @@ def run_logged(
     Parameters
     ----------
     log
-        Begun anew.
+        Overwritten.
     variables
         The command's whole environment.
     inherit
-        Open files that the command and its children keep open as long as they live.
+        File descriptors that the command and its children keep open.
 
     Returns
     -------
@@ -51,7 +51,7 @@ def run_logged(
     Raises
     ------
     HostError
-        There is no such command beside this Python.
+        The command is not installed beside this Python.
     """
     begin = time.monotonic()
     with log.open("wb") as output:
@@ -72,8 +72,11 @@ def last_lines(log: Path, count: int) -> list[str]:
 
 
 def _program(name: str) -> str:
-    """Find a command of this Python's environment, whether or not that is activated."""
+    """Find a command of this Python's environment, activated or not."""
     program = Path(sysconfig.get_path("scripts")) / name
     if not program.exists():
-        raise HostError(f"{name} is not installed beside {sys.executable}; install the plug-in")
+        raise HostError(
+            f"{name} is not installed beside {sys.executable}; install the plug-in",
+            Fault.NOT_INSTALLED,
+        )
     return str(program)

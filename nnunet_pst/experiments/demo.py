@@ -1,7 +1,7 @@
 """The whole way on the synthetic cohort, with the commands that a user would type.
 
-Every step is a command of nnU-Net or of ours in a process of its own; what is finished is kept, so
-a demo that was killed goes on where it stopped.
+Every step is a command of nnU-Net or of this package in its own process. Finished steps are
+kept, so a killed demo goes on where it stopped.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from datetime import date
 from pathlib import Path
 
 from nnunet_pst import __version__
-from nnunet_pst.errors import HostError, InputError
+from nnunet_pst.errors import Fault, HostError, InputError
 from nnunet_pst.experiments.commands import Step, last_lines, run_logged
 from nnunet_pst.experiments.demo_page import DemoFacts, MethodRow, render_demo_page
 from nnunet_pst.io.atomic_files import refusals_in_one_line, write_atomically
@@ -32,12 +32,12 @@ from nnunet_pst.phantom.cohort import COARSE_SLICES, TABLE
 
 DATASET = "DatasetPhantom"
 TRAINER, STOCK_TRAINER = "nnUNetTrainerPST25DSeconds", "nnUNetTrainerSeconds"
-#: What is learned. Minutes don't suffice for T1 and CET1 too, which are harder.
+#: The sequences of the training. T1 and CET1 are harder and need more than minutes.
 SEQUENCES = ("T2", "DWI")
-#: Of training, for each method; the whole demo stays below eight minutes on two cores.
+#: Seconds of training for each method; the demo stays below eight minutes on two cores.
 SECONDS = 140
 ENCODER_VARIABLE = "NNUNET_PST_ENCODER_WEIGHTS"
-#: What is finished, with the seconds that it took.
+#: The finished steps, with the seconds that each took.
 RECORD = "steps.json"
 PAGE = "demo.html"
 #: Lines of a failed command's output that are shown.
@@ -104,7 +104,7 @@ class Demo:
 
 
 def run_demo(demo: Demo) -> Path:
-    """Run what is not finished yet, print each command, and return the page.
+    """Run the steps that are not finished, print each command, and return the page.
 
     Raises
     ------
@@ -132,7 +132,7 @@ def _run_steps(demo: Demo, seconds: dict[str, float]) -> Path:
 
 
 def _settings(demo: Demo) -> dict[str, int | str]:
-    """What an unfinished demo must agree with to go on; a file of weights by its name alone."""
+    """Settings that an unfinished demo must share to go on; a file of weights by its name alone."""
     return {
         "patients": demo.patients,
         "seed": demo.seed,
@@ -142,32 +142,33 @@ def _settings(demo: Demo) -> dict[str, int | str]:
 
 
 def _weights() -> str:
-    """Return the chosen encoder weights; by default none, so that nothing is fetched."""
+    """Return the chosen encoder weights; by default none, so that nothing is downloaded."""
     chosen = os.environ.get(ENCODER_VARIABLE) or "none"
     return "none" if chosen.lower() == "none" else chosen
 
 
 def _claim(demo: Demo) -> dict[str, float]:
-    """Make the folder, or read what an earlier run of this demo has finished."""
+    """Make the folder, or read the finished steps of an earlier run of this demo."""
     record = demo.folder / RECORD
     if record.is_file():
-        found = json.loads(record.read_text())
-        if found["demo"] != _settings(demo):
+        content = json.loads(record.read_text())
+        if content["demo"] != _settings(demo):
             raise InputError(
                 f"{demo.folder}: holds a demo with other settings; remove it or choose another "
-                "folder"
+                "folder",
+                Fault.EXISTS,
             )
-        return dict(found["seconds"])
+        return dict(content["seconds"])
     logs = demo.folder / "logs"
     if demo.folder.exists() and (not demo.folder.is_dir() or set(demo.folder.iterdir()) - {logs}):
-        raise InputError(f"{demo.folder}: is not an empty folder; choose another one")
+        raise InputError(f"{demo.folder}: is not an empty folder; choose another one", Fault.EXISTS)
     logs.mkdir(parents=True, exist_ok=True)
     _write_json(record, {"demo": _settings(demo), "seconds": {}})
     return {}
 
 
 def _variables(demo: Demo) -> dict[str, str]:
-    """Return the environment of the commands: what ``nnunet_pst env`` sets, and nothing stale."""
+    """Return the environment of the commands: as ``nnunet_pst env`` sets it for this folder."""
     variables = shell_environment(demo.folder / "nnunet_data")
     make_folders(variables)
     ours = {ENCODER_VARIABLE: _weights(), SECONDS_VARIABLE: str(SECONDS)}
@@ -183,7 +184,8 @@ def _run(demo: Demo, step: Step, variables: Mapping[str, str]) -> float:
             [
                 f"{step.name} failed (exit code {code}); all of its output: {log}",
                 *last_lines(log, SHOWN_LINES),
-            ]
+            ],
+            Fault.FAILED,
         )
     return seconds
 
@@ -231,7 +233,7 @@ def _sheet(demo: Demo, configuration: str) -> Path:
 
 
 def _lines_to_type(demo: Demo) -> list[str]:
-    """Return the commands as a user would type them inside a folder of their own."""
+    """Return the commands as a user would type them inside the demo's folder."""
     here = f"{demo.folder}{os.sep}"
     lines = [
         'eval "$(nnunet_pst env ./nnunet_data)"',

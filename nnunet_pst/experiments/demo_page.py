@@ -1,4 +1,4 @@
-"""The page at the end of the demo: one HTML file that needs nothing else, not even a network."""
+"""The page at the end of the demo: one HTML file that needs no other file and no network."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class MethodRow:
 
 @dataclass(frozen=True)
 class DemoFacts:
-    """Everything that the page says.
+    """The content of the page.
 
     Attributes
     ----------

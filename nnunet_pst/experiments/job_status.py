@@ -1,7 +1,7 @@
-"""How far a job is: a small file that its worker writes, and a lock that it holds while it lives.
+"""The state of a job: a small file that its worker writes, and a lock that it holds while it runs.
 
-A job that was killed can't say so. Its file still says ``running``, but nobody holds the lock any
-more, nor does the cluster know of it: then it has failed.
+The file of a killed job still says ``running``. If no process holds the lock and the cluster does
+not list the job either, it has failed.
 """
 
 from __future__ import annotations
@@ -12,15 +12,25 @@ import time
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
+from enum import Enum
 from pathlib import Path
-from typing import IO, Literal
+from typing import IO
 
-from nnunet_pst.errors import InputError
+from nnunet_pst.errors import Fault, InputError
 from nnunet_pst.io.atomic_files import write_atomically
 
-State = Literal["pending", "running", "done", "failed"]
+
+class State(Enum):
+    """The state of a job, by the word in its file; in the order of a summary."""
+
+    DONE = "done"
+    RUNNING = "running"
+    PENDING = "pending"
+    FAILED = "failed"
+
+
 STATUS_FILE, LOCK_FILE = "status.json", "lock"
-#: A look at the lock takes it for an instant, which must not turn a worker away.
+#: `is_held` takes the lock for an instant, which must not turn a worker away.
 _TRIES = 3
 
 
@@ -31,7 +41,7 @@ class JobStatus:
     Attributes
     ----------
     step
-        The step in hand, or the one that failed.
+        The current step, or the one that failed.
     seconds
         Finished steps and what they took.
     exit_code
@@ -40,14 +50,17 @@ class JobStatus:
         Name of the log of ``step``, in the job's folder.
     note
         A few words for the table.
+    queued
+        Whether a cluster has it waiting: from `observed`, never in the file.
     """
 
-    state: State = "pending"
+    state: State = State.PENDING
     step: str = ""
     seconds: dict[str, float] = field(default_factory=dict)
     exit_code: int | None = None
     log: str = ""
     note: str = ""
+    queued: bool = False
 
 
 def read_status(folder: Path) -> JobStatus:
@@ -56,33 +69,38 @@ def read_status(folder: Path) -> JobStatus:
     Raises
     ------
     InputError
-        The file is none of ours.
+        The file is not a job's status.
     """
     file = folder / STATUS_FILE
     try:
-        return JobStatus(**json.loads(file.read_text(encoding="utf-8")))
+        content = dict(json.loads(file.read_text(encoding="utf-8")))
+        return JobStatus(**{**content, "state": State(content["state"])})
     except FileNotFoundError:
         return JobStatus()
-    except (ValueError, TypeError) as error:
-        raise InputError(f"{file}: is no status of a job; remove it to run the job anew") from error
+    except (ValueError, TypeError, KeyError) as error:
+        raise InputError(
+            f"{file}: is not a job's status; remove it to run the job anew", Fault.DAMAGED
+        ) from error
 
 
 def write_status(folder: Path, status: JobStatus) -> None:
     """Replace the status file."""
-    write_atomically(folder / STATUS_FILE, json.dumps(asdict(status), indent=2) + "\n")
+    content = {**asdict(status), "state": status.state.value}
+    del content["queued"]
+    write_atomically(folder / STATUS_FILE, json.dumps(content, indent=2) + "\n")
 
 
 @contextmanager
 def claimed(folder: Path) -> Iterator[IO[str] | None]:
     """Hold the job's lock; None when another process holds it.
 
-    A command that inherits the open file keeps the lock when this process is killed: what still
-    trains is running, whoever started it.
+    A command that inherits the open file keeps the lock when this process is killed: a training
+    that goes on without its worker still counts as running.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / LOCK_FILE).open("a") as file:
-        held = any(_locked(file) for _ in range(_TRIES))
-        yield file if held else None
+        locked = any(_locked(file) for _ in range(_TRIES))
+        yield file if locked else None
 
 
 def _locked(file: IO[str]) -> bool:
@@ -95,7 +113,7 @@ def _locked(file: IO[str]) -> bool:
 
 
 def is_held(folder: Path) -> bool:
-    """Whether somebody holds the job's lock."""
+    """Whether a process holds the job's lock."""
     if not (folder / LOCK_FILE).exists():
         return False
     with (folder / LOCK_FILE).open() as file:
@@ -109,31 +127,31 @@ def is_held(folder: Path) -> bool:
 def observed(
     recorded: JobStatus, *, held: bool, ticket: str | None, queue: Collection[str] | None
 ) -> JobStatus:
-    """Say what is true of a job, from what was recorded and from who still knows of it.
+    """Return the state of a job, from its file, its lock and the cluster's queue.
 
     Parameters
     ----------
     recorded
         From `read_status`.
     held
-        Whether somebody holds the job's lock.
+        Whether a process holds the job's lock.
     ticket
-        The number under which the job was last given to a cluster; None if it never was.
+        The number of the job's last submission to a cluster; None if it was never submitted.
     queue
-        Numbers that the cluster has waiting or running; None when it can't be asked.
+        Numbers of the cluster's waiting and running jobs; None when it cannot be asked.
     """
-    if recorded.state in ("done", "failed"):
+    if recorded.state in (State.DONE, State.FAILED):
         return recorded
-    waits = ticket is not None and (queue is None or ticket in queue)
-    if recorded.state == "running":
-        if held or waits:
+    listed = ticket is not None and (queue is None or ticket in queue)
+    if recorded.state is State.RUNNING:
+        if held or listed:
             return recorded
-        return replace(recorded, state="failed", note="broken off")
+        return replace(recorded, state=State.FAILED, note="broken off")
     if held:
-        return replace(recorded, state="running")
+        return replace(recorded, state=State.RUNNING)
     if ticket is None:
         return recorded
-    if waits:
-        unknown = " (the cluster can't be asked)" if queue is None else ""
-        return replace(recorded, note=f"queued as {ticket}{unknown}")
-    return replace(recorded, state="failed", note=f"{ticket} left the queue before it began")
+    if listed:
+        unknown = " (the cluster cannot be asked)" if queue is None else ""
+        return replace(recorded, queued=True, note=f"queued as {ticket}{unknown}")
+    return replace(recorded, state=State.FAILED, note=f"{ticket} left the queue before it began")

@@ -1,4 +1,4 @@
-"""The tables of the paper: 1 from the dataset, 2 to 4 from a sweep, as far as it has got."""
+"""The tables of the paper: 1 from the dataset, 2 to 4 from a sweep, finished or not."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from nnunet_pst.errors import InputError
+from nnunet_pst.errors import Fault, InputError, Problem
+from nnunet_pst.experiments.sweep_plan import Budget
 from nnunet_pst.experiments.sweep_record import SWEEP_FILE, read_sweep
 from nnunet_pst.io.checked_tables import number, read_table
 from nnunet_pst.io.wording import UNDEFINED, measure_name, p_value, value
@@ -62,22 +63,22 @@ def _with_first(lines: Sequence[Line]) -> Iterator[tuple[Line, bool]]:
 
 
 def read_paper_tables(folder: Path | None) -> list[PaperTable]:
-    """Read ``table2.csv`` to ``table4.csv`` of a sweep; what is not there is said to be missing.
+    """Read ``table2.csv`` to ``table4.csv`` of a sweep; each missing table says why.
 
     Parameters
     ----------
     folder
-        Of ``nnunet_pst sweep``; None where none was given.
+        Of ``nnunet_pst sweep``; None where no sweep was given.
 
     Raises
     ------
     InputError
-        The folder is none or no sweep's, or a table in it can't be used.
+        The folder is missing or not of a sweep, or one of its tables cannot be used.
     """
     if folder is not None:
         _check_sweep(folder)
         origin = _origin(folder)
-    problems: list[str] = []
+    problems: list[Problem] = []
     tables = []
     for place, title in _TITLES.items():
         path = None if folder is None else folder / f"table{place}.csv"
@@ -99,27 +100,32 @@ def _origin(folder: Path) -> str:
     """Say whose tables these are, and how long the trainings were; empty for tables alone."""
     if not (folder / SWEEP_FILE).is_file():
         return ""
-    found = read_sweep(folder).settings
-    length = "of full length" if found.budget == "full" else f"of {found.budget}"
+    settings = read_sweep(folder).settings
+    full = Budget.read(settings.budget) == Budget()
+    length = "of full length" if full else f"of {settings.budget}"
     return (
-        f"A sweep of {found.dataset}, trainings {length} on {found.device}, encoder weights "
-        f"{found.weights}; patients need not be the comparison's. "
+        f"A sweep of {settings.dataset}, trainings {length} on {settings.device}, encoder weights "
+        f"{settings.weights}; patients need not be the comparison's. "
     )
 
 
 def _check_sweep(folder: Path) -> None:
-    """Refuse what is no sweep: its page would say of each table that it is not made yet."""
+    """Refuse other folders: the page would say of each table that it is not made yet."""
     if not folder.is_dir():
-        raise InputError(f"{folder}: is no folder; give one that `nnunet_pst sweep` made")
+        raise InputError(
+            f"{folder}: is not a folder; give one that `nnunet_pst sweep` made",
+            Fault.WRONG_TYPE if folder.exists() else Fault.MISSING,
+        )
     signs = [SWEEP_FILE, *(f"table{place}.csv" for place in _TITLES)]
     if not any((folder / name).is_file() for name in signs):
         raise InputError(
-            f"{folder}: is no sweep; the folder of one, `nnunet_pst sweep --out`, holds "
-            f"{SWEEP_FILE}, jobs/ and, of {', '.join(signs[1:])}, those it was asked for"
+            f"{folder}: is not the folder of a sweep (`nnunet_pst sweep --out`), which holds "
+            f"{SWEEP_FILE}, jobs/ and tables such as {signs[1]}",
+            Fault.WRONG_TYPE,
         )
 
 
-def _read(path: Path, title: str, problems: list[str]) -> Table:
+def _read(path: Path, title: str, problems: list[Problem]) -> Table:
     rows = read_table(path, _COLUMNS, problems)
     scores = [name for name in (rows[0] if rows else ()) if _SCORE.fullmatch(name)]
     if "4" not in path.stem:  # as in the paper, which shows IoU in table 4 alone
@@ -140,7 +146,7 @@ def _read(path: Path, title: str, problems: list[str]) -> Table:
     )
 
 
-def _cell(row: dict[str, str], name: str, path: Path, problems: list[str]) -> Cell:
+def _cell(row: dict[str, str], name: str, path: Path, problems: list[Problem]) -> Cell:
     mean = number(row[name], name, path, problems)
     patients = row.get(f"{name}_patients", "")
     return Cell(value(mean), f"n = {patients}") if patients else Cell(UNDEFINED)

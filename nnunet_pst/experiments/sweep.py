@@ -1,4 +1,4 @@
-"""The beginning of a sweep: what was asked for becomes datasets and a list of jobs."""
+"""The beginning of a sweep: a request becomes datasets and a list of jobs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from nnunet_pst.errors import InputError
+from nnunet_pst.errors import Fault, InputError, Problem
 from nnunet_pst.experiments.job_status import read_status
 from nnunet_pst.experiments.sweep_datasets import (
     Source,
@@ -35,14 +35,14 @@ from nnunet_pst.experiments.sweep_record import (
 from nnunet_pst.io.atomic_files import refusals_in_one_line
 from nnunet_pst.network.encoder_weights import VARIABLE as WEIGHTS_VARIABLE
 from nnunet_pst.nnunet.environment import process_count
-from nnunet_pst.nnunet.planning import CONFIGURATIONS
+from nnunet_pst.nnunet.own_configurations import CONFIGURATIONS
 from nnunet_pst.nnunet.training.settings import TrainingSettings
 from nnunet_pst.registration.policy import Engine, RegistrationSettings
 
 
 @dataclass(frozen=True)
 class SweepRequest:
-    """What was asked for.
+    """What a user asked for.
 
     Attributes
     ----------
@@ -76,7 +76,7 @@ class SweepRequest:
 
 
 def begin_sweep(request: SweepRequest, folder: Path) -> Sweep:
-    """Make the datasets and note the jobs, so that they can be run here or elsewhere.
+    """Make the datasets and write the list of jobs, so that they can be run here or elsewhere.
 
     A folder that holds a sweep of the same settings gets the new jobs beside its own.
 
@@ -86,27 +86,30 @@ def begin_sweep(request: SweepRequest, folder: Path) -> Sweep:
         Bad input, with every problem; nothing is trained then.
     """
     with refusals_in_one_line(folder):
-        wanted = _declared(request)
+        sweep = _declared(request)
         if (folder / SWEEP_FILE).is_file():
-            wanted = read_sweep(folder).joined(wanted, folder)
-        elif folder.exists() and (not folder.is_dir() or _strangers(folder)):
-            raise InputError(f"{folder}: is no empty folder and no sweep; choose another --out")
+            sweep = read_sweep(folder).joined(sweep, folder)
+        elif folder.exists() and (not folder.is_dir() or _foreign_files(folder)):
+            raise InputError(
+                f"{folder}: is neither empty nor the folder of a sweep; choose another --out",
+                Fault.EXISTS,
+            )
         source = Source(
             request.table,
             request.dataset,
             RegistrationSettings(engine=request.registration),
             process_count(os.environ),
         )
-        sources = prepare_datasets(source, wanted.jobs, folder / LOGS)
-        _refuse_changed(folder, wanted, sources)
-        sweep = replace(wanted, sources=sources)
+        sources = prepare_datasets(source, sweep.jobs, folder / LOGS)
+        _refuse_changed(folder, sweep, sources)
+        sweep = replace(sweep, sources=sources)
         folder.mkdir(parents=True, exist_ok=True)
         write_sweep(folder, sweep)
     return sweep
 
 
-def _strangers(folder: Path) -> list[str]:
-    """Name what no sweep has left here that was broken off while it made its datasets."""
+def _foreign_files(folder: Path) -> list[str]:
+    """Name the files that a sweep which was interrupted while making its datasets did not write."""
     return [path.name for path in folder.iterdir() if path.name != LOGS]
 
 
@@ -148,11 +151,14 @@ def _declared(request: SweepRequest) -> Sweep:
 
 
 def _refuse_changed(folder: Path, sweep: Sweep, sources: Mapping[str, str]) -> None:
-    """Refuse to put trainings on other data into one table."""
+    """Refuse to put trainings on different data into one table."""
     begun = {job.dataset for job in sweep.jobs if read_status(job_folder(folder, job)).seconds}
     changed = [
-        f"{name}: was converted anew from other files or rows since its first training; choose "
-        f"another --out (beside {folder})"
+        Problem(
+            f"{name}: was converted anew from other files or rows since its first training; choose "
+            f"another --out (beside {folder})",
+            Fault.EXISTS,
+        )
         for name in sorted(begun)
         if sweep.sources.get(name) != sources[name]
     ]

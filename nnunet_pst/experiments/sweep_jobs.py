@@ -1,7 +1,7 @@
 """One job of a sweep: train, predict and score the test patients, with stock command lines.
 
-What is finished is kept; a broken-off training goes on. The same function runs a job on this
-machine and on a node of a cluster.
+Finished steps are kept, and an interrupted training is resumed. The same function runs a job on
+this machine and on a node of a cluster.
 """
 
 from __future__ import annotations
@@ -11,9 +11,15 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from nnunet_pst.errors import InputError, PSTError
+from nnunet_pst.errors import Fault, InputError, PSTError
 from nnunet_pst.experiments.commands import Step, last_lines, run_logged
-from nnunet_pst.experiments.job_status import JobStatus, claimed, read_status, write_status
+from nnunet_pst.experiments.job_status import (
+    JobStatus,
+    State,
+    claimed,
+    read_status,
+    write_status,
+)
 from nnunet_pst.experiments.sweep_plan import Budget, Job
 from nnunet_pst.experiments.sweep_record import Sweep, job_folder, read_sweep
 from nnunet_pst.nnunet.environment import (
@@ -37,7 +43,7 @@ def steps_of_job(folder: Path, sweep: Sweep, job: Job) -> list[Step]:
     scores = str(job_folder(folder, job) / "evaluation")
     images = str(Path(os.environ[DATA_FOLDERS[0]]) / job.dataset / "imagesTs")
     train = ("nnUNetv2_train", job.dataset, job.method.configuration, fold, *model, *device)
-    # A training for a time that was broken off begins anew: it would otherwise get more.
+    # An interrupted training for a given time begins anew; resumed, it would train longer.
     timed = Budget.read(settings.budget).seconds is not None
     resumed = ("--c",) if not timed and _has_checkpoint(folder, job) else ()
     predict = ("nnUNetv2_predict", "-d", job.dataset, "-c", job.method.configuration, *model)
@@ -73,7 +79,7 @@ def job_variables(folder: Path, sweep: Sweep, environ: Mapping[str, str]) -> dic
 
 
 def run_job(folder: Path, name: str) -> JobStatus:
-    """Run what is left of a job, and write down how it went.
+    """Run the steps of a job that are not finished, and write its status.
 
     A step that fails ends the job, never its caller.
 
@@ -88,19 +94,19 @@ def run_job(folder: Path, name: str) -> JobStatus:
     sweep = read_sweep(folder)
     job = next((job for job in sweep.jobs if job.name == name), None)
     if job is None:
-        raise InputError(f"{folder}: its sweep has no job {name}")
+        raise InputError(f"{folder}: its sweep has no job {name}", Fault.UNKNOWN_NAME)
     place = job_folder(folder, job)
     with claimed(place) as lock:
         if lock is None:
-            return JobStatus("running", note="by another process")
-        status = replace(read_status(place), state="running", exit_code=None, note="")
+            return JobStatus(State.RUNNING, note="by another process")
+        status = replace(read_status(place), state=State.RUNNING, exit_code=None, note="")
         variables = {**os.environ, **job_variables(folder, sweep, os.environ)}
         for step in steps_of_job(folder, sweep, job):
             if step.name not in status.seconds:
                 status = _run_step(place, step, status, variables=variables, lock=lock.fileno())
-            if status.state == "failed":
+            if status.state is State.FAILED:
                 return status
-        status = replace(status, state="done", step="", log="")
+        status = replace(status, state=State.DONE, step="", log="")
         write_status(place, status)
         return status
 
@@ -115,10 +121,10 @@ def _run_step(
     try:
         code, seconds = run_logged(step, log, variables, inherit=[lock])
     except PSTError as error:
-        status = replace(status, state="failed", note=error.problems[0])
+        status = replace(status, state=State.FAILED, note=error.problems[0])
     else:
         if code:
-            status = replace(status, state="failed", exit_code=code, note=_reason(log, code))
+            status = replace(status, state=State.FAILED, exit_code=code, note=_reason(log, code))
         else:
             status = replace(status, seconds={**status.seconds, step.name: seconds})
     write_status(place, status)

@@ -1,6 +1,6 @@
-"""What a sweep trains: strategies of input, methods, jobs, and the paper's tables as lists of them.
+"""What a sweep trains: input strategies, methods, jobs, and the paper's tables as lists of them.
 
-Pure lists: nothing here knows nnU-Net, a file or a cluster.
+Only lists: this module knows neither nnU-Net nor files nor clusters.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations, product
 
-from nnunet_pst.errors import InputError
+from nnunet_pst.errors import Fault, InputError
 from nnunet_pst.nnunet.training.settings import TrainingSettings
 
 ALL_SEQUENCE, FUSION = "all-sequence", "fusion"
@@ -41,7 +41,7 @@ class Strategy:
     Attributes
     ----------
     layout
-        ``all-sequence``: every sequence is an example of its own; ``fusion``: channels of one.
+        ``all-sequence``: every sequence is its own case; ``fusion``: sequences are channels.
     sequences
         In table order; of a fusion the channels, the reference first.
     """
@@ -57,7 +57,7 @@ class Strategy:
 
     @property
     def tested(self) -> tuple[str, ...]:
-        """The sequences whose masks the model gives: those it has seen, of a fusion the first."""
+        """The sequences that the model segments: all of its own, of a fusion the first."""
         return self.sequences[:1] if self.layout == FUSION else self.sequences
 
     def dataset(self, base: str, everything: Sequence[str]) -> str:
@@ -73,7 +73,7 @@ class Strategy:
 
 @dataclass(frozen=True, order=True)
 class Method:
-    """A line of a table: what is learned from, and with which configuration of the plans."""
+    """A line of a table: an input strategy and a configuration of the plans."""
 
     strategy: Strategy
     configuration: str
@@ -88,7 +88,7 @@ class Job:
     dataset, trainer
         nnU-Net's names.
     seed
-        Of weights and draws where the trainer has one; else it only tells repeats apart.
+        Of weights and draws where the trainer has a seed; else the number of a repeat.
     """
 
     method: Method
@@ -105,7 +105,7 @@ class Job:
 
     @property
     def seeded(self) -> bool:
-        """Whether the trainer draws from the seed; nnU-Net's own can't be told one."""
+        """Whether the trainer uses the seed; nnU-Net's own trainers take none."""
         return self.trainer.startswith(_OUR_TRAINER)
 
     @property
@@ -116,7 +116,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Budget:
-    """How long a training is: for a time, for some epochs, or, with neither, the trainer's own.
+    """Length of a training: seconds, epochs, or, with neither, the trainer's own.
 
     Attributes
     ----------
@@ -135,7 +135,7 @@ class Budget:
 
     @classmethod
     def read(cls, text: str) -> Budget:
-        """Read what `str` gave."""
+        """Read a budget as `str` writes it."""
         number, _, unit = text.partition(" ")
         if unit == "seconds":
             return cls(seconds=float(number))
@@ -155,7 +155,7 @@ def parse_strategy(text: str, everything: Sequence[str]) -> Strategy:
     Parameters
     ----------
     everything
-        The cohort's sequences, in table order, in which those of a strategy are put.
+        The cohort's sequences, in table order; a strategy's sequences get the same order.
 
     Raises
     ------
@@ -170,11 +170,13 @@ def parse_strategy(text: str, everything: Sequence[str]) -> Strategy:
     if unknown:
         raise InputError(
             f"strategy '{text}': the cohort has no sequence {', '.join(map(repr, unknown))}; it "
-            f"has {', '.join(everything) or 'none'}; write such as all, T1+T2 or fusion:T2+CET1"
+            f"has {', '.join(everything) or 'none'}; write such as all, T1+T2 or fusion:T2+CET1",
+            Fault.UNKNOWN_NAME,
         )
     if len(set(names)) < len(names) or (fused and len(names) < 2):
         raise InputError(
-            f"strategy '{text}': name each sequence once, and of a fusion two channels or more"
+            f"strategy '{text}': name each sequence once, and of a fusion two channels or more",
+            Fault.REPEATED if len(set(names)) < len(names) else Fault.TOO_FEW,
         )
     if fused:
         return Strategy(FUSION, tuple(names))
@@ -182,7 +184,7 @@ def parse_strategy(text: str, everything: Sequence[str]) -> Strategy:
 
 
 def input_strategies(everything: Sequence[str]) -> list[Strategy]:
-    """Return every choice of sequences but all of them: of the paper's four 4 + 6 + 4 = 14."""
+    """Return every proper subset of the sequences: of the paper's four, 4 + 6 + 4 = 14."""
     return [
         Strategy(ALL_SEQUENCE, chosen)
         for count in range(1, len(everything))
@@ -207,7 +209,7 @@ def methods_of_table(
     Raises
     ------
     InputError
-        The cohort lacks the sequences that the table is about.
+        The cohort lacks the sequences of the table.
     """
     chosen = configurations or (ARCHITECTURES if table == "2" else (PAPER_CONFIGURATION,))
     whole = Strategy(ALL_SEQUENCE, tuple(everything))
@@ -216,13 +218,14 @@ def methods_of_table(
     elif table == "3":
         strategies = input_strategies(everything)
         if not strategies:
-            raise InputError("table 3 needs a cohort of two sequences or more")
+            raise InputError("table 3 needs a cohort of two sequences or more", Fault.TOO_FEW)
     else:
         lacking = [name for name in T2_FUSION if name not in everything]
         if lacking:
             raise InputError(
                 f"table 4 needs the sequences {' and '.join(T2_FUSION)}; the cohort has no "
-                f"{' and no '.join(lacking)}; use --strategies with its own sequences"
+                f"{' and no '.join(lacking)}; use --strategies with its own sequences",
+                Fault.MISSING,
             )
         strategies = [whole, Strategy(FUSION, T2_FUSION)]
     return [Method(*pair) for pair in product(strategies, dict.fromkeys(chosen))]

@@ -1,11 +1,12 @@
-"""How far a sweep is, for people, and its tables from what is done."""
+"""The state of a sweep in words, and its tables from the jobs that are done."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from nnunet_pst.experiments.job_status import JobStatus
-from nnunet_pst.experiments.sweep_plan import OWN_TABLE, Job
+from nnunet_pst.errors import Fault, Problem
+from nnunet_pst.experiments.job_status import STATUS_FILE, JobStatus, State
+from nnunet_pst.experiments.sweep_plan import OWN_TABLE, Budget, Job
 from nnunet_pst.experiments.sweep_record import (
     Sweep,
     case_scores,
@@ -27,29 +28,29 @@ from nnunet_pst.io.atomic_files import write_atomically
 
 
 def look(folder: Path, sweep: Sweep) -> dict[Job, JobStatus]:
-    """Say what is true of each job now; SLURM is asked where it was given some."""
+    """Return the state of each job; SLURM is asked if jobs were submitted to it."""
     queue = queued() if read_tickets(folder) else frozenset[str]()
     return statuses(folder, sweep.jobs, queue)
 
 
 def status_lines(folder: Path, sweep: Sweep) -> list[str]:
     """Lay out a line for each job, then the number of jobs in each state."""
-    found = look(folder, sweep)
-    width = max(len(job.name) for job in found)
+    jobs = look(folder, sweep)
+    width = max(len(job.name) for job in jobs)
     counts = [
-        f"{number} {state}"
-        for state in ("done", "running", "pending", "failed")
-        if (number := sum(status.state == state for status in found.values()))
+        f"{number} {state.value}"
+        for state in State
+        if (number := sum(status.state is state for status in jobs.values()))
     ]
-    lines = [f"{job.name.ljust(width)}  {describe(status)}" for job, status in found.items()]
-    return [*lines, f"{len(found)} jobs: {', '.join(counts)}"]
+    lines = [f"{job.name.ljust(width)}  {describe(status)}" for job, status in jobs.items()]
+    return [*lines, f"{len(jobs)} jobs: {', '.join(counts)}"]
 
 
 def describe(status: JobStatus) -> str:
     """Put a status into a few words."""
     took = ", ".join(f"{step} {seconds:g} s" for step, seconds in status.seconds.items())
-    parts: list[str] = [status.state]
-    if status.state in ("running", "failed") and status.step:
+    parts = [status.state.value]
+    if status.state in (State.RUNNING, State.FAILED) and status.step:
         parts.append(f"in {status.step}")
     if status.exit_code is not None:
         parts.append(f"exit code {status.exit_code}")
@@ -59,19 +60,22 @@ def describe(status: JobStatus) -> str:
     return " ".join(parts) + (f" ({'; '.join(details)})" if details else "")
 
 
-def failures(folder: Path, sweep: Sweep) -> list[str]:
-    """Name the jobs that failed, with the place of the log; empty when none did."""
+def failures(folder: Path, sweep: Sweep) -> list[Problem]:
+    """Name the jobs that failed, each with its log; empty when none failed."""
     return [
-        f"{job.name}: {describe(status)}; all of its output: "
-        f"{job_folder(folder, job) / (status.log or 'status.json')}"
+        Problem(
+            f"{job.name}: {describe(status)}; all of its output: "
+            f"{job_folder(folder, job) / (status.log or STATUS_FILE)}",
+            Fault.FAILED,
+        )
         for job, status in look(folder, sweep).items()
-        if status.state == "failed"
+        if status.state is State.FAILED
     ]
 
 
 def gather(folder: Path, sweep: Sweep) -> str:
-    """Write the tables of what is done, and return them for readers."""
-    done = [job for job, status in look(folder, sweep).items() if status.state == "done"]
+    """Write the tables of the jobs that are done, and return them as Markdown."""
+    done = [job for job, status in look(folder, sweep).items() if status.state is State.DONE]
     scores: list[JobScore] = []
     for job in done:
         text = case_scores(folder, job).read_text(encoding="utf-8")
@@ -105,7 +109,7 @@ def _notes(table: str, sweep: Sweep) -> list[str]:
     stock = {job.trainer for job in jobs if not job.seeded}
     if stock:
         notes.append(f"{', '.join(sorted(stock))} can't be seeded: a seed there numbers a repeat")
-    if settings.budget.endswith("epochs"):
+    if Budget.read(settings.budget).epochs is not None:
         notes.append("an epoch of stock nnU-Net is 250 iterations, of the 2.5D trainer 50 or more")
     return [
         *notes,

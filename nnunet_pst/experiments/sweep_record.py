@@ -2,8 +2,8 @@
 
 FOLDER/
   sweep.json                 settings, jobs, tables: what a resumed sweep and its workers read
-  tickets.json               numbers under which jobs were given to a cluster
-  jobs/<job>/status.json     how far it is; beside it the logs, predictions/ and evaluation/
+  tickets.json               numbers of jobs that were submitted to a cluster
+  jobs/<job>/status.json     its state; beside it the logs, predictions/ and evaluation/
   nnUNet_results/            the trained models, as nnU-Net keeps them
   logs/                      of planning, and of the cluster
   cases.csv, table*.csv, table*.md
@@ -17,19 +17,25 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from nnunet_pst.errors import InputError
-from nnunet_pst.experiments.job_status import JobStatus, is_held, observed, read_status
+from nnunet_pst.errors import Fault, InputError
+from nnunet_pst.experiments.job_status import (
+    JobStatus,
+    State,
+    is_held,
+    observed,
+    read_status,
+)
 from nnunet_pst.experiments.sweep_plan import Job, Method, Strategy
 from nnunet_pst.io.atomic_files import write_atomically
 
 SWEEP_FILE, TICKETS_FILE = "sweep.json", "tickets.json"
-#: What the host said while the datasets were made.
+#: Folder of the host's output while the datasets were made.
 LOGS = "logs"
 
 
 @dataclass(frozen=True)
 class SweepSettings:
-    """What all jobs of a sweep share, so that they can be compared.
+    """The settings that all jobs of a sweep share, so that they can be compared.
 
     Attributes
     ----------
@@ -76,13 +82,14 @@ class Sweep:
         Raises
         ------
         InputError
-            The settings differ: their results would stand in one table.
+            The settings differ, so their results must not be in one table.
         """
         ours, theirs = asdict(self.settings), asdict(other.settings)
         changed = [f"{k} {ours[k]} (now {theirs[k]})" for k in ours if ours[k] != theirs[k]]
         if changed:
             raise InputError(
-                f"{folder}: holds a sweep with {', '.join(changed)}; choose another --out"
+                f"{folder}: holds a sweep with {', '.join(changed)}; choose another --out",
+                Fault.EXISTS,
             )
         tables = {
             name: tuple(dict.fromkeys([*self.tables.get(name, ()), *other.tables.get(name, ())]))
@@ -104,10 +111,14 @@ def read_sweep(folder: Path) -> Sweep:
     if not file.is_file():
         if (folder / LOGS).is_dir():
             raise InputError(
-                f"{folder}: is making its datasets, or was broken off meanwhile; the same command "
-                "without --status goes on"
+                f"{folder}: its datasets are not made yet, or making them was interrupted; the "
+                "same command without --status goes on",
+                Fault.EMPTY,
             )
-        raise InputError(f"{folder}: holds no sweep (no {SWEEP_FILE}); begin one without --status")
+        raise InputError(
+            f"{folder}: holds no sweep (no {SWEEP_FILE}); begin one without --status",
+            Fault.MISSING,
+        )
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
         settings = content["settings"]
@@ -118,7 +129,9 @@ def read_sweep(folder: Path) -> Sweep:
             content["sources"],
         )
     except (ValueError, TypeError, KeyError) as error:
-        raise InputError(f"{file}: is no sweep of this version; choose another --out") from error
+        raise InputError(
+            f"{file}: cannot be read by this version; choose another --out", Fault.DAMAGED
+        ) from error
 
 
 def _method(content: Mapping[str, Any]) -> Method:
@@ -134,7 +147,7 @@ def write_sweep(folder: Path, sweep: Sweep) -> None:
 
 
 def read_tickets(folder: Path) -> dict[str, str]:
-    """Read under which numbers jobs were given to a cluster."""
+    """Read the numbers of jobs that were submitted to a cluster, by job."""
     file = folder / TICKETS_FILE
     return dict(json.loads(file.read_text())) if file.is_file() else {}
 
@@ -157,18 +170,18 @@ def case_scores(folder: Path, job: Job) -> Path:
 def statuses(
     folder: Path, jobs: Sequence[Job], queue: frozenset[str] | None
 ) -> dict[Job, JobStatus]:
-    """Look at every job; ``queue`` as `job_status.observed` takes it.
+    """Return the state of every job; ``queue`` as in `job_status.observed`.
 
-    One that was run by hand from its printed commands has no status but its scores: it is done.
+    A job that was run by hand, from its printed commands, has scores but no status: it is done.
     """
     tickets = read_tickets(folder)
-    found = {}
+    states = {}
     for job in jobs:
         place = job_folder(folder, job)
         status = observed(
             read_status(place), held=is_held(place), ticket=tickets.get(job.name), queue=queue
         )
-        if status.state == "pending" and case_scores(folder, job).is_file():
-            status = JobStatus("done", note="run by hand")
-        found[job] = status
-    return found
+        if status.state is State.PENDING and case_scores(folder, job).is_file():
+            status = JobStatus(State.DONE, note="run by hand")
+        states[job] = status
+    return states

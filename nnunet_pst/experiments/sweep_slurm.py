@@ -1,4 +1,4 @@
-"""A SLURM cluster, through submitit: one array job for all jobs of a sweep that are left."""
+"""SLURM, through submitit: one array job for all remaining jobs of a sweep."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from nnunet_pst.errors import HostError, InputError
+from nnunet_pst.errors import Fault, HostError, InputError
 from nnunet_pst.experiments.sweep_jobs import run_job
 
 #: Minutes that a job may take unless the user says otherwise. submitit's own default is 5.
@@ -17,7 +17,7 @@ TIME_LIMIT_MIN = 2880
 
 
 def submit_jobs(folder: Path, names: Sequence[str], options: Mapping[str, str]) -> dict[str, str]:
-    """Give jobs to SLURM as one array and return each one's number, such as ``123_4``.
+    """Submit jobs to SLURM as one array and return each job's number, such as ``123_4``.
 
     Parameters
     ----------
@@ -35,12 +35,15 @@ def submit_jobs(folder: Path, names: Sequence[str], options: Mapping[str, str]) 
         submitit knows no such option.
     """
     if not shutil.which("sbatch") or not shutil.which("srun"):
-        raise HostError("SLURM's sbatch and srun are not on this machine; use --run local or print")
+        raise HostError(
+            "SLURM's sbatch and srun are not on this machine; use --run local or print",
+            Fault.NOT_INSTALLED,
+        )
     try:
         submitit: Any = importlib.import_module("submitit")
     except ImportError as error:
         raise HostError(
-            "submitit is not installed; run: pip install 'nnunet_pst[slurm]'"
+            "submitit is not installed; run: pip install 'nnunet_pst[slurm]'", Fault.NOT_INSTALLED
         ) from error
     executor = submitit.SlurmExecutor(folder=(folder / "logs" / "slurm").absolute())
     try:
@@ -48,11 +51,13 @@ def submit_jobs(folder: Path, names: Sequence[str], options: Mapping[str, str]) 
             **{"job_name": "nnunet_pst", "time": TIME_LIMIT_MIN, **_typed(options)}
         )
     except (NameError, TypeError, ValueError) as error:
-        raise InputError(f"--slurm: {' '.join(str(error).split())}") from error
+        raise InputError(f"--slurm: {' '.join(str(error).split())}", Fault.MALFORMED) from error
     try:
         jobs = executor.map_array(run_job, [folder.absolute()] * len(names), names)
     except submitit.core.utils.FailedJobError as error:
-        raise HostError(f"SLURM refused the jobs: {' '.join(str(error).split())}") from error
+        raise HostError(
+            f"SLURM refused the jobs: {' '.join(str(error).split())}", Fault.FAILED
+        ) from error
     return {name: str(job.job_id) for name, job in zip(names, jobs, strict=True)}
 
 
@@ -61,9 +66,9 @@ def _typed(options: Mapping[str, str]) -> dict[str, str | int]:
 
 
 def queued() -> frozenset[str] | None:
-    """Return the numbers of this user's waiting and running jobs; None when SLURM can't be asked.
+    """Return the numbers of this user's waiting and running jobs; None when SLURM cannot be asked.
 
-    ``squeue``, because ``sacct``, which submitit asks, needs an accounting database.
+    From ``squeue``, because submitit's ``sacct`` needs an accounting database.
     """
     if not shutil.which("squeue"):
         return None

@@ -1,1 +1,10 @@
-"""The 2.5D network, its input, its loss: PyTorch without nnU-Net."""
+"""The 2.5D network, its input, its loss: PyTorch without nnU-Net.
+
+Other rooms use
+
+- `unet25d`: the network; its path and keywords are written in trained plans;
+- `bags`: sizes and members of bags, and logits of a whole volume;
+- `augmentation`, `intensity`, `losses`: training and its input;
+- `encoder_weights`: pretrained weights for the encoder;
+- `openvino_engine`: the network computed by OpenVINO.
+"""

@@ -1,9 +1,9 @@
 """Augmentation of bags: one affine sampling for everything spatial, then gray values.
 
 Crop, shift, flip, scale and rotation are one affine map per bag and one interpolation; the same
-map hits every slice and channel of a bag and its label. Labels are sampled by nearest neighbor,
-so unknown never turns into tumor or background. Parameters are drawn first, then applied: the
-draws by the process that reads the slices, the sampling wherever the network is
+map is applied to every slice and channel of a bag and to its label. Labels are sampled by nearest
+neighbor, so unknown never turns into tumor or background. Parameters are drawn first, then applied:
+the process that reads the slices draws them, the network's device samples
 (``docs/decisions/0094``).
 """
 
@@ -26,7 +26,7 @@ LESION_MARGIN = 8
 
 @dataclass(frozen=True)
 class AugmentationRanges:
-    """From where parameters are drawn (uniformly; scale, gamma and gain log-uniformly).
+    """Ranges of the parameters (drawn uniformly; scale, gamma and gain log-uniformly).
 
     Attributes
     ----------
@@ -53,7 +53,7 @@ class AugmentationRanges:
     channel_dropout: float = 0.0
 
 
-#: What validation uses: a crop, nothing else.
+#: For validation: a crop, nothing else.
 NO_AUGMENTATION = AugmentationRanges(
     rotation_degrees=0.0, scale=1.0, flip_rows=0.0, flip_columns=0.0
 )
@@ -73,7 +73,7 @@ class BagTransform:
     gamma, gain
         (c,) per sequence: every slice of a sequence gets the same.
     kept
-        (c,) False for a sequence that is zeroed as if the patient lacked it.
+        (c,) False for a sequence that is zeroed, as if the patient had none.
     """
 
     matrix: npt.NDArray[np.float64]
@@ -124,7 +124,7 @@ def draw_transform(
 
 
 def _draw_kept(channels: int, dropout: float, rng: np.random.Generator) -> npt.NDArray[np.bool_]:
-    """Draw which sequences stay; where the draw left none, one of them at random does."""
+    """Draw which sequences stay; where the draw keeps none, a random one stays."""
     if channels == 1 or dropout == 0:
         return np.ones(channels, dtype=bool)
     kept = rng.random(channels) >= dropout
@@ -139,7 +139,7 @@ def _log_uniform(largest: float, rng: np.random.Generator) -> float:
 
 
 class RawBags(NamedTuple):
-    """Bags as they lie in memory, and what is to be done to them; every field is a tensor.
+    """Bags before sampling, with their transforms; every field is a tensor.
 
     Attributes
     ----------
@@ -160,11 +160,11 @@ class RawBags(NamedTuple):
     gain: Float[Tensor, "b c"]
 
     def to(self, device: torch.device) -> RawBags:
-        """Send everything to ``device``; from pinned memory without waiting for it."""
+        """Copy all tensors to ``device``; from pinned memory without waiting for it."""
         return RawBags(*(part.to(device, non_blocking=True) for part in self))
 
     def pinned(self) -> RawBags:
-        """Put what isn't there yet into pinned memory, from where a GPU fetches it by itself."""
+        """Move all tensors into pinned memory, from which a GPU copies them by itself."""
         return RawBags(*(part.pin_memory() for part in self))
 
 
@@ -176,7 +176,7 @@ def raw_bags(
 ) -> RawBags:
     """Join slices on a canvas with their drawn transforms."""
     gain = np.stack([drawn.gain for drawn in transforms])
-    # A dropped sequence looks like one that the patient lacks, whose channel is zero.
+    # The channel of a missing sequence is zero, so that of a dropped one is zero too.
     gain = gain * np.stack([drawn.kept for drawn in transforms])
     return RawBags(
         images=images,
@@ -205,7 +205,7 @@ def crop_to_canvas(
     unit = np.concatenate(
         [2 * matrix / size[:, None], ((2 * center + 1) / size - 1)[..., None]], axis=2
     )
-    # Rows first becomes x first, in what comes out and in what goes in.
+    # From rows first to x first, in the input and in the output.
     swapped: npt.NDArray[np.float64] = unit[:, ::-1][..., [1, 0, 2]]
     return swapped
 
@@ -219,7 +219,7 @@ def sample_bags(
     """
     if raw.images.device.type != "cpu":
         return _sampled_together(raw, crop)
-    # What lies between two operations on few bags stays in the processor's cache.
+    # The intermediate results of a few bags stay in the processor's cache.
     at_once = max(2, torch.get_num_threads())
     sampled = [
         _sampled_together(RawBags(*(field[start : start + at_once] for field in raw)), crop)
@@ -237,7 +237,7 @@ def _sampled_together(raw: RawBags, crop: int) -> tuple[Tensor, Tensor]:
 
 
 def sampling_grid(affine: Float[Tensor, "b 2 3"], crop: int) -> Float[Tensor, "b crop crop 2"]:
-    """Positions to sample, as `torch` ``affine_grid`` gives them, in a hundredth of its time."""
+    """Positions to sample, as in `torch` ``affine_grid``, in a hundredth of its time."""
     place = (2 * torch.arange(crop, device=affine.device) + 1) / crop - 1
     along_rows = affine[:, :, 0, None] * place
     along_columns = affine[:, :, 1, None] * place + affine[:, :, 2, None]
@@ -249,13 +249,14 @@ def change_intensity(
 ) -> Float[Tensor, "b cs y x"]:
     """Apply gamma and gain; 0 (air and padding) stays 0.
 
-    Untouched where nothing changes and looking is free, which it isn't on a GPU.
+    On a CPU, images are returned as they are if no gray value changes; on a GPU that test would
+    cost more than it saves.
     """
     if gamma.device.type == "cpu" and bool((gamma == 1).all() and (gain == 1).all()):
         return images
     slices = images.shape[1] // gamma.shape[1]
     gamma = gamma.repeat_interleave(slices, dim=1)[:, :, None, None]
     gain = gain.repeat_interleave(slices, dim=1)[:, :, None, None]
-    # Below 0 lies a rim of resampling overshoot; a power of it is no number.
+    # Resampling overshoot makes values below 0, whose powers are not defined.
     powers = images.clamp(min=0).pow_(gamma)
     return powers.add_(images.clamp(max=0)).mul_(gain)

@@ -1,4 +1,4 @@
-"""From a volume to bags of slices and back: what goes into a network, and where its answers go."""
+"""From a volume to bags of slices, and from the network's logits back to a volume."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def bag_members(present: npt.NDArray[np.bool_], slices_per_bag: int) -> npt.NDAr
     Parameters
     ----------
     present
-        (z,) False for slices that hold nothing, such as the predictor's padding.
+        (z,) False for empty slices, such as the predictor's padding.
     slices_per_bag
         Odd number of slices in a bag.
 
@@ -55,31 +55,31 @@ def bag_members(present: npt.NDArray[np.bool_], slices_per_bag: int) -> npt.NDAr
     for side in (-1, 1):
         last = index
         for step in range(1, reach + 1):
-            wanted = index + side * step
-            inside = (wanted >= 0) & (wanted < count)
-            there = inside & present[np.clip(wanted, 0, count - 1)]
-            # A gap ends the walk: what lies behind it is not this slice's neighborhood.
+            neighbor = index + side * step
+            inside = (neighbor >= 0) & (neighbor < count)
+            there = inside & present[np.clip(neighbor, 0, count - 1)]
+            # A gap ends the walk: slices behind it are not neighbors.
             there &= last == index + side * (step - 1)
-            last = np.where(there, wanted, last)
+            last = np.where(there, neighbor, last)
             members[:, reach + side * step] = last
     return members
 
 
 def padded_size(size: int, canvas: int) -> int:
-    """Smallest multiple of `STRIDE` that holds ``size`` and is no smaller than ``canvas``."""
+    """Smallest multiple of `STRIDE` that holds both ``size`` and ``canvas``."""
     return -(-max(size, canvas) // STRIDE) * STRIDE
 
 
 @dataclass(frozen=True)
 class BagFormat:
-    """What a network wants its bags to be.
+    """The form of a network's bags.
 
     Attributes
     ----------
     slices_per_bag
         Odd number of neighboring slices.
     canvas
-        In-plane size that no bag is smaller than.
+        Smallest in-plane size of a bag, in pixels.
     intensity
         As for `nnunet_pst.network.unet25d.Unet25D`.
     num_classes
@@ -92,13 +92,13 @@ class BagFormat:
     num_classes: int
 
     def window(self, rows: int, columns: int) -> tuple[slice, slice]:
-        """Where on its canvas an image of that size lies."""
+        """Rows and columns of an image of that size on its canvas."""
         top = (padded_size(rows, self.canvas) - rows) // 2
         left = (padded_size(columns, self.canvas) - columns) // 2
         return slice(top, top + rows), slice(left, left + columns)
 
     def ready(self, images: Float[Tensor, "*b y x"]) -> Float[Tensor, "*b y2 x2"]:
-        """Put images in the middle of their canvas and on the encoder's scale.
+        """Center images on their canvas and map them to the encoder's scale.
 
         Parameters
         ----------
@@ -137,10 +137,10 @@ def volume_logits(
     mirror_axes: Sequence[int] = (),
     at_once: int,
 ) -> Float[Tensor, "k z y x"]:
-    """Logits of every slice, averaged over all mirrorings; what is only padding gets zeros.
+    """Logits of every slice, averaged over all mirrorings; padding gets zeros.
 
     As nnU-Net averages (``_internal_maybe_mirror_and_predict`` of nnunet-v2
-    ``inference/predict_from_raw_data.py``), but what is the same for every mirroring is computed
+    ``inference/predict_from_raw_data.py``), but steps that all mirrorings share are computed
     once, and the mirrorings follow each other without a pause.
 
     Parameters
@@ -148,12 +148,12 @@ def volume_logits(
     mirror_axes
         Axes of (z, y, x) to mirror along, in all combinations.
     at_once
-        How many slices make a batch.
+        Slices in a batch.
 
     Returns
     -------
     Tensor
-        A fresh one.
+        A new tensor.
     """
     content = find_content(volume)
     logits = volume.new_zeros((bag_format.num_classes, *volume.shape[1:]))
@@ -163,8 +163,8 @@ def volume_logits(
     inside = logits[:, :, content.rows, content.columns]
     rows, columns = bag_format.window(*image.shape[-2:])
     plan = _plan(content.present, mirror_axes, at_once)
-    found = run(_bags(image, content.present, plan, bag_format))
-    for (axes, chunk), part in zip(plan, found, strict=True):
+    parts = run(_bags(image, content.present, plan, bag_format))
+    for (axes, chunk), part in zip(plan, parts, strict=True):
         back = part[..., rows, columns].flip([axis + 1 for axis in axes if axis]).transpose(0, 1)
         place = _place(len(content.present) - 1 - chunk if 0 in axes else chunk, inside.device)
         inside[:, place] += back.to(inside.dtype)
@@ -172,7 +172,7 @@ def volume_logits(
 
 
 def _place(numbers: npt.NDArray[np.intp], device: torch.device) -> slice | Tensor:
-    """Index of slices; neighbors need no list, which would copy them to and fro."""
+    """Index of slices; consecutive slices get a `slice`, which needs no copies."""
     first, count = int(numbers[0]), len(numbers)
     if np.array_equal(numbers, np.arange(first, first + count)):
         return slice(first, first + count)
@@ -180,10 +180,10 @@ def _place(numbers: npt.NDArray[np.intp], device: torch.device) -> slice | Tenso
 
 
 def _graded(volume: Tensor, content: Content, intensity: Intensity) -> Float[Tensor, "c z y x"]:
-    """Cut out what is image and put it on the network's scale."""
+    """Cut out the image and map it to the network's scale."""
     image = volume[:, :, content.rows, content.columns]
     if intensity == "unit":
-        # The percentiles of the image itself, so that padding slices change nothing.
+        # From the image's own percentiles, so that padding slices change nothing.
         image = image.clone()
         index = torch.from_numpy(np.flatnonzero(content.present)).to(image.device)
         image[:, index] = to_unit_range(image[:, index])
@@ -193,12 +193,12 @@ def _graded(volume: Tensor, content: Content, intensity: Intensity) -> Float[Ten
 def _plan(
     present: npt.NDArray[np.bool_], mirror_axes: Sequence[int], at_once: int
 ) -> list[tuple[tuple[int, ...], npt.NDArray[np.intp]]]:
-    """List the batches: axes that are mirrored, and numbers of slices in the mirrored volume."""
+    """List the batches: the mirrored axes, and the slices' numbers in the mirrored volume."""
     plan = []
     for count in range(len(mirror_axes) + 1):
         for axes in itertools.combinations(mirror_axes, count):
-            wanted = np.flatnonzero(present[::-1] if 0 in axes else present)
-            chunks = (wanted[start : start + at_once] for start in range(0, len(wanted), at_once))
+            slices = np.flatnonzero(present[::-1] if 0 in axes else present)
+            chunks = (slices[start : start + at_once] for start in range(0, len(slices), at_once))
             plan += [(axes, chunk) for chunk in chunks]
     return plan
 

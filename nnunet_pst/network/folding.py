@@ -1,11 +1,11 @@
 """The same U-Net with fewer operations, for prediction: equal up to rounding.
 
-Batch norms become part of the convolutions before them. And where the decoder doubles the
-resolution by repeating pixels and then convolves, it convolves first: of nine weights of a 3 x 3
-window on repeated pixels, several meet the same value, so that four windows of 2 x 2, one for each
-place that a pixel is repeated to, give the same sums with 16 multiplications instead of 36 (the
-"sub-pixel convolution" of doi 10.1109/CVPR.2016.207, with weights that are added up instead of
-learned). That is a third of all multiplications of the network.
+Batch norms become part of the convolutions before them. The decoder doubles the resolution by
+repeating pixels and then convolves; here it convolves first. Several of the nine weights of a 3 x 3
+window on repeated pixels meet the same value. So four windows of 2 x 2, one for each copy of a
+pixel, give the same sums with 16 multiplications instead of 36 (the "sub-pixel convolution" of doi
+10.1109/CVPR.2016.207, with summed instead of learned weights). That saves a third of all
+multiplications of the network.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 def fold_batch_norms(network: nn.Module) -> nn.Module:
     """Fold every batch norm that follows a convolution into it, in place, and return the network.
 
-    The network must be in evaluation mode. A batch norm that doesn't stand right behind a
-    convolution in a `torch.nn.Sequential` stays as it is.
+    The network must be in evaluation mode. A batch norm that doesn't directly follow a convolution
+    in a `torch.nn.Sequential` stays as it is.
     """
     for module in network.modules():
         if not isinstance(module, nn.Sequential):
@@ -79,8 +79,8 @@ class MergedBlock(nn.Module):
         ``UnetDecoderBlock`` of segmentation_models_pytorch, without batch norm behind its first
         convolution.
     channels
-        How many of that convolution's inputs are the image that is to be doubled; the others are
-        the encoder's at the doubled resolution.
+        Number of that convolution's inputs that come from the image to be doubled; the others are
+        the encoder's features at the doubled resolution.
     """
 
     def __init__(self, block: nn.Module, channels: int) -> None:
@@ -102,10 +102,10 @@ class MergedBlock(nn.Module):
     def forward(
         self, feature_map: Tensor, *target: object, skip_connection: Tensor | None = None
     ) -> Tensor:
-        """Do what the block did: ``(b, c, y, x)`` to ``(b, k, 2*y, 2*x)``, whatever the target."""
-        # A window of 2 x 2 on the padded image has one place more than the image along each axis:
-        # it gives the second half of one pixel and the first half of the next, so that a row and a
-        # column too many come out on every side.
+        """Compute as the block: ``(b, c, y, x)`` to ``(b, k, 2*y, 2*x)``; the target is ignored."""
+        # A window of 2 x 2 on the padded image has one more place than the image along each axis.
+        # It gives the second half of a pixel and the first half of the next, and so a superfluous
+        # row or column on every side.
         image = F.pixel_shuffle(self.doubling(feature_map), 2)[..., 1:-1, 1:-1]
         if self.skipped is not None:
             image = image + self.skipped(skip_connection)
@@ -121,7 +121,7 @@ _HALVES = (((1.0, 1.0, 0.0), (0.0, 0.0, 1.0)), ((1.0, 0.0, 0.0), (0.0, 1.0, 1.0)
 def _quarters(weight: Float[Tensor, "k c 3 3"]) -> Float[Tensor, "k4 c 2 2"]:
     """Add up the weights that meet the same pixel, for each quarter of a pixel.
 
-    The quarters are numbered as `torch.nn.functional.pixel_shuffle` wants them.
+    The quarters have the order of `torch.nn.functional.pixel_shuffle`.
     """
     halves = weight.new_tensor(_HALVES)
     quarters = torch.einsum("pij,qkl,ocjl->opqcik", halves, halves, weight)

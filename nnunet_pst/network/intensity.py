@@ -1,9 +1,8 @@
 """Gray values on one scale for every scanner and any amount of air, in training and prediction.
 
-nnU-Net's z-score counts air, and how much air a scan holds depends on the field of view, not on
-the tissue. Here a channel is mapped so that air is 0 and its bright tissue is 1; what lies outside
-the image is 0 too, so padding looks like air. The map is affine and undoes any affine
-normalization that came before it.
+nnU-Net's z-score counts air, whose amount depends on the field of view and not on the tissue. Here
+a channel is mapped so that air is 0 and its bright tissue is 1; outside the image it is 0 too, so
+padding looks like air. The map is affine and undoes any earlier affine normalization.
 """
 
 from __future__ import annotations
@@ -32,14 +31,14 @@ def percentile(values: Float[Tensor, " n"], q: float) -> Tensor:
 
 @dataclass(frozen=True)
 class Content:
-    """Which part of a volume is image; the rest is what a predictor pads around it.
+    """The part of a volume that is image; the rest is a predictor's padding.
 
     Attributes
     ----------
     present
         (z,) False for slices that are zero in every channel.
     rows, columns
-        The smallest ranges that hold everything else that isn't zero.
+        The smallest ranges that hold all other nonzero voxels.
     """
 
     present: npt.NDArray[np.bool_]
@@ -48,7 +47,7 @@ class Content:
 
 
 def find_content(volume: Float[Tensor, "c z y x"]) -> Content:
-    """Tell image from padding, which is zero in every channel of whole slices and borders."""
+    """Find the image within its padding, which is zero in every channel."""
     nonzero = (volume != 0).any(dim=0)
     rows, columns = nonzero.any(2).any(0), nonzero.any(1).any(0)
     return Content(nonzero.any(2).any(1).cpu().numpy(), _extent(rows), _extent(columns))
@@ -60,13 +59,13 @@ def _extent(used: Bool[Tensor, " n"]) -> slice:
 
 
 def intensity_window(channel: Float[Tensor, "z y x"]) -> tuple[float, float]:
-    """Return the values that become 0 and 1; (0, 1) for a channel that holds nothing."""
+    """Return the values that become 0 and 1; (0, 1) for an empty channel."""
     values = channel.flatten()
     if values.numel() == 0:
         return 0.0, 1.0
     low = float(percentile(values, LOW_PERCENTILE))
-    # Bright tissue, not bright voxels of everything: a scan that is mostly air would otherwise
-    # have its scale set by noise. Above the mean is the usual cheap foreground.
+    # Of the tissue, not of all voxels: in a scan that is mostly air, noise would set the scale.
+    # Voxels above the mean are a cheap foreground.
     tissue = values[values > values.mean()]
     high = float(percentile(tissue if tissue.numel() else values, HIGH_PERCENTILE))
     return (low, high) if high > low else (0.0, 1.0)
@@ -78,6 +77,6 @@ def to_unit_range(volume: Float[Tensor, "c z y x"]) -> Float[Tensor, "c z y x"]:
 
 
 def apply_window(values: Float[Tensor, "*space"], window: tuple[float, float]) -> Tensor:
-    """Map the two ends of ``window`` to 0 and 1; nothing is cut off. Returns a new tensor."""
+    """Map the two ends of ``window`` to 0 and 1; no value is clipped. Returns a new tensor."""
     low, high = window
     return (values - low) / (high - low)

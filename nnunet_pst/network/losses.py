@@ -13,17 +13,17 @@ class MaskedSoftDiceLoss(nn.Module):
     ``1 - mean_k (2 sum(p t) + s) / (sum(p) + sum(t) + s)`` with sums over all known voxels of the
     batch (Milletari 2016, doi 10.1109/3DV.2016.79, without squares; ``batch_dice`` of nnU-Net).
 
-    When nothing is known the loss is 0 and its gradient exists and is 0. When there is no tumor,
-    only false positives count. Unknown voxels get a gradient of exactly 0.
+    Without known voxels the loss is 0, and so is its gradient, which exists. Without tumor, only
+    false positives count. Unknown voxels get a gradient of exactly 0.
 
     Parameters
     ----------
     ignore_label
-        Value of unknown voxels, or None when everything is known.
+        Value of unknown voxels, or None when all voxels are known.
     smooth
         ``s``, in voxels.
     distributed
-        Sum over all processes, so that the loss of a split batch is that of the whole one.
+        Sum over all processes, so that a split batch has the loss of the whole one.
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class MaskedSoftDiceLoss(nn.Module):
         self, logits: Float[Tensor, "b k *space"], target: Num[Tensor, "b 1 *space"]
     ) -> Float[Tensor, ""]:
         """Return the loss of ``logits`` against integer labels ``target``."""
-        # Softmax and sums in single precision: half precision can't count to a batch of voxels.
+        # Softmax and sums in single precision: half precision cannot count the voxels of a batch.
         probability = logits.float().softmax(dim=1)[:, 1:]
         classes = torch.arange(1, logits.shape[1], device=logits.device)
         truth = target == classes.reshape(1, -1, *[1] * (target.ndim - 2))

@@ -1,7 +1,7 @@
 """The 2.5D network computed by OpenVINO, on a CPU.
 
 In single precision, or with the decoder, which has nine tenths of the multiplications, in bfloat16.
-The encoder never is: its masks were others (``docs/decisions/0091``).
+The encoder stays in single precision, because bfloat16 changed the masks (``docs/decisions/0091``).
 """
 
 from __future__ import annotations
@@ -20,59 +20,62 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor, nn
 
-from nnunet_pst.errors import HostError
+from nnunet_pst.errors import Fault, HostError
 from nnunet_pst.network.unet25d import Unet25D
 
 #: Of openvino, which is imported only when it is asked for.
 Model: TypeAlias = Any
 CompiledModel: TypeAlias = Any
 
-#: Tells its maker's server that openvino was imported, that a model was converted, and which.
+#: Reports imports of openvino and converted models to its maker's server.
 _TELEMETRY = "openvino_telemetry"
 
 
 def import_openvino() -> ModuleType:
-    """Import OpenVINO without its telemetry: nothing here tells anyone what is computed.
+    """Import OpenVINO without its telemetry, so that it reports to no server.
 
     Raises
     ------
     HostError
-        When it isn't installed.
+        When it is not installed.
     """
     if _TELEMETRY not in sys.modules:
-        # What is None can't be imported, and then openvino does without.
+        # None makes the import fail; openvino then works without telemetry.
         sys.modules[_TELEMETRY] = None  # type: ignore[assignment]
     try:
         return importlib.import_module("openvino")
     except ImportError as error:
         raise HostError(
             "--engine openvino needs OpenVINO; run: pip install 'nnunet_pst[openvino]', or use "
-            "--engine torch"
+            "--engine torch",
+            Fault.NOT_INSTALLED,
         ) from error
 
 
 class OpenVINONetwork:
-    """The weights of a network, in OpenVINO; weights that are loaded later are not seen.
+    """The weights of a network, in OpenVINO; weights that are loaded later have no effect.
 
     Parameters
     ----------
     network
         In evaluation mode, on the CPU.
     bfloat16
-        Compute the decoder in bfloat16: faster, for slightly other masks.
+        Compute the decoder in bfloat16: faster, with slightly different masks.
 
     Raises
     ------
     HostError
-        When OpenVINO isn't installed, or the processor doesn't multiply in bfloat16.
+        When OpenVINO is not installed, or the processor doesn't multiply bfloat16.
     """
 
     def __init__(self, network: Unet25D, *, bfloat16: bool = False) -> None:
         self._core = import_openvino().Core()
-        able = self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-        if bfloat16 and "BF16" not in able:
-            # It would be emulated: slow, and for nothing.
-            raise HostError("this processor doesn't multiply in bfloat16; use --engine openvino")
+        capabilities = self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        if bfloat16 and "BF16" not in capabilities:
+            # Emulated, it would be slower than float32.
+            raise HostError(
+                "this processor doesn't multiply bfloat16; use --engine openvino", Fault.UNSUPPORTED
+            )
         self.precision = "float32 encoder, bfloat16 decoder" if bfloat16 else "float32"
         self._decoder_precision = "bf16" if bfloat16 else "f32"
         encoder, decoder = _Encoder(network.inference_unet()), _Decoder(network.inference_unet())
@@ -86,8 +89,8 @@ class OpenVINONetwork:
 
     def run_bags(self, batches: Iterable[Tensor]) -> Iterator[Tensor]:
         """Logits of batches of ready bags, in their order (`nnunet_pst.network.bags.RunBags`)."""
-        # A thread for each core, and each computes a batch on its own: that is faster than all
-        # cores at one batch, and the result doesn't depend on how many there are.
+        # Each core computes a batch of its own. That is faster than all cores on one batch, and the
+        # result doesn't depend on their number.
         threads = torch.get_num_threads()
         waiting: deque[Future[Tensor]] = deque()
         with ThreadPoolExecutor(threads) as pool, _one_torch_thread():
@@ -121,7 +124,7 @@ class OpenVINONetwork:
 
 @contextmanager
 def _one_torch_thread() -> Iterator[None]:
-    """Keep PyTorch to one thread: its others would wait by spinning, on the cores that compute."""
+    """Limit PyTorch to one thread: idle threads would spin on the cores that compute."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -131,7 +134,7 @@ def _one_torch_thread() -> Iterator[None]:
 
 
 class _Compiled:
-    """Encoder and decoder for images of one size; every thread has requests of its own."""
+    """Encoder and decoder for images of one size; every thread has its own requests."""
 
     def __init__(self, encoder: CompiledModel, decoder: CompiledModel) -> None:
         self._encoder, self._decoder = encoder, decoder
@@ -139,14 +142,14 @@ class _Compiled:
 
     def logits(self, bags: Tensor) -> Tensor:
         if not hasattr(self._own, "requests"):
-            made = self._encoder.create_infer_request(), self._decoder.create_infer_request()
-            self._own.requests = made
+            requests = self._encoder.create_infer_request(), self._decoder.create_infer_request()
+            self._own.requests = requests
         encoder, decoder = self._own.requests
         encoder.infer([bags.contiguous().numpy()], share_inputs=True)
         for number in range(len(self._encoder.outputs)):
             decoder.set_input_tensor(number, encoder.get_output_tensor(number))
         decoder.infer()
-        # Copied, because the next bags' logits go to the same place.
+        # Copied, because the next bags' logits overwrite it.
         return torch.from_numpy(decoder.get_output_tensor(0).data.copy())
 
 
@@ -158,12 +161,12 @@ class _Encoder(nn.Module):
         self.encoder: Any = unet.encoder
 
     def forward(self, bags: Tensor) -> tuple[Tensor, ...]:
-        # The first of its features is the image itself, which the decoder has no use for.
+        # The first of its features is the image itself, which the decoder doesn't use.
         return tuple(self.encoder(bags)[1:])
 
 
 class _Decoder(nn.Module):
-    """Everything behind the encoder: features, finest first, to logits."""
+    """All layers after the encoder: features, finest first, to logits."""
 
     def __init__(self, unet: nn.Module) -> None:
         super().__init__()
@@ -186,7 +189,7 @@ def _convert(module: nn.Module, example: Sequence[Tensor]) -> Model:
     from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
 
     with warnings.catch_warnings():
-        # Both libraries go through torch.jit, which announces its retirement.
+        # Both libraries use torch.jit, which warns that it is deprecated.
         warnings.simplefilter("ignore")
         traced = torch.jit.trace(module.eval(), tuple(example), check_trace=False)  # type: ignore[no-untyped-call]
         decoder = TorchScriptPythonDecoder(traced)
@@ -195,7 +198,7 @@ def _convert(module: nn.Module, example: Sequence[Tensor]) -> Model:
 
 
 def _reshaped(model: Model, shapes: Sequence[Sequence[object]]) -> Model:
-    """Copy a model for inputs of these sizes, and batches of any."""
+    """Copy a model for inputs of these sizes, and batches of any size."""
     model = model.clone()
     model.reshape({number: [-1, *shape] for number, shape in enumerate(shapes)})
     return model

@@ -15,11 +15,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from nnunet_pst.errors import InputError
+from nnunet_pst.errors import Fault, InputError, Problem
 from nnunet_pst.network.bags import BagFormat, Intensity, volume_logits
 from nnunet_pst.network.folding import fold_batch_norms, merge_upsampling
 
-#: Beyond these, a setting is a slip or means harm: sides of an image in pixels, slices of a study.
+#: The class below as plans name it; trained plans do, so neither may be renamed or moved.
+NETWORK_CLASS = "nnunet_pst.network.unet25d.Unet25D"
+
+#: Larger settings are mistakes or attacks: sides of an image in pixels, slices of a study.
 MOST_CANVAS, MOST_SLICES = 2048, 255
 
 
@@ -40,8 +43,8 @@ class Unet25D(nn.Module):
     encoder
         Name of an encoder of segmentation_models_pytorch.
     canvas
-        In-plane size below which nothing is ever predicted: the training crop. Batch norm and
-        decoder have learned with borders as empty as that crop's.
+        Smallest in-plane size for prediction, in pixels: the training crop. Batch norm and decoder
+        have learned from crops of this size with their empty borders.
     intensity
         ``unit``: volumes are mapped by `nnunet_pst.network.intensity.to_unit_range`, bags must
         have been.
@@ -53,8 +56,11 @@ class Unet25D(nn.Module):
     Raises
     ------
     InputError
-        When a setting, which may come from plans, can't be.
+        When a setting, which may come from plans, is impossible.
     """
+
+    # Trained plans name these keywords (``arch_kwargs``) and the host calls it with them: they must
+    # stay, and cannot become one dataclass.
 
     def __init__(
         self,
@@ -86,7 +92,7 @@ class Unet25D(nn.Module):
             classes=num_classes,
         )
         self.to(memory_format=torch.channels_last)
-        # In a tuple, so that it is no submodule: it must not appear in the state dict.
+        # In a tuple, because a submodule would appear in the state dict.
         self._folded: tuple[nn.Module] | None = None
         # In the state dict, so that a resumed or fine-tuned training goes on as it began.
         self.encoder_norms_frozen: Tensor
@@ -97,7 +103,7 @@ class Unet25D(nn.Module):
         self.register_load_state_dict_post_hook(_forget_folded)  # type: ignore[no-untyped-call]
 
     def train(self, mode: bool = True) -> Unet25D:
-        """Switch the mode; what was folded from other weights is forgotten."""
+        """Switch the mode, and discard what was folded from earlier weights."""
         self._folded = None
         super().train(mode)
         if mode and self.encoder_norms_frozen:
@@ -109,8 +115,8 @@ class Unet25D(nn.Module):
     def freeze_encoder_norms(self) -> None:
         """Keep the mean and variance of the encoder's batch norms as they are, from now on.
 
-        Their scale and shift still learn. What batch norms remember of a few patients does not
-        hold for the next one; what they remember of ImageNet does (``docs/decisions/0035``).
+        Their scale and shift still learn. Statistics of a few patients do not fit the next one;
+        those of ImageNet do (``docs/decisions/0035``).
         """
         self.encoder_norms_frozen.fill_(True)
         self.train(self.training)
@@ -123,13 +129,13 @@ class Unet25D(nn.Module):
         if self._folded is None:
             unet = fold_batch_norms(copy.deepcopy(self.unet))
             on_cpu = next(unet.parameters()).device.type == "cpu"
-            # Measured on a CPU alone.
+            # Faster on a CPU; not measured on other devices.
             self._folded = (merge_upsampling(unet) if on_cpu else unet,)
         return self._folded[0]
 
     @property
     def bag_format(self) -> BagFormat:
-        """What its bags have to be."""
+        """Slices, canvas and intensity of the network's bags."""
         return BagFormat(self.slices_per_bag, self.canvas, self.intensity, self.num_classes)
 
     @property
@@ -154,14 +160,14 @@ class Unet25D(nn.Module):
         return logits[..., rows, columns]
 
     def forward_volume(self, volume: Float[Tensor, "c z y x"]) -> Float[Tensor, "k z y x"]:
-        """Logits of every slice of one volume; what is only padding is not computed and gets zeros.
+        """Logits of every slice of one volume; padding is not computed and gets zeros.
 
         The result is a fresh tensor: nnU-Net's predictor adds mirrored outputs to it in place.
         """
         return volume_logits(volume, self.bag_format, self.run_bags, at_once=self.batch_size)
 
     def run_bags(self, batches: Iterable[Tensor]) -> Iterator[Tensor]:
-        """Logits of batches of ready bags, one after the other (`nnunet_pst.network.bags`)."""
+        """Logits of batches of ready bags, in order (`nnunet_pst.network.bags.RunBags`)."""
         plain = self.training or torch.is_grad_enabled()
         unet = self.unet if plain else self.inference_unet()
         for bags in batches:
@@ -177,23 +183,35 @@ def _check_settings(
     *,
     encoders: Sequence[str],
 ) -> None:
-    """Refuse what no network can be made with, all of it at once."""
-    checks = {
-        f"slices_per_bag is {slices_per_bag!r}; it must be an odd whole number": (
-            _is_count(slices_per_bag, MOST_SLICES) and slices_per_bag % 2 == 1
+    """Refuse impossible settings, all at once."""
+    checks = [
+        (
+            _is_count(slices_per_bag, MOST_SLICES) and slices_per_bag % 2 == 1,
+            f"slices_per_bag is {slices_per_bag!r}; it must be an odd whole number",
+            Fault.OUT_OF_RANGE,
         ),
-        f"encoder is {encoder!r}; segmentation_models_pytorch has none of that name": encoder
-        in encoders,
-        f"canvas is {canvas!r}; it must be a whole number up to {MOST_CANVAS}": _is_count(
-            canvas, MOST_CANVAS
+        (
+            encoder in encoders,
+            f"encoder is {encoder!r}; segmentation_models_pytorch has none of that name",
+            Fault.UNKNOWN_NAME,
         ),
-        f"intensity is {intensity!r}; it must be 'unit' or 'host'": intensity
-        in get_args(Intensity),
-        f"slices_at_once is {slices_at_once!r}; it must be a whole number, or absent": (
-            slices_at_once is None or _is_count(slices_at_once, MOST_SLICES)
+        (
+            _is_count(canvas, MOST_CANVAS),
+            f"canvas is {canvas!r}; it must be a whole number up to {MOST_CANVAS}",
+            Fault.OUT_OF_RANGE,
         ),
-    }
-    problems = [problem for problem, fine in checks.items() if not fine]
+        (
+            intensity in get_args(Intensity),
+            f"intensity is {intensity!r}; it must be 'unit' or 'host'",
+            Fault.UNKNOWN_NAME,
+        ),
+        (
+            slices_at_once is None or _is_count(slices_at_once, MOST_SLICES),
+            f"slices_at_once is {slices_at_once!r}; it must be a whole number, or absent",
+            Fault.OUT_OF_RANGE,
+        ),
+    ]
+    problems = [Problem(text, fault) for fine, text, fault in checks if not fine]
     if problems:
         raise InputError(problems)
 

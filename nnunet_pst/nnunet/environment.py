@@ -1,6 +1,6 @@
 """The host's environment variables, its version, and the folder where it finds our trainers.
 
-Standard library only: ``eval "$(nnunet_pst env ROOT)"`` stands in people's shell profiles.
+Standard library only: people put ``eval "$(nnunet_pst env ROOT)"`` into their shell profiles.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 
-from nnunet_pst.errors import HostError, InputError
+from nnunet_pst.errors import Fault, HostError, InputError
 
 #: The host's three data folders; each is a subfolder of ROOT with the variable's own name.
 DATA_FOLDERS = ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results")
@@ -52,7 +52,7 @@ def shell_environment(
     -------
     dict
         Variable to value, in the order to be set: the three folders (absolute), the trainer
-        folder before whatever ``nnUNet_extTrainer`` already lists, the number of processes (an
+        folder before what ``nnUNet_extTrainer`` already lists, the number of processes (an
         existing value is kept), and on glibc the three allocator variables, unless one of them
         already has a value of the user's own.
 
@@ -66,7 +66,7 @@ def shell_environment(
     environ = os.environ if environ is None else environ
     base = Path(root).expanduser().absolute()
     if base.exists() and not base.is_dir():
-        raise InputError(f"{root}: is a file; give a folder for nnU-Net's data")
+        raise InputError(f"{root}: is a file; give a folder for nnU-Net's data", Fault.WRONG_TYPE)
     variables = {name: str(base / name) for name in DATA_FOLDERS}
     variables[TRAINER_VARIABLE] = trainer_path(environ.get(TRAINER_VARIABLE, ""))
     variables[PROCESSES_VARIABLE] = str(process_count(environ))
@@ -81,7 +81,8 @@ def make_folders(variables: Mapping[str, str]) -> None:
             Path(variables[name]).mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(
-            f"{error.filename}: can't be created ({error.strerror}); choose another folder"
+            f"{error.filename}: cannot be created ({error.strerror}); choose another folder",
+            Fault.UNWRITABLE,
         ) from error
 
 
@@ -91,7 +92,8 @@ def trainer_folder() -> Path:
     if spec is None or not spec.submodule_search_locations:
         raise HostError(
             "nnunet_pst.trainers is not installed; run `pip install -e .` in the checkout (without "
-            "editable_mode=compat) or install the wheel, and don't start Python in the checkout"
+            "editable_mode=compat) or install the wheel, and don't start Python in the checkout",
+            Fault.NOT_INSTALLED,
         )
     return Path(next(iter(spec.submodule_search_locations))).absolute()
 
@@ -110,19 +112,21 @@ def trainer_path(existing: str) -> str:
 def process_count(environ: Mapping[str, str]) -> int:
     """Choose ``nnUNet_def_n_proc``: what is set, else one process per usable core, at most 8.
 
-    The host's default is 8 whatever the machine; every one of them imports torch (seconds, and
-    hundreds of MB), so that on two cores it costs more than the work.
+    The host's default is 8 on every machine. Each process imports torch, which takes seconds and
+    hundreds of MB; on two cores that costs more than the work.
     """
     value = environ.get(PROCESSES_VARIABLE, "").strip()
     if not value:
         return max(1, min(8, usable_cores()))
     if not value.isdecimal() or int(value) < 1:
-        raise HostError(f"{PROCESSES_VARIABLE}={value}: is not a positive number; unset it")
+        raise HostError(
+            f"{PROCESSES_VARIABLE}={value}: must be a positive number; unset it", Fault.MALFORMED
+        )
     return int(value)
 
 
 def cpu_multiplies_bfloat16() -> bool | None:
-    """Whether the CPU has instructions for it (None: unknown); emulated, it is slower than float32.
+    """Whether the CPU multiplies bfloat16 (None: unknown); emulated it is slower than float32.
 
     AVX512-BF16 and AMX on x86, BF16 on Arm.
     """
@@ -132,8 +136,8 @@ def cpu_multiplies_bfloat16() -> bool | None:
     capabilities = getattr(torch.cpu, "get_capabilities", None)
     if capabilities is None:
         return None
-    found = capabilities()
-    return any(found.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16"))
+    instructions = capabilities()
+    return any(instructions.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16"))
 
 
 def usable_cores() -> int:
@@ -160,6 +164,6 @@ def host_version() -> str | None:
 
 
 def host_version_supported(version: str) -> bool:
-    """Whether a version such as ``2.8.1`` lies in the tested window."""
+    """Whether a version such as ``2.8.1`` is in the tested window."""
     numbers = [int(part) for part in version.split(".")[:2] if part.isdecimal()]
     return len(numbers) == 2 and HOST_VERSIONS[0] <= (numbers[0], numbers[1]) < HOST_VERSIONS[1]

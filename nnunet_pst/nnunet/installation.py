@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
-from nnunet_pst.errors import HostError
+from nnunet_pst.errors import Fault, HostError, Problem
 from nnunet_pst.nnunet.environment import (
     ALLOCATOR_VARIABLES,
     DATA_FOLDERS,
@@ -71,12 +71,15 @@ class Finding:
         What to do about it; empty if nothing necessary is missing.
     detail
         A local path or message that is shown only on request.
+    fault
+        What kind of problem ``to_do`` tells of.
     """
 
     name: str
     value: str
     to_do: str = ""
     detail: str = ""
+    fault: Fault = Fault.OTHER
 
 
 def collect_info() -> list[Finding]:
@@ -99,11 +102,12 @@ def collect_info() -> list[Finding]:
 
 
 def find_package(name: str) -> Finding:
-    """Version of an installed package; nnunetv2 must lie in the tested window."""
+    """Version of an installed package; nnunetv2 must be in the tested window."""
     try:
         version = metadata.version(name)
     except metadata.PackageNotFoundError:
-        return Finding(name, "missing", f"{name} is not installed; run `pip install {name}`")
+        to_do = f"{name} is not installed; run `pip install {name}`"
+        return Finding(name, "missing", to_do, fault=Fault.NOT_INSTALLED)
     if name != "nnunetv2":
         return Finding(name, version)
     if host_version_supported(version):
@@ -112,6 +116,7 @@ def find_package(name: str) -> Finding:
         name,
         f"{version} (outside the tested {HOST_WINDOW})",
         f"nnunetv2 {version} is untested; run `pip install 'nnunetv2{HOST_WINDOW}'`",
+        fault=Fault.UNSUPPORTED,
     )
 
 
@@ -122,9 +127,10 @@ def find_device() -> Finding:
     except ImportError as error:
         return Finding(
             "device",
-            "unknown: torch can't be imported",
-            "torch can't be imported; reinstall it (`info --paths` shows the error)",
+            "unknown: torch cannot be imported",
+            "torch cannot be imported; reinstall it (`info --paths` shows the error)",
             str(error),
+            Fault.NOT_INSTALLED,
         )
     cpu = f"CPU with {usable_cores()} usable cores, bf16 {bf16_on_cpu()}"
     if torch.cuda.is_available():
@@ -145,17 +151,20 @@ def find_trainer() -> Finding:
     name = TRAINER_VARIABLE
     listed = os.environ.get(name, "")
     if not listed:
-        return Finding(name, "not set", f"{name} is not set; run {SET_UP}")
+        return _not_set(name)
     answer = ask_host_for_trainer(TRAINER)
     if "error" not in answer:
         return Finding(name, f"set; nnU-Net finds {TRAINER}", "", listed)
     if lists_our_folder(listed):
-        value = f"set to our folder, but {TRAINER} can't be imported there ({answer['error']})"
-        to_do = f"{TRAINER} can't be imported; `nnunet_pst info --paths` shows why"
+        value = f"set to our folder, but {TRAINER} cannot be imported there ({answer['error']})"
+        to_do = f"{TRAINER} cannot be imported; `nnunet_pst info --paths` shows why"
+        fault = Fault.FAILED
     else:
         value = "set, but not to our folder"
         to_do = f"{name} does not list our trainers; run {SET_UP}"
-    return Finding(name, value, to_do, f"{listed}: {' '.join(answer['message'].split())}")
+        fault = Fault.NOT_SET
+    detail = f"{listed}: {' '.join(answer['message'].split())}"
+    return Finding(name, value, to_do, detail, fault)
 
 
 def lists_our_folder(listed: str) -> bool:
@@ -192,7 +201,7 @@ def find_encoder_weights() -> Finding:
     try:
         from nnunet_pst.network.encoder_weights import VARIABLE
     except ImportError as error:
-        return Finding(name, "unknown: the network can't be imported", "", str(error))
+        return Finding(name, "unknown: the network cannot be imported", "", str(error))
     choice = os.environ.get(VARIABLE, "")
     if choice.lower() == "none":
         return Finding(name, f"none, as {VARIABLE} says: training starts from random weights")
@@ -200,7 +209,8 @@ def find_encoder_weights() -> Finding:
         return Finding(name, f"file that {VARIABLE} names", "", choice)
     if choice:
         to_do = f"{VARIABLE} names no file; set it to a file, to 'none', or unset it"
-        return Finding(name, f"{VARIABLE} is set, but names no file", to_do, choice)
+        value = f"{VARIABLE} is set, but names no file"
+        return Finding(name, value, to_do, choice, Fault.MISSING)
     cached = cached_encoder_weights()
     if cached is None:
         # Not a problem by itself: where there is a network, the first training fetches them.
@@ -211,48 +221,52 @@ def find_encoder_weights() -> Finding:
 def cached_encoder_weights(encoder: str = "mobilenet_v2") -> str | None:
     """Path of smp's ImageNet checkpoint in the local cache of huggingface_hub, or None."""
     with warnings.catch_warnings():
-        # timm, which smp brings along, uses parts of torch that are going away: nothing that a
-        # user could mend, and nothing for a bug report.
+        # timm, which smp brings along, uses deprecated parts of torch: a user cannot mend that, and
+        # it does not belong in a bug report.
         warnings.simplefilter("ignore", FutureWarning)
         smp_encoders = importlib.import_module("segmentation_models_pytorch.encoders").encoders
     hub = importlib.import_module("huggingface_hub")
     source = smp_encoders[encoder]["pretrained_settings"]["imagenet"]
-    found = hub.try_to_load_from_cache(
+    path = hub.try_to_load_from_cache(
         source["repo_id"], "model.safetensors", revision=source["revision"]
     )
-    return found if isinstance(found, str) else None
+    return path if isinstance(path, str) else None
 
 
 def find_folder(name: str) -> Finding:
     """Whether one of the host's folders is set, there and writable, and the space left on it."""
     value = os.environ.get(name)
     if not value:
-        return Finding(name, "not set", f"{name} is not set; run {SET_UP}")
+        return _not_set(name)
     folder = Path(value)
     if not folder.is_dir():
-        to_do = f"{name} is set but is no folder; run {SET_UP}, which makes it"
-        return Finding(name, "set, missing", to_do, value)
+        to_do = f"{name} is set, but there is no such folder; run {SET_UP}, which makes it"
+        return Finding(name, "set, missing", to_do, value, Fault.MISSING)
     free = f"{shutil.disk_usage(folder).free / 2**30:.1f} GiB free"
     try:
         # Writing is the only proof: permission bits say nothing on a read-only mount or as root.
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError:
-        to_do = f"{name} can't be written to; choose another folder with {SET_UP}"
-        return Finding(name, f"set, not writable, {free}", to_do, value)
+        to_do = f"{name} cannot be written to; choose another folder with {SET_UP}"
+        return Finding(name, f"set, not writable, {free}", to_do, value, Fault.UNWRITABLE)
     return Finding(name, f"set, writable, {free}", "", value)
+
+
+def _not_set(name: str) -> Finding:
+    return Finding(name, "not set", f"{name} is not set; run {SET_UP}", fault=Fault.NOT_SET)
 
 
 def find_allocator() -> Finding:
     """Whether glibc's three variables are all set: speed on a CPU, nothing necessary."""
-    found = [name for name in ALLOCATOR_VARIABLES if os.environ.get(name)]
-    if len(found) == len(ALLOCATOR_VARIABLES):
+    already = [name for name in ALLOCATOR_VARIABLES if os.environ.get(name)]
+    if len(already) == len(ALLOCATOR_VARIABLES):
         return Finding("allocator", "all three variables set")
-    if found:
-        return Finding("allocator", f"only {', '.join(found)} set: may be slower than none")
+    if already:
+        return Finding("allocator", f"only {', '.join(already)} set: may be slower than none")
     return Finding("allocator", f"default: on a Linux CPU, {SET_UP} makes it faster")
 
 
-def problems(findings: list[Finding]) -> Iterator[str]:
+def problems(findings: list[Finding]) -> Iterator[Problem]:
     """Give one line for each necessary thing that is missing."""
-    return (finding.to_do for finding in findings if finding.to_do)
+    return (Problem(finding.to_do, finding.fault) for finding in findings if finding.to_do)

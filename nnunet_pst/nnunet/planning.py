@@ -1,7 +1,7 @@
 """Plans: stock planning and preprocessing, then our configurations and grouped folds.
 
-Nothing here is found by nnU-Net by name; everything is written into its plans with its own
-classes, so stock commands and ours read the same file.
+nnU-Net looks up nothing of ours by name: everything is written into its plans with its own classes,
+so stock commands and ours read the same file.
 """
 
 from __future__ import annotations
@@ -14,22 +14,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nnunet_pst.dataset.splits import make_splits, separated_patients, split_patients
-from nnunet_pst.errors import HostError, InputError
+from nnunet_pst.dataset.splits import Splits, make_splits, separated_patients, split_patients
+from nnunet_pst.errors import Fault, HostError, InputError
 from nnunet_pst.io.atomic_files import copy_atomically, write_atomically
 from nnunet_pst.io.case_table import CASE_TABLE, cases_of_dataset
-from nnunet_pst.network.bags import STRIDE, padded_size
-from nnunet_pst.nnunet.training.settings import BAGS_PER_BATCH, PLANS_KEY, TrainingSettings
+from nnunet_pst.nnunet.own_configurations import (
+    CONFIGURATIONS,
+    decisions,
+    fitting_crop,
+    has_own_data,
+    our_configurations,
+)
+from nnunet_pst.nnunet.training.settings import TrainingSettings
 
-#: Our configurations and their slices in a bag.
-CONFIGURATIONS = {"2d_5": 3, "2d_mobilenetv2": 1}
-#: What nnU-Net's planners make; the last three not for every cohort.
+#: The configurations of nnU-Net's planners; the last three are not made for every cohort.
 STOCK_CONFIGURATIONS = ("2d", "3d_fullres", "3d_lowres", "3d_cascade_fullres")
-NETWORK = "nnunet_pst.network.unet25d.Unet25D"
-ENCODER = "mobilenet_v2"
-
-#: Slices that a new case may have beyond the largest of the cohort and still be one tile.
-SPARE_SLICES = 4
 
 SPLITS_FILE = "splits_final.json"
 
@@ -88,26 +87,17 @@ def plan_dataset(
     Raises
     ------
     InputError, HostError
-        The dataset is missing, not planned yet (``extend``), or its slices don't lie along the
-        first axis; there is no configuration of a name; there are too few patients for folds, or
-        an existing ``splits_final.json`` separates one.
+        The dataset is missing, not planned yet, or has another axis before the slices; a name is
+        unknown; there are too few patients, or a fold separates one.
     """
     folders = _folders(dataset)
     if not extend:
         _refuse_unknown_names(configurations, folders.preprocessed)
         plans = _plan_stock(dataset, planner, plans, workers)
-    plans_file = folders.preprocessed / f"{plans or 'nnUNetPlans'}.json"
-    if not plans_file.is_file():
-        raise InputError(
-            f"{dataset}: no {plans_file.name} among the preprocessed data; run "
-            f"'nnUNetv2_plan_and_preprocess' first, or 'nnunet_pst plan {dataset}' without --extend"
-        )
-    content = json.loads(plans_file.read_text())
-    _refuse_other_slice_axis(dataset, content, plans_file)
+    plans_file, content = _read_plans(dataset, folders, plans or "nnUNetPlans")
     fingerprint = json.loads((folders.preprocessed / "dataset_fingerprint.json").read_text())
     settings = settings or TrainingSettings(crop=fitting_crop(content))
-    added = our_configurations(content, fingerprint, settings)
-    content["configurations"].update(added)
+    content["configurations"].update(our_configurations(content, fingerprint, settings))
     to_preprocess = [] if extend else _to_preprocess(configurations, content)
     splits = _splits(folders, settings.seed)
     _write_json(plans_file, content)
@@ -117,74 +107,14 @@ def plan_dataset(
         for name in to_preprocess:
             _preprocess(dataset, name, plans_file.stem, workers)
         copy_references(folders.raw, folders.preprocessed)
-    elif _own_data(content):
+    elif has_own_data(content):
         _preprocess(dataset, next(iter(CONFIGURATIONS)), plans_file.stem, workers)
     return PlanningResult(
         plans_file=plans_file,
         configurations=tuple(content["configurations"]),
         folds=len(splits or ()),
-        decisions=_decisions(content, settings, splits),
+        decisions=decisions(content, settings, splits),
     )
-
-
-def our_configurations(
-    plans: dict[str, Any], fingerprint: dict[str, Any], settings: TrainingSettings
-) -> dict[str, dict[str, Any]]:
-    """Return the configurations that are added to ``plans``, all inheriting from ``2d``."""
-    base = plans["configurations"]["2d"]
-    patch = patch_size(plans, fingerprint, settings.crop)
-    result: dict[str, dict[str, Any]] = {}
-    for name, slices_per_bag in CONFIGURATIONS.items():
-        result[name] = {
-            "inherits_from": "2d",
-            "patch_size": list(patch),
-            "batch_size": BAGS_PER_BATCH,
-            "architecture": {
-                "network_class_name": NETWORK,
-                "arch_kwargs": {
-                    "slices_per_bag": slices_per_bag,
-                    "encoder": ENCODER,
-                    "canvas": settings.crop,
-                    "intensity": "unit",
-                },
-                "_kw_requires_import": [],
-            },
-            PLANS_KEY: settings.to_plans(),
-        }
-        if any(base["use_mask_for_norm"]):
-            # The host's mask counts the air of unknown slices in training cases, where the label
-            # is 'ignore', and not in new cases; so ours are normalized without it.
-            result[name]["use_mask_for_norm"] = [False] * len(base["use_mask_for_norm"])
-            result[name]["data_identifier"] = f"{plans['plans_name']}_pst"
-    return result
-
-
-def patch_size(
-    plans: dict[str, Any], fingerprint: dict[str, Any], crop: int
-) -> tuple[int, int, int]:
-    """(slices, rows, columns) that cover every case of the cohort, so that one tile is enough.
-
-    The host gives its predictor a patch and cuts what is larger into overlapping tiles; a
-    three-entry patch on 2d's two-entry spacing is legal and leaves slices where they are.
-    """
-    rows_mm, columns_mm = plans["configurations"]["2d"]["spacing"]
-    slices = rows = columns = 0
-    for shape, spacing in zip(
-        fingerprint["shapes_after_crop"], fingerprint["spacings"], strict=True
-    ):
-        slices = max(slices, int(shape[0]))
-        rows = max(rows, round(shape[1] * spacing[1] / rows_mm))
-        columns = max(columns, round(shape[2] * spacing[2] / columns_mm))
-    return slices + SPARE_SLICES, padded_size(rows, crop), padded_size(columns, crop)
-
-
-def fitting_crop(plans: dict[str, Any]) -> int:
-    """Side of the training crop: the paper's 224, less when the cohort's images are smaller.
-
-    Cropping 224 out of images of 140 would spend most of every step on padding.
-    """
-    median = max(plans["configurations"]["2d"]["median_image_size_in_voxels"])
-    return min(TrainingSettings().crop, padded_size(round(median), STRIDE))
 
 
 def copy_references(raw: Path, preprocessed: Path) -> None:
@@ -202,13 +132,16 @@ def _folders(dataset: str) -> _Folders:
     roots = {}
     for variable in ("nnUNet_raw", "nnUNet_preprocessed"):
         if not os.environ.get(variable):
-            raise HostError(f'{variable} is not set; run: eval "$(nnunet_pst env FOLDER)"')
+            raise HostError(
+                f'{variable} is not set; run: eval "$(nnunet_pst env FOLDER)"', Fault.NOT_SET
+            )
         roots[variable] = Path(os.environ[variable]) / dataset
     if not (roots["nnUNet_raw"] / "dataset.json").is_file():
         raise InputError(
-            f"{dataset}: no dataset.json in nnUNet_raw; make the dataset with 'nnunet_pst convert'"
+            f"{dataset}: no dataset.json in nnUNet_raw; make the dataset with 'nnunet_pst convert'",
+            Fault.MISSING,
         )
-    cases_of_dataset(roots["nnUNet_raw"])  # refused now, not after minutes of the host's planning
+    cases_of_dataset(roots["nnUNet_raw"])  # damaged tables are refused before minutes of planning
     return _Folders(roots["nnUNet_raw"], roots["nnUNet_preprocessed"])
 
 
@@ -225,7 +158,7 @@ def _plan_stock(dataset: str, planner: str, plans: str | None, workers: int) -> 
         current_module="nnunetv2.experiment_planning",
     )
     if planner_class is None:
-        raise InputError(f"nnU-Net has no planner called '{planner}'")
+        raise InputError(f"nnU-Net has no planner called '{planner}'", Fault.UNKNOWN_NAME)
     DatasetFingerprintExtractor(dataset, workers).run(overwrite_existing=True)
     arguments = {} if plans is None else {"plans_name": plans}
     experiment = planner_class(dataset, **arguments)
@@ -235,9 +168,9 @@ def _plan_stock(dataset: str, planner: str, plans: str | None, workers: int) -> 
 
 
 def _refuse_unknown_names(configurations: Sequence[str], preprocessed: Path) -> None:
-    """Find slips before the fingerprint, which takes long.
+    """Refuse misspelt configurations before the fingerprint, which takes long.
 
-    Earlier plans may hold configurations of the user's own; nnU-Net keeps them when it plans anew.
+    Earlier plans may hold the user's own configurations; nnU-Net keeps them when it plans anew.
     """
     known = [*STOCK_CONFIGURATIONS, *CONFIGURATIONS]
     for file in preprocessed.glob("*.json"):
@@ -254,12 +187,13 @@ def _refuse_unknown_names(configurations: Sequence[str], preprocessed: Path) -> 
                 f"there is no configuration '{name}'; {_suggestion(name, known)}choose from: "
                 f"{', '.join(dict.fromkeys(known))}"
                 for name in unknown
-            ]
+            ],
+            Fault.UNKNOWN_NAME,
         )
 
 
 def _suggestion(name: str, known: Sequence[str]) -> str:
-    """Ask for the name that was probably meant: one that goes on like this, or a similar one."""
+    """Ask for the name that was probably meant: one that begins with it, or a similar one."""
     longer = [other for other in known if name and other.startswith(name)]
     meant = longer or difflib.get_close_matches(name.casefold(), known, n=1, cutoff=0.5)
     return f"did you mean '{meant[0]}'? Else " if meant else ""
@@ -271,14 +205,11 @@ def _to_preprocess(configurations: Sequence[str], plans: dict[str, Any]) -> list
         raise InputError(
             f"nnU-Net has planned no configuration {', '.join(unknown)} for this cohort (3d_lowres "
             "and the cascade are for large images only); choose from: "
-            f"{', '.join(plans['configurations'])}"
+            f"{', '.join(plans['configurations'])}",
+            Fault.UNSUPPORTED,
         )
-    own = [next(iter(CONFIGURATIONS))] if _own_data(plans) else []
+    own = [next(iter(CONFIGURATIONS))] if has_own_data(plans) else []
     return [*dict.fromkeys(["2d", *configurations, *own])]
-
-
-def _own_data(plans: dict[str, Any]) -> bool:
-    return "data_identifier" in plans["configurations"][next(iter(CONFIGURATIONS))]
 
 
 def _preprocess(dataset: str, configuration: str, plans: str, workers: int) -> None:
@@ -287,65 +218,54 @@ def _preprocess(dataset: str, configuration: str, plans: str, workers: int) -> N
     DefaultPreprocessor(verbose=False).run(dataset, configuration, plans, num_processes=workers)
 
 
-def _refuse_other_slice_axis(dataset: str, plans: dict[str, Any], plans_file: Path) -> None:
+def _read_plans(dataset: str, folders: _Folders, name: str) -> tuple[Path, dict[str, Any]]:
+    """Read the host's plans; refuse those that put another axis before the slices."""
+    file = folders.preprocessed / f"{name}.json"
+    if not file.is_file():
+        raise InputError(
+            f"{dataset}: no {file.name} among the preprocessed data; run "
+            f"'nnUNetv2_plan_and_preprocess' first, or 'nnunet_pst plan {dataset}' without "
+            "--extend",
+            Fault.MISSING,
+        )
+    plans: dict[str, Any] = json.loads(file.read_text())
     if list(plans["transpose_forward"]) != [0, 1, 2]:
         raise InputError(
-            f"{dataset}: nnU-Net turns the axes of this cohort ({plans_file.name}, "
+            f"{dataset}: nnU-Net turns the axes of this cohort ({file.name}, "
             f"transpose_forward {plans['transpose_forward']}), because its largest voxel spacing "
             f"is not along the slices; 2.5D needs the slice axis first: leave out or resample the "
-            f"scans that were not acquired as axial slices"
+            f"scans that were not acquired as axial slices",
+            Fault.GEOMETRY,
         )
+    return file, plans
 
 
-def _splits(folders: _Folders, seed: int) -> list[dict[str, list[str]]] | None:
+def _splits(folders: _Folders, seed: int) -> Splits | None:
     rows = [row for row in cases_of_dataset(folders.raw) if row["split"] != "test"]
     if rows:
         copy_atomically(folders.raw / CASE_TABLE, folders.preprocessed / CASE_TABLE)
     existing = folders.preprocessed / SPLITS_FILE
     if existing.is_file():
-        splits: list[dict[str, list[str]]] = json.loads(existing.read_text())
-        torn = separated_patients(splits, {row["case"]: row["patient"] for row in rows})
-        if torn:
+        splits: Splits = json.loads(existing.read_text())
+        separated = separated_patients(splits, {row["case"]: row["patient"] for row in rows})
+        if separated:
             raise InputError(
-                f"{existing.name}: patients on both sides of a fold: {', '.join(torn)}; delete "
-                f"the file to get folds grouped by patient"
+                f"{existing.name}: patients on both sides of a fold: {', '.join(separated)}; "
+                "delete the file to get folds grouped by patient",
+                Fault.LEAK,
             )
         return splits
     if not rows:
-        return None  # not made by us, it says nothing about patients: the host makes its own folds
+        return None  # no cases.csv tells the patients: the host makes its own folds
     patients = split_patients(rows)
     if len(patients) < 2:
         raise InputError(
             f"{folders.raw.name} has one training patient; a fold needs one more to validate on: "
-            "convert a table with more patients of split 'train'"
+            "convert a table with more patients of split 'train'",
+            Fault.TOO_FEW,
         )
     return make_splits(patients, seed)
 
 
 def _write_json(file: Path, content: Any) -> None:
     write_atomically(file, json.dumps(content, indent=4) + "\n")
-
-
-def _decisions(
-    plans: dict[str, Any], settings: TrainingSettings, splits: list[dict[str, list[str]]] | None
-) -> tuple[str, ...]:
-    config = plans["configurations"]["2d_5"]
-    slices, rows, columns = config["patch_size"]
-    spacing = " x ".join(f"{mm:.3g}" for mm in plans["configurations"]["2d"]["spacing"])
-    sizes = [f"{len(fold['train'])}/{len(fold['val'])}" for fold in splits or ()]
-    folds = (
-        f"{len(sizes)} (train/val cases {', '.join(sizes)}): no patient is on both sides"
-        if sizes
-        else "left to nnU-Net, by case: there is no cases.csv that says which patient is whose"
-    )
-    smaller = settings.crop < TrainingSettings().crop
-    reason = "the cohort's images are smaller than the paper's 224" if smaller else "as the paper"
-    return (
-        f"configurations added: {', '.join(CONFIGURATIONS)}, on the preprocessed data of "
-        f"{config.get('data_identifier', '2d')}",
-        f"slices: first axis, kept as acquired; in-plane spacing unified to {spacing} mm",
-        f"training: {BAGS_PER_BATCH} bags of {settings.crop} x {settings.crop}: {reason}",
-        f"prediction: one tile of {slices} x {rows} x {columns}: covers every case of the cohort, "
-        f"with {SPARE_SLICES} slices to spare",
-        f"folds: {folds}",
-    )

@@ -22,14 +22,14 @@ Size = Literal["small", "paper"]
 #: Pixels along each side of the paper's images, and of images for quick tests.
 MATRICES: dict[Size, tuple[int, ...]] = {"small": (80, 96), "paper": (288, 320)}
 DWI_MATRICES: dict[Size, tuple[int, ...]] = {"small": (80,), "paper": (128, 160)}
-#: Thinner slices would be thinner than the small images' pixels.
+#: Smallest slice spacing; thinner slices of small images would be thinner than their pixels.
 THINNEST_SLICE_MM: dict[Size, float] = {"small": 6.0, "paper": 4.0}
 #: Grid on which anatomy is drawn, (z, y, x).
 FINE_SPACING_MM: dict[Size, tuple[float, float, float]] = {
     "small": (3.5, 3.0, 3.0),
     "paper": (2.0, 1.5, 1.5),
 }
-#: Signal of fat that suppression leaves over.
+#: Share of fat's signal that remains after suppression.
 FAT_LEFT = 0.06
 #: Relaxivity of a common gadolinium agent at 3 T, per second and mmol/l (Rohrer 2005, doi
 #: 10.1097/01.rli.0000184756.66360.d3).
@@ -38,7 +38,7 @@ RELAXIVITY = 3.7
 
 @dataclass(frozen=True)
 class Scanner:
-    """How one machine differs from another.
+    """The properties of one scanner.
 
     Attributes
     ----------
@@ -99,10 +99,10 @@ class Protocol:
 def draw_protocols(
     facts: PatientFacts, size: Size, rng: np.random.Generator
 ) -> dict[Sequence, Protocol]:
-    """Draw how a patient is scanned; all sequences share the field of view, as in one session."""
+    """Draw a patient's protocols; all sequences share the field of view, as in one session."""
     scanner = SCANNERS[facts.scanner]
     field = float(rng.choice([360.0, 380.0, 400.0, 420.0, 440.0]))
-    # Heavier patients get a larger one.
+    # Heavier patients get a larger field of view.
     field = min(440.0, max(field, 340 + 90 * facts.habitus))
     matrix = int(rng.choice(MATRICES[size]))
     thickness = max(float(rng.choice(scanner.slice_mm)), THINNEST_SLICE_MM[size])

@@ -1,7 +1,7 @@
-"""A pelvis as a map of tissues on a fine grid: drawn from shapes, no two alike.
+"""A pelvis as a map of tissues on a fine grid, drawn from shapes; no two are alike.
 
 Coordinates are LPS millimeters with the origin between the hip joints' upper rims, in the middle of
-the body. What is painted later covers what was painted before.
+the body. Later layers cover earlier ones.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from nnunet_pst.phantom.tumor import Tumor, draw_tumor
 
 #: Half-extent of the drawn region along x, y, z in millimeters.
 HALF_EXTENT_MM = (230.0, 170.0, 160.0)
-#: How far the organic irregularity moves things, and over which distance it changes.
+#: Largest shift by the body's irregularity, and the distance over which it changes.
 WARP_MM, WARP_LENGTH_MM = 4.0, 45.0
 #: Around the tumor, in shares of its reach, where edema may be.
 EDEMA_REACH = 1.35
@@ -30,10 +30,10 @@ EDEMA_REACH = 1.35
 SEPTA_LENGTH_MM = 40.0
 #: Over which distance tissue varies in brightness.
 TEXTURE_LENGTH_MM = 7.0
-#: How much of the body always covers a tumor that bulges, in millimeters.
+#: Thickness of the fat over a bulging tumor, in millimeters.
 SKIN_MM = 9.0
 
-#: Beyond this the distance from the tumor's surface isn't kept.
+#: Distances from the tumor's surface are cut off here.
 FARTHEST_MM = 10.0
 #: The most parts of one bone.
 REMEMBERED_SHAPES = 12
@@ -53,9 +53,9 @@ class Anatomy:
     texture
         (z, y, x) smooth noise of mean 0 and standard deviation 1.
     tumor_mm
-        (z, y, x) how deep inside the tumor's surface a voxel lies, along the ray from the center,
-        dead parts and bleeding included; negative outside, no more than `FARTHEST_MM` either way.
-        A distance, because interpolation finds its zero far more exactly than the edge of a mask.
+        (z, y, x) depth of a voxel below the tumor's surface, along the ray from the center, with
+        dead parts and bleeding; negative outside, within `FARTHEST_MM` either way. A distance,
+        because interpolation finds its zero far more exactly than the edge of a mask.
     spacing_zyx_mm
         Of the grid.
     first_lps_mm
@@ -94,11 +94,11 @@ class _Canvas:
             warp = smooth_noise(self.shape, spacing_zyx_mm, WARP_LENGTH_MM, rng)
             self.points[..., axis] = values + np.float32(WARP_MM) * warp
         self.tissue: Map = np.full(self.shape, Tissue.AIR, dtype=np.uint8)
-        #: What lies inside the skin; nothing else is painted.
+        #: Voxels inside the skin; only these are painted.
         self.body = np.zeros(self.shape, dtype=bool)
 
     def places(self, box: tuple[slice, slice, slice]) -> Points:
-        """Where the voxels of a box really lie, (z, y, x, 3) in LPS millimeters."""
+        """Positions of the voxels of a box without the warp, (z, y, x, 3) in LPS millimeters."""
         x, y, z = self._axes
         parts = np.broadcast_arrays(x[box[2]], y[box[1]], z[box[0]])
         return np.stack(parts, axis=-1)
@@ -115,8 +115,8 @@ class _Canvas:
         return z, y, x
 
     def paint(self, layers: Iterable[Layer]) -> None:
-        """Paint layers, each over what is there."""
-        # A wall and what it holds, or a bone and its marrow, need the same distances.
+        """Paint layers, each over the earlier ones."""
+        # A wall and its content, or a bone and its marrow, need the same distances.
         recent: list[tuple[Shape, Field]] = []
         for layer in layers:
             box = self.box(*layer.shape.bounds())
@@ -134,7 +134,7 @@ class _Canvas:
 def draw_anatomy(
     facts: PatientFacts, spacing_zyx_mm: tuple[float, float, float], rng: np.random.Generator
 ) -> Anatomy:
-    """Draw a patient: body, organs that give way to the tumor, bones that do not, the tumor."""
+    """Draw a patient: body, organs (pushed aside by the tumor), bones (not pushed), tumor."""
     canvas = _Canvas(spacing_zyx_mm, rng)
     tumor = draw_tumor(facts, rng)
     _paint_body(canvas, facts, tumor, rng)
@@ -166,7 +166,7 @@ def _bounds(tumor: Tumor, times: float) -> tuple[npt.NDArray[np.float64], npt.ND
 def _paint_body(
     canvas: _Canvas, facts: PatientFacts, tumor: Tumor, rng: np.random.Generator
 ) -> None:
-    """Paint the body's outline as fat, what its fascia encloses as muscle, and its fatty septa."""
+    """Paint the body as fat, the muscle inside its fascia, and the muscle's fatty septa."""
     heavy = facts.habitus
     hips = 6.0 if facts.sex == "F" else 0.0
     width, depth = 168 + 34 * heavy + hips, 104 + 34 * heavy
@@ -176,7 +176,7 @@ def _paint_body(
     canvas.tissue[body] = Tissue.FAT
     inner = _outline(points, width - side, depth - (front + back) / 2, (front - back) / 2) < 1
     canvas.tissue[inner] = Tissue.MUSCLE
-    # Where a smooth field changes its sign lie thin sheets that never end inside the muscle.
+    # The zeros of a smooth field are thin sheets that never end inside the muscle.
     septa = smooth_noise(canvas.shape, canvas.spacing, SEPTA_LENGTH_MM, rng)
     canvas.tissue[inner & (np.abs(septa) < 0.02 + 0.04 * heavy)] = Tissue.FAT
     box = canvas.box(*_bounds(tumor, 1.3))
@@ -196,13 +196,13 @@ def _outline(points: Points, width: float, depth: float, middle: float) -> Field
     trunk = across * across * np.sqrt(across) + along_ * along_ * np.sqrt(along_)
     thigh_middle, thigh_width = np.float32(0.52 * width), np.float32(0.47 * width)
     thigh = ((np.abs(x) - thigh_middle) / thigh_width) ** 2 + (y / np.float32(0.92 * depth)) ** 2
-    # From the trunk to the thighs over a few centimetres.
+    # From the trunk to the thighs over a few centimeters.
     share = np.clip((z + 110) / 50, 0, 1)
     return np.asarray(share * trunk + (1 - share) * thigh, dtype=np.float32)
 
 
 def _paint_tumor(canvas: _Canvas, tumor: Tumor, rng: np.random.Generator) -> Field:
-    """Paint the tumor with its parts and the edema around; return how deep inside voxels lie."""
+    """Paint the tumor with its parts and the edema around; return the depth of voxels in it."""
     box = canvas.box(*_bounds(tumor, EDEMA_REACH))
     places = canvas.places(box)
     depth = tumor.depth(places)
@@ -214,7 +214,7 @@ def _paint_tumor(canvas: _Canvas, tumor: Tumor, rng: np.random.Generator) -> Fie
     around = ~inside & (depth < EDEMA_REACH) & (watery > ndtri(1 - tumor.edema))
     tissue[around & (tissue == Tissue.MUSCLE)] = Tissue.EDEMA
     tissue[around & (tissue == Tissue.MARROW)] = Tissue.MARROW_EDEMA
-    # Splinters of the bone that it has destroyed are left near its rim.
+    # Splinters of destroyed bone remain near the rim.
     splinters = (tissue == Tissue.CORTEX) & (depth > 0.8) & (bony > 0.5)
     tissue[inside & ~splinters] = Tissue.TUMOR
     tissue[inside & (depth < 0.88) & (dead > ndtri(1 - tumor.necrosis))] = Tissue.NECROSIS

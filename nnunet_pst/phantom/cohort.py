@@ -1,4 +1,4 @@
-"""A synthetic cohort as files: images, masks, the table, and the truth that no reader has."""
+"""A synthetic cohort as files: images, masks, the table, and the truth."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nnunet_pst.dataset.annotation import largest_slice, window
-from nnunet_pst.errors import InputError
+from nnunet_pst.errors import Fault, InputError
 from nnunet_pst.io.atomic_files import refusals_in_one_line, write_atomically
 from nnunet_pst.io.csv_text import csv_text
 from nnunet_pst.io.volumes import Volume, write_volume
@@ -44,7 +44,7 @@ from nnunet_pst.phantom.tissues import draw_properties
 
 #: Slices above and below the largest one that coarse masks cover (paper, Methods).
 COARSE_SLICES = 5
-#: What every series covers along z, at least, and how much around the tumor.
+#: Smallest coverage of a series along z, and smallest margin around the tumor.
 COVERAGE_MM, MARGIN_MM = 200.0, 15.0
 TABLE, TRUTH = "cohort.csv", "truth"
 
@@ -53,7 +53,7 @@ COVARIATES = ("age", "sex", "size_cm", "location", "malignancy", "scanner")
 
 @dataclass(frozen=True)
 class CohortPlan:
-    """What decides every byte of a cohort.
+    """The settings that decide every byte of a cohort.
 
     Attributes
     ----------
@@ -70,7 +70,7 @@ class CohortPlan:
 
 @dataclass(frozen=True)
 class RenderedPatient:
-    """One patient's images with everything that is known about them."""
+    """One patient's images with their truth."""
 
     facts: PatientFacts
     anatomy: Anatomy
@@ -82,7 +82,7 @@ class RenderedPatient:
 def render_patient(facts: PatientFacts, seed: int, size: Size) -> RenderedPatient:
     """Draw one patient and scan it with all four sequences.
 
-    T2 defines where the body lies; the others are moved against it by some millimeters.
+    T2 defines the body's position; the other sequences are moved by some millimeters.
     """
     anatomy = draw_anatomy(facts, FINE_SPACING_MM[size], patient_rng(seed, facts.number, 1))
     rng = patient_rng(seed, facts.number, 2)
@@ -106,7 +106,7 @@ def render_patient(facts: PatientFacts, seed: int, size: Size) -> RenderedPatien
 
 
 def _coverage(anatomy: Anatomy, pose: Rigid, rng: np.random.Generator) -> tuple[float, float]:
-    """Choose lowest and highest z that are scanned: the tumor with room to spare, off center."""
+    """Choose the lowest and highest z of a scan: the tumor with a margin, off center."""
     index = np.argwhere(anatomy.tumor_mm > 0)[:, ::-1]
     points = index * np.asarray(anatomy.spacing_zyx_mm[::-1]) + np.asarray(anatomy.first_lps_mm)
     z = np.sum(points * pose.rotation[2], axis=1) + pose.shift[2]
@@ -119,19 +119,19 @@ def _coverage(anatomy: Anatomy, pose: Rigid, rng: np.random.Generator) -> tuple[
 def write_cohort(folder: Path, plan: CohortPlan, *, workers: int = 1) -> Path:
     """Write a cohort and return the path of its table.
 
-    The same plan gives the same bytes, with any number of workers. Patients that a killed run has
-    finished are kept; a patient's folder is whole or absent.
+    The same plan gives the same bytes, with any number of workers. Patients that an earlier, killed
+    run has finished are kept; a patient's folder is whole or absent.
 
     Raises
     ------
     InputError
-        ``folder`` holds something else, or a cohort of another plan.
+        ``folder`` holds other files, or a cohort of another plan.
     """
     facts = [draw_patient(plan.seed, number) for number in range(plan.patients)]
     splits = assign_splits(facts)
     with refusals_in_one_line(folder):
         _claim(folder, plan)
-        left = [one for one in facts if not _truth_file(folder, one).exists()]
+        left = [patient for patient in facts if not _truth_file(folder, patient).exists()]
         with Runner(workers).running() as runner:
             task = partial(_write_patient, folder, plan, splits)
             for _, outcome in runner.run(task, left, "patients", unit="patient"):
@@ -143,16 +143,17 @@ def write_cohort(folder: Path, plan: CohortPlan, *, workers: int = 1) -> Path:
 
 
 def _claim(folder: Path, plan: CohortPlan) -> None:
-    """Make the folder, or check that it holds this very cohort."""
+    """Make the folder, or check that it holds the same cohort."""
     marker = folder / TRUTH / "plan.json"
     text = json.dumps(asdict(plan), indent=2) + "\n"
     if marker.exists():
         if marker.read_text() != text:
             raise InputError(
-                f"{folder}: holds a cohort made with other settings; choose another folder"
+                f"{folder}: holds a cohort made with other settings; choose another folder",
+                Fault.EXISTS,
             )
     elif folder.exists() and (not folder.is_dir() or set(folder.iterdir()) - {marker.parent}):
-        raise InputError(f"{folder}: is not an empty folder; choose another one")
+        raise InputError(f"{folder}: is not an empty folder; choose another one", Fault.EXISTS)
     else:
         marker.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(marker, text)
@@ -173,7 +174,7 @@ def _truth_file(folder: Path, facts: PatientFacts) -> Path:
 def _write_patient(
     folder: Path, plan: CohortPlan, splits: dict[str, str], facts: PatientFacts
 ) -> None:
-    """Write one patient's files; the truth file comes last and says that it is whole."""
+    """Write one patient's files; the truth file, written last, marks the patient as complete."""
     rendered = render_patient(facts, plan.seed, plan.size)
     place, unfinished = folder / facts.name, folder / f"{facts.name}.unfinished"
     for leftover in (place, unfinished):
@@ -182,7 +183,7 @@ def _write_patient(
     for sequence in SEQUENCES:
         label = rendered.labels[sequence]
         if _is_coarse(plan, splits, facts):
-            label = Volume(_drawn(label.array), label.grid)
+            label = Volume(_coarse_mask(label.array), label.grid)
         write_volume(unfinished / f"{sequence}.nii.gz", rendered.images[sequence])
         write_volume(unfinished / f"{sequence}_label.nii.gz", label)
     os.replace(unfinished, place)
@@ -193,15 +194,15 @@ def _is_coarse(plan: CohortPlan, splits: dict[str, str], facts: PatientFacts) ->
     return plan.coarse and splits[facts.name] != "test"
 
 
-def _drawn(label: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
-    """What an annotator with little time draws: nothing beyond the coarse window."""
+def _coarse_mask(label: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
+    """Keep what a coarse annotation covers: the slices of the coarse window."""
     mask = label > 0
     shown = window(largest_slice(mask), COARSE_SLICES, len(mask))
     return np.asarray(mask & shown[:, None, None], dtype=np.uint8)
 
 
 def _truth(rendered: RenderedPatient) -> dict[str, Any]:
-    """Everything that the images can't tell: exact motion, distortion, volume, extent."""
+    """Return the truth: exact motion, distortion, volume, extent."""
     reference = rendered.scans["T2"].pose
     sequences = {}
     for sequence, scan in rendered.scans.items():

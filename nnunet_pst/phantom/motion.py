@@ -1,4 +1,4 @@
-"""How the body lies in the scanner, sequence by sequence, and how echo-planar imaging bends it."""
+"""The body's position in the scanner, by sequence, and the distortion of echo-planar images."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from scipy.spatial.transform import Rotation
 
 #: Standard deviations of the motion between sequences.
 SHIFT_MM, TURN_DEGREES = 2.5, 1.2
-#: Standard deviations of how a body is laid down, and its limits.
+#: Standard deviations of a body's position on the table.
 POSE_SHIFT_MM, POSE_TURN_DEGREES = 6.0, 2.5
 #: Largest shift of echo-planar images along the phase axis that one bump makes.
 DISTORTION_MM = 5.0
@@ -48,10 +48,11 @@ def draw_rigid(shift_mm: float, turn_degrees: float, rng: np.random.Generator) -
 
 @dataclass(frozen=True)
 class Distortion:
-    """A smooth shift along y (the phase axis): bumps, as air in the bowel and the skin make them.
+    """A smooth shift along y (the phase axis): bumps, as air in the bowel and the skin cause them.
 
-    What lies at ``y`` appears at ``y + shift(x, y', z)``, where ``y'`` is where it appears, so that
-    an image is made, and its truth undone, without solving anything.
+    A point at ``y`` appears at ``y' = y + shift(x, y', z)``. The shift is a function of the
+    position in the image, so that neither making an image nor undoing its distortion needs a
+    solver.
 
     Attributes
     ----------
@@ -74,7 +75,7 @@ class Distortion:
         return shift
 
     def as_json(self) -> dict[str, Any]:
-        """Return what the truth file says."""
+        """Return the content of the truth file."""
         return {
             "axis": "y",
             "centers_lps_mm": self.centers_lps_mm.tolist(),

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-#: Knots of the field per correlation length; more change nothing that can be seen.
+#: Knots of the field per correlation length; more make no visible difference.
 _KNOTS_PER_LENGTH = 1.5
 
 
@@ -18,8 +18,8 @@ def smooth_noise(
 ) -> npt.NDArray[np.float32]:
     """Return a random field of mean 0 and standard deviation 1 on a grid of any dimension.
 
-    White noise on coarse knots, smoothed by Gaussians of ``length_mm / 2``, one axis after the
-    other. Sparse matrices, because a dense product may round differently with more threads.
+    White noise on coarse knots, smoothed by Gaussians of ``length_mm / 2``, axis by axis. Sparse
+    matrices, because a dense product may round differently with more threads.
 
     Parameters
     ----------
@@ -35,8 +35,7 @@ def smooth_noise(
     ]
     field = rng.standard_normal([kernel.shape[1] for kernel in kernels]).astype(np.float32)
     for kernel in kernels:
-        # The first axis is smoothed and becomes the last, so that after all of them the order is
-        # the old one.
+        # The first axis is smoothed and becomes the last; after all axes the order is restored.
         rest = field.shape[1:]
         smoothed = np.asarray(kernel @ field.reshape(field.shape[0], -1))
         field = smoothed.reshape(-1, *rest)

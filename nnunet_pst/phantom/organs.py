@@ -156,7 +156,7 @@ def soft_tissue(facts: PatientFacts) -> Iterator[Layer]:
 
 
 def organs(facts: PatientFacts, rng: np.random.Generator) -> Iterator[Layer]:
-    """Hollow and solid organs, vessels, and things that look like a tumor and are none."""
+    """Hollow and solid organs, vessels, and structures that look like a tumor."""
     yield from _bowel(rng)
     if facts.sex == "F":
         yield from _uterus(rng)
@@ -227,7 +227,7 @@ def _vessels(rng: np.random.Generator) -> Iterator[Layer]:
             for (x, y, z), (a, b, c) in zip(path, jitter, strict=True)
         ]
         vein = [(x - side * 9, y + 9, z) for x, y, z in artery]
-        # Slow blood is as bright as fluid: one more thing that is bright and no tumor.
+        # Slow blood is as bright as fluid: one more structure that looks like a tumor.
         blood = Tissue.FLUID if rng.random() < 0.15 else Tissue.VEIN
         yield Layer(blood, Chain(vein, [8.0] * len(vein)))
         yield Layer(Tissue.ARTERY, Chain(artery, [6.0] * len(artery)))

@@ -1,9 +1,9 @@
-"""Who the synthetic patients are: covariates in the proportions of the paper's Table 1.
+"""The synthetic patients: covariates in the proportions of the paper's Table 1.
 
 Counts are those of all 616 patients (doi 10.1186/s40644-025-00850-8, Table 1: training, validation
 and test together). Age is that of another cohort of the same hospital (doi
 10.3389/fonc.2021.709659: 42.1 +- 17.8 years of 795 patients), as a normal distribution within
-sensible limits. Everything is drawn independently of everything else, which real patients aren't.
+sensible limits. All covariates are drawn independently, unlike those of real patients.
 """
 
 from __future__ import annotations
@@ -64,12 +64,12 @@ class PatientFacts:
 
 
 def patient_rng(seed: int, number: int, stream: int) -> np.random.Generator:
-    """Random numbers of one patient for one purpose; no patient depends on another."""
+    """Random numbers of one patient for one purpose, independent of other patients."""
     return np.random.default_rng((seed, number, stream))
 
 
 def draw_patient(seed: int, number: int) -> PatientFacts:
-    """Draw patient ``number`` of the cohort of a seed; the same whatever the cohort's size."""
+    """Draw patient ``number`` of the cohort of a seed; independent of the cohort's size."""
     rng = patient_rng(seed, number, 0)
     return PatientFacts(
         name=f"phantom-{number + 1:04d}",

@@ -25,7 +25,7 @@ GHOST_ODDS, BAD_SLICE_ODDS = 0.08, 0.08
 
 @dataclass(frozen=True)
 class Scan:
-    """One acquired sequence and how the body lay while it was acquired.
+    """One acquired sequence and the body's position during it.
 
     Attributes
     ----------
@@ -68,7 +68,7 @@ def make_image(
     texture = (properties["texture"] * rng.uniform(0.7, 1.3)).astype(np.float32)
     texture *= rng.choice([-1, 1])
     fine = signals[anatomy.tissue] * (1 + texture[anatomy.tissue] * anatomy.texture)
-    # What a pixel sees of its neighbors.
+    # The part of a pixel's signal that comes from its neighbors.
     blur = 0.4 * scan.grid.spacing_xyz_mm[0] / anatomy.spacing_zyx_mm[1]
     fine = ndimage.gaussian_filter(fine, (0, blur, blur), truncate=2.5)
     image = sample(anatomy, fine, scan)
@@ -76,7 +76,7 @@ def make_image(
     shading = smooth_noise(image.shape, scan.grid.spacing_zyx_mm, length, rng)
     image *= np.exp(np.float32(scanner.shading) * shading)
     _spoil(image, rng)
-    # As a share of muscle, but never so little that dark images are clean.
+    # As a share of muscle, with a minimum so that dark images are noisy too.
     sigma = scanner.noise * max(float(signals[Tissue.MUSCLE]), 0.12)
     real = image + sigma * rng.standard_normal(image.shape, dtype=np.float32)
     imaginary = sigma * rng.standard_normal(image.shape, dtype=np.float32)
@@ -85,7 +85,7 @@ def make_image(
 
 
 def make_label(anatomy: Anatomy, scan: Scan) -> Volume:
-    """Label the voxels that lie, on average over the slice's thickness, inside; uint8."""
+    """Label the voxels that are inside on average over the slice's thickness; uint8."""
     label = np.zeros(scan.grid.shape_zyx, dtype=np.uint8)
     box, inner = _tumor_box(anatomy, scan)
     label[box] = sample(anatomy, anatomy.tumor_mm, inner) > 0
@@ -93,7 +93,7 @@ def make_label(anatomy: Anatomy, scan: Scan) -> Volume:
 
 
 def _tumor_box(anatomy: Anatomy, scan: Scan) -> tuple[tuple[slice, slice, slice], Scan]:
-    """Part of a scan that holds the tumor, as slices of its array and as a scan of its own."""
+    """Part of a scan that holds the tumor, as slices of its array and as a scan."""
     inside = anatomy.tumor_mm > 0
     corners = [np.flatnonzero(inside.any(axis=axes))[[0, -1]] for axes in FACES]
     index = np.array(list(itertools.product(*corners)), dtype=float)[:, ::-1]

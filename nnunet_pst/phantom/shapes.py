@@ -60,7 +60,7 @@ class Ellipsoid:
 
 @dataclass(frozen=True)
 class Chain:
-    """A tube through points, its radius changing linearly from one to the next."""
+    """A tube through points; its radius changes linearly between them."""
 
     points: Sequence[Vector]
     radii: Sequence[float]
@@ -98,7 +98,7 @@ class Sheet:
         return np.min(self.corners, axis=0) - reach, np.max(self.corners, axis=0) + reach
 
     def distance(self, points: Points) -> Distances:
-        """Signed distance: to the plane where the foot point lies inside, else to the rim."""
+        """Signed distance: to the plane where the foot point is inside, else to the rim."""
         a, b, c = (np.asarray(corner, dtype=np.float32) for corner in self.corners)
         normal = np.cross(b - a, c - a)
         normal /= np.linalg.norm(normal)
@@ -113,7 +113,7 @@ class Sheet:
 
 @dataclass(frozen=True)
 class Shell:
-    """What lies ``offset`` millimeters outside another shape, ``half_thickness`` to either side."""
+    """A layer ``offset`` millimeters outside another shape, ``half_thickness`` to either side."""
 
     shape: Ellipsoid | Chain | Sheet
     offset: float

@@ -1,4 +1,4 @@
-"""What each tissue looks like to a scanner: relaxation, water, diffusion, contrast uptake.
+"""The properties of each tissue in a scanner: relaxation, water, diffusion, contrast uptake.
 
 Times are in milliseconds at 3 T, diffusion in 1e-3 mm²/s, uptake in mmol/l of gadolinium a few
 minutes after injection. Sources, by the letter behind each row:
@@ -60,7 +60,7 @@ class Properties:
     Attributes
     ----------
     t1_ms, t2_ms
-        Relaxation times at 3 T; ``t2_ms`` as a fast spin echo sees it.
+        Relaxation times at 3 T; ``t2_ms`` in a fast spin echo.
     water
         Proton density, relative to urine.
     adc
@@ -70,7 +70,7 @@ class Properties:
     texture
         Standard deviation of the signal inside the tissue, relative.
     is_fat
-        Whether fat suppression takes it away.
+        Share of the signal that is fat's, which suppression removes.
     """
 
     t1_ms: float
@@ -82,7 +82,7 @@ class Properties:
     is_fat: float = 0.0
 
 
-#: One row a tissue; the letters name the sources above for (t1, t2; adc).
+#: One row for each tissue; the letters name the sources above for (t1, t2; adc).
 PROPERTIES: dict[Tissue, Properties] = {
     Tissue.AIR: Properties(1000, 10, 0.0, 1.0, 0.0, 0.0),
     Tissue.FAT: Properties(382, 133, 0.90, 0.05, 0.01, 0.05, is_fat=1.0),  # A, B; F
@@ -99,7 +99,7 @@ PROPERTIES: dict[Tissue, Properties] = {
     Tissue.ENDOMETRIUM: Properties(1453, 130, 0.88, 1.4, 0.20, 0.08),  # A (T1); F
     Tissue.BOWEL_FLUID: Properties(2500, 250, 0.95, 2.5, 0.0, 0.20),  # F
     Tissue.STOOL: Properties(700, 45, 0.60, 1.0, 0.0, 0.30),  # F
-    # Blood flows: in spin echo it leaves no signal. What is left is below the still value of C.
+    # Flowing blood loses its signal in spin echo: the values are below those of C, of still blood.
     Tissue.ARTERY: Properties(1932, 15, 0.35, 3.0, 0.9, 0.05),  # C (T1); F
     Tissue.VEIN: Properties(1932, 90, 0.60, 2.5, 0.8, 0.10),  # C (T1); F
     Tissue.NODE: Properties(1400, 80, 0.85, 1.1, 0.35, 0.05),  # F

@@ -1,8 +1,8 @@
-"""The tumor: one lobulated body around a center, so that it is always in one piece.
+"""The tumor: one lobulated body around a center, always in one piece.
 
-Its surface lies at ``reach(direction)`` from the center: an ellipsoid with lobes. Being star-shaped
-makes three things exact: it has one component, its largest diameter is the covariate's, and what
-it pushes aside moves along the ray from the center.
+Its surface is at the distance ``reach_mm(direction)`` from the center: an ellipsoid with lobes.
+This star shape makes three things exact: the tumor has one component, its largest diameter is the
+covariate's, and displaced tissue moves along the ray from the center.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from scipy.spatial.distance import pdist
 from nnunet_pst.phantom.patients import Location, PatientFacts
 from nnunet_pst.phantom.shapes import Distances, Points, Vector, along, length
 
-#: Where tumors start, in LPS millimeters of an average body (x toward the side that is drawn).
+#: Origins of tumors, in LPS millimeters of an average body (x toward the tumor's side).
 ORIGINS: dict[Location, tuple[Vector, ...]] = {
     "sacrum": ((8.0, 48.0, 35.0), (5.0, 66.0, 0.0), (0.0, 72.0, -25.0), (38.0, 55.0, 20.0)),
     "iliac": ((75.0, 20.0, 65.0), (105.0, -5.0, 70.0), (100.0, -25.0, 35.0)),
@@ -25,11 +25,11 @@ ORIGINS: dict[Location, tuple[Vector, ...]] = {
     "pubis-ischium": ((50.0, -58.0, -45.0), (66.0, 30.0, -85.0), (25.0, -68.0, -52.0)),
     "multi-zone": ((58.0, 48.0, 30.0), (80.0, 15.0, -20.0), (62.0, 20.0, -60.0)),
 }
-#: How far a growing tumor starts from those points.
+#: Standard deviation of a tumor's center around its origin.
 ORIGIN_SPREAD_MM = 6.0
-#: Half-extent of what every scan shows, along x, y, z.
+#: Half-extent of every scan's field of view, along x, y, z.
 FIELD_MM = (165.0, 115.0, 140.0)
-#: Share of a ray's way into the tumor that organs give way; the rest they are invaded.
+#: Share of the tumor's depth by which organs are pushed aside; in the rest they are invaded.
 GIVES_WAY = 0.6
 
 
@@ -46,9 +46,9 @@ class Tumor:
     lobe_directions
         (n, 3) unit vectors.
     lobe_heights, lobe_widths
-        (n,) how much a lobe adds to the reach, and how broad it is.
+        (n,) share that a lobe adds to the reach, and its breadth.
     necrosis, hemorrhage, edema
-        Shares of the inside, and of what surrounds it, in [0, 1].
+        Shares of the inside (edema: of the surroundings), in [0, 1].
     """
 
     center: npt.NDArray[np.float64]
@@ -84,10 +84,10 @@ class Tumor:
         return float(self.reach_mm(even_directions(1000)).max())
 
     def origin_of(self, points: Points) -> Points:
-        """Where the tissue that now lies at ``points`` was before the tumor pushed it aside.
+        """Positions of the tissue at ``points`` before the tumor pushed it aside.
 
-        Along each ray the tissue between `GIVES_WAY` of the surface and far away is squeezed into
-        what the tumor has left; inside the tumor the map just continues.
+        Along each ray, the tissue beyond `GIVES_WAY` of the surface is squeezed into the space
+        outside the tumor; inside the tumor the map continues.
         """
         depth = self.depth(points)
         shrink = np.float32(1 - GIVES_WAY) * np.exp(-2 * np.maximum(depth - 1, 0))

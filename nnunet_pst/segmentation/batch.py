@@ -1,4 +1,4 @@
-"""Many studies, one after the other: pseudonyms, resumption, isolation, and a table of all.
+"""Many studies in turn: pseudonyms, resumption, isolation of failures, and a table of all.
 
 OUT/
   measures.csv                      a row for each mask of every study
@@ -7,10 +7,10 @@ OUT/
     T2_mask.nii.gz, T2.png          on the sequence's own grid; slices with the outline
     itksnap_labels.txt, slicer_colors.ctbl
     dicom/T2_seg.dcm, T2_rtstruct.dcm
-OUT_studies.csv                     which study is which, and where it lies: private
+OUT_studies.csv                     each pseudonym's study and its place: private
 
-A study's folder appears whole or not at all. One that was made from the same images by the same
-models stays as it is.
+A study's folder is whole or absent. A folder that was made from the same images by the same models
+stays as it is.
 """
 
 from __future__ import annotations
@@ -21,9 +21,7 @@ import io
 import json
 import os
 import re
-import shutil
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -32,8 +30,8 @@ from tqdm import tqdm
 
 from nnunet_pst import __version__
 from nnunet_pst.dicom.reading.files import printable
-from nnunet_pst.errors import InputError, PSTError
-from nnunet_pst.io.atomic_files import PARTIAL, write_atomically
+from nnunet_pst.errors import Fault, InputError, Problem, PSTError
+from nnunet_pst.io.atomic_files import folder_written_whole, write_atomically
 from nnunet_pst.io.csv_text import csv_text, restored
 from nnunet_pst.segmentation.model_interface import ModelChoice, ModelFacts
 from nnunet_pst.segmentation.page import render_study_page
@@ -41,7 +39,7 @@ from nnunet_pst.segmentation.study import SegmentationSettings, segment_study, w
 from nnunet_pst.segmentation.study_input import Study, StudySequence
 
 REPORT, PAGE, TABLE = "report.json", "report.html", "measures.csv"
-#: Raised when the same images and models would give other files than before.
+#: Increased when the same images and models give other files than before.
 _FORMAT = 2
 _PRIVATE = 0o600
 _PSEUDONYM = re.compile(r"study_(\d{4,9})")
@@ -50,21 +48,21 @@ _KEY_COLUMNS = ("study", "source", "folder")
 
 @dataclass
 class BatchOutcome:
-    """What became of the studies.
+    """The finished and the failed studies.
 
     Attributes
     ----------
     finished
-        Report by pseudonym, of those that are whole now.
+        Report by pseudonym.
     kept
-        How many were so before.
+        Number of studies that an earlier run finished.
     failed
         A line for each problem.
     """
 
     finished: dict[str, dict[str, Any]] = field(default_factory=dict)
     kept: int = 0
-    failed: list[str] = field(default_factory=list)
+    failed: list[Problem] = field(default_factory=list)
 
 
 def segment_studies(
@@ -75,23 +73,23 @@ def segment_studies(
     *,
     overwrite: bool = False,
 ) -> BatchOutcome:
-    """Segment studies one after the other; a study that fails leaves the others alone.
+    """Segment studies in turn; a study that fails doesn't stop the others.
 
     Parameters
     ----------
     studies
-        At least one; each is read, segmented, written and forgotten before the next.
+        At least one; only one at a time is in memory.
     models
         Loaded.
     output
-        Made if need be.
+        Made if it is missing.
     overwrite
-        Replace studies that were made from other images or by other models.
+        Replace studies that were made from other images or by other models or settings.
 
     Raises
     ------
     InputError
-        When the output folder or its key can't be used.
+        When the output folder or its key cannot be used.
     """
     _check_writable(output)
     key = key_of(output)
@@ -99,58 +97,66 @@ def segment_studies(
     folders |= {study.identity: printable(study.folder) for study in studies if study.folder}
     place = _Place(output, _assign(studies, numbered), folders)
     outcome = BatchOutcome()
-    # Silent when stderr is no terminal.
+    # Silent when stderr is not a terminal.
     for study in tqdm(studies, desc="segment", unit="study", disable=None):
         name = place.numbered[study.identity]
         try:
             report, kept = _segment_one(study, models, place, settings, overwrite=overwrite)
         except (PSTError, OSError) as error:
-            problems = error.problems if isinstance(error, PSTError) else [_reason(error)]
-            outcome.failed += [f"{study.label} ({name}): {problem}" for problem in problems]
+            problems = error.problems if isinstance(error, PSTError) else [_refusal(error)]
+            outcome.failed += [problem.within(f"{study.label} ({name})") for problem in problems]
             continue
         outcome.finished[name] = report
         outcome.kept += kept
     if outcome.finished:
-        place.prepare()  # studies that were kept may lie elsewhere now
+        place.prepare()  # the input of kept studies may have moved
         _write_table(output)
     return outcome
 
 
 def _check_writable(output: Path) -> None:
-    """Notice before hours of work that nothing can be written."""
+    """Refuse before hours of work an output folder that cannot be written."""
     if output.exists() and not output.is_dir():
-        raise InputError(f"{output}: is a file; choose another output folder")
-    place = next(one for one in (output.absolute(), *output.absolute().parents) if one.exists())
+        raise InputError(f"{output}: is a file; choose another output folder", Fault.WRONG_TYPE)
+    absolute = output.absolute()
+    place = next(path for path in (absolute, *absolute.parents) if path.exists())
     if not place.is_dir():
-        raise InputError(f"{output}: {place.name} is a file; choose another output folder")
-    # The key lies beside the folder.
-    for folder in {place, output.absolute().parent} if output.exists() else {place}:
+        raise InputError(
+            f"{output}: {place.name} is a file; choose another output folder", Fault.WRONG_TYPE
+        )
+    # The key is beside the folder.
+    for folder in {place, absolute.parent} if output.exists() else {place}:
         if not os.access(folder, os.W_OK | os.X_OK):
-            raise InputError(f"{output}: can't be written ({folder.name} is read-only)")
+            raise InputError(
+                f"{output}: cannot be written ({folder.name} is read-only)", Fault.UNWRITABLE
+            )
 
 
-def _reason(error: OSError) -> str:
-    return f"can't be read or written ({error.strerror or error})"
+def _refusal(error: OSError) -> Problem:
+    return Problem(f"cannot be read or written ({error.strerror or error})", Fault.UNREADABLE)
 
 
 @dataclass(frozen=True)
 class _Place:
-    """The output folder, the pseudonyms in it and where each study lies, by identity."""
+    """The output folder; by identity, each study's pseudonym and the place of its input."""
 
     output: Path
     numbered: dict[str, str]
     folders: dict[str, str]
 
     def prepare(self) -> None:
-        """Make the folder and write the key: not before there is something to go into it."""
+        """Make the folder and write the key; call it when the first study is ready."""
         self.output.mkdir(parents=True, exist_ok=True)
-        named = ((name, one, self.folders.get(one, "")) for one, name in self.numbered.items())
-        text = csv_text([_KEY_COLUMNS, *named])
+        rows = (
+            (name, identity, self.folders.get(identity, ""))
+            for identity, name in self.numbered.items()
+        )
+        text = csv_text([_KEY_COLUMNS, *rows])
         write_atomically(key_of(self.output), text, mode=_PRIVATE)
 
 
 def key_of(output: Path) -> Path:
-    """Name the file that says which study is which; outside the folder, never to be shared."""
+    """Name the key from pseudonyms to studies: outside the folder, never to be shared."""
     final = output.absolute()
     return final.with_name(f"{final.name}_studies.csv")
 
@@ -163,7 +169,7 @@ def _segment_one(
     *,
     overwrite: bool,
 ) -> tuple[dict[str, Any], bool]:
-    """Make the folder of one study, or find it made; and whether that was so."""
+    """Make the folder of one study unless it is there; return its report, and whether it was."""
     output, name = place.output, place.numbered[study.identity]
     sequences = study.read()
     digest = _digest(sequences, models, settings)
@@ -173,12 +179,13 @@ def _segment_one(
     if (output / name).exists() and not overwrite:
         raise InputError(
             f"{output.name}/{name} was made from other images, by another model or with other "
-            "settings; add --overwrite to replace it"
+            "settings; add --overwrite to replace it",
+            Fault.EXISTS,
         )
-    found = segment_study(sequences, models, settings)
+    segmented = segment_study(sequences, models, settings)
     place.prepare()
-    with _new_folder(output / name) as draft:
-        results = write_study(found, draft, study=name, model_id=_model_id(models))
+    with folder_written_whole(output / name) as draft:
+        results = write_study(segmented, draft, study=name, model_id=_model_id(models))
         report = {
             "study": name,
             "version": __version__,
@@ -186,10 +193,10 @@ def _segment_one(
             "input": "DICOM" if sequences[0].source is not None else "image files",
             "models": [model.facts.as_json() for model in models.all],
             "results": results,
-            "agreement": found.agreement,
-            "registration": found.registration,
-            "not_segmented": list(found.missing),
-            "notes": list(found.notes),
+            "agreement": segmented.agreement,
+            "registration": segmented.registration,
+            "not_segmented": list(segmented.missing),
+            "notes": list(segmented.notes),
             "digest": digest,
         }
         write_atomically(draft / PAGE, render_study_page(report, draft))
@@ -200,11 +207,11 @@ def _segment_one(
 def _digest(
     sequences: Sequence[StudySequence], models: ModelChoice, settings: SegmentationSettings
 ) -> str:
-    """Digest of all that decides the result: voxels, weights, settings; no name of anyone."""
+    """Digest of voxels, weights and settings, which decide the result; without names."""
     parts = [
         _FORMAT,
         __version__,
-        [(one.digest(), one.source is not None) for one in sequences],
+        [(sequence.digest(), sequence.source is not None) for sequence in sequences],
         [_decisive(model.facts) for model in models.all],
         asdict(settings),
     ]
@@ -222,15 +229,15 @@ def _model_id(models: ModelChoice) -> str:
 
 
 def _read_report(folder: Path) -> dict[str, Any] | None:
-    """Read what an earlier run wrote; None when there is nothing whole."""
+    """Read the report of an earlier run; None unless all of its files are there."""
     try:
         report = json.loads((folder / REPORT).read_text(encoding="utf-8"))
-        files = [name for one in report["results"] for name in one["files"].values()]
+        files = [name for result in report["results"] for name in result["files"].values()]
         if not all((folder / name).is_file() for name in (*files, PAGE)):
             return None
         return {**report, "digest": str(report["digest"])}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        # Damaged or from another version: as if it weren't there.
+        # A report that is damaged or of another version counts as missing.
         return None
 
 
@@ -250,14 +257,15 @@ def _read_key(key: Path) -> tuple[dict[str, str], dict[str, str]]:
     except (OSError, ValueError, TypeError, csv.Error) as error:
         raise InputError(
             f"{key.name} is not a key that was written here; put the right one back, or move "
-            "it away to number the studies anew"
+            "it away to number the studies anew",
+            Fault.DAMAGED,
         ) from error
     folders = {restored(row["source"]): restored(row.get("folder") or "") for row in rows}
     return numbered, folders
 
 
 def _assign(studies: Sequence[Study], numbered: dict[str, str]) -> dict[str, str]:
-    """Give every study a pseudonym: the one that the key has, else the next number."""
+    """Give every study a pseudonym: the key's, else the next number."""
     following = 1 + max((int(name[6:]) for name in numbered.values()), default=0)
     for study in studies:
         if study.identity not in numbered:
@@ -267,42 +275,22 @@ def _assign(studies: Sequence[Study], numbered: dict[str, str]) -> dict[str, str
 
 
 def _write_table(output: Path) -> None:
-    """Write a row for each mask of every study that lies in the folder."""
+    """Write a row for each mask of every study in the folder."""
     reports = [_read_report(folder) for folder in sorted(output.glob("study_*"))]
     rows = [
         {
             "study": report["study"],
-            "sequence": one["name"],
-            "model": one["model"],
-            **one["measures"],
-            "warnings": "; ".join(one["warnings"]),
+            "sequence": result["name"],
+            "model": result["model"],
+            **result["measures"],
+            "warnings": "; ".join(result["warnings"]),
         }
         for report in reports
         if report is not None
-        for one in report["results"]
+        for result in report["results"]
     ]
     if not rows:
         return
     columns = list(rows[0])
-    lines = ([row[column] for column in columns] for row in rows)
-    write_atomically(output / TABLE, csv_text([columns, *lines]))
-
-
-@contextmanager
-def _new_folder(final: Path) -> Iterator[Path]:
-    """Give a folder to write into, which becomes ``final`` if nothing goes wrong."""
-    for left in final.parent.glob(f"{PARTIAL}*-{final.name}"):  # by a run that was killed
-        shutil.rmtree(left)
-    draft = final.with_name(f"{PARTIAL}{os.getpid()}-{final.name}")
-    draft.mkdir()
-    try:
-        yield draft
-        if final.exists():
-            old = final.with_name(f"{PARTIAL}old-{final.name}")
-            final.rename(old)
-            draft.rename(final)
-            shutil.rmtree(old)
-        else:
-            draft.rename(final)
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
+    cells = ([row[column] for column in columns] for row in rows)
+    write_atomically(output / TABLE, csv_text([columns, *cells]))

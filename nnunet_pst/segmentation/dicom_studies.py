@@ -1,4 +1,4 @@
-"""DICOM folders and archives as studies to be segmented."""
+"""DICOM folders and archives as studies for `segment`."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from nnunet_pst.dicom.scan.studies import (
     without_images,
 )
 from nnunet_pst.dicom.writing.source_images import DicomSource
-from nnunet_pst.errors import InputError
+from nnunet_pst.errors import Fault, InputError, Problem
 from nnunet_pst.io.image_paths import is_image_name
 from nnunet_pst.segmentation.study_input import Study, StudySequence
 
 
-def studies_of_dicom(paths: Sequence[Path]) -> tuple[list[Study], list[str], list[str]]:
-    """Find the studies below folders and in archives, reading headers alone.
+def studies_of_dicom(paths: Sequence[Path]) -> tuple[list[Study], list[str], list[Problem]]:
+    """Find the studies below folders and in archives, from their headers.
 
     Parameters
     ----------
@@ -33,19 +33,19 @@ def studies_of_dicom(paths: Sequence[Path]) -> tuple[list[Study], list[str], lis
     Returns
     -------
     tuple
-        The studies, in the order in which they were found, each once; a line for each series that
-        lacks pixels, of a study that can do without it; and one for each file that can't be read,
-        which may be a slice of any.
+        The studies in the order of their discovery, each once; a line for each series without
+        pixels of a study that has other series; and a problem for each file that cannot be read,
+        which may be a slice of any study.
 
     Raises
     ------
     InputError
-        With a line for each path that doesn't exist or holds no DICOM images.
+        With a line for each path that is missing or holds no DICOM images.
     """
     studies: dict[str, Study] = {}
     notes: list[str] = []
-    unread: list[str] = []
-    problems: list[str] = []
+    unread: list[Problem] = []
+    problems: list[Problem] = []
     for path in paths:
         try:
             found = find_series(path)
@@ -55,13 +55,13 @@ def studies_of_dicom(paths: Sequence[Path]) -> tuple[list[Study], list[str], lis
         judged = [study for study in judge_studies(found.series) if study.judgments]
         images = [other for other in found.others if is_image_name(other)]
         if judged:
-            unread += [f"{printable(path.name)}: {line}" for line in found.problems]
+            unread += [Problem(line).within(printable(path.name)) for line in found.problems]
         elif images:
-            problems.append(_as_pairs(path, images))
+            problems.append(_ask_for_sequences(path, images))
         else:
-            problems += without_images(path, found.problems)
+            problems += map(Problem, without_images(path, found.problems))
         for study in judged:
-            # What messages say must not name the patient: the folder may, so it is a number.
+            # A folder's name may be the patient's, which messages must not show: so a number.
             label = path.name if len(judged) == 1 else f"{path.name}, study {len(studies) + 1}"
             notes += [f"{label}: {line}" for line in cut_off(study)] if study.chosen else []
             read = partial(_read, study, _doubt(len(found.problems)))
@@ -74,14 +74,15 @@ def studies_of_dicom(paths: Sequence[Path]) -> tuple[list[Study], list[str], lis
     return list(studies.values()), notes, unread
 
 
-def _as_pairs(path: Path, images: Sequence[Path]) -> str:
-    """Say how to give image files that aren't DICOM: nothing in them tells the sequence."""
+def _ask_for_sequences(path: Path, images: Sequence[Path]) -> Problem:
+    """Ask for the sequences of image files that are not DICOM: their headers don't name them."""
+    name = printable(path.name)
     if path.is_file():
-        name = printable(path.name)
-        return f"{name}: say which sequence it is, such as T2={name}"
-    return (
-        f"{printable(path.name)}: holds no DICOM but image files ({printable(images[0].name)}); "
-        "give those of one study with their sequence: T2=FILE CET1=FILE"
+        return Problem(f"{name}: say which sequence it is, such as T2={name}", Fault.AMBIGUOUS)
+    return Problem(
+        f"{name}: holds no DICOM but image files ({printable(images[0].name)}); give those of one "
+        "study with their sequence: T2=FILE CET1=FILE",
+        Fault.WRONG_TYPE,
     )
 
 
@@ -108,7 +109,7 @@ def _read(study: DicomStudy, remarks: tuple[str, ...]) -> list[StudySequence]:
 
 
 def _source(image: StackImage) -> DicomSource | None:
-    """Headers that derived objects refer to; None where frames come from several files."""
+    """Headers for derived objects; None where frames come from several files."""
     if image.frames and len(image.headers) > 1:
         return None
     return DicomSource(image.headers, image.frames)

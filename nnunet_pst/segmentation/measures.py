@@ -1,4 +1,4 @@
-"""What a mask measures: volume, diameters, slices, parts, and where it meets the image's border."""
+"""Measures of a mask: volume, diameters, slices, parts, and contact with the image's border."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from nnunet_pst.evaluation.metrics.diameters import measure_diameters
 from nnunet_pst.io.geometry import Grid
 from nnunet_pst.io.volumes import lesion_count
 
-#: A lesion on fewer slices is mostly partial volume: neither volume nor height mean much.
+#: A lesion on fewer slices is mostly partial volume: its volume and height mean little.
 FEW_SLICES = 3
-#: Volumes are written to this; of less, a digit more would be noise.
+#: Resolution of volumes in texts, in ml; further digits would be noise.
 SMALLEST_ML = 0.1
 
 
@@ -31,7 +31,7 @@ class TumorMeasures:
     height_mm
         From the lowest to the highest slice, both counted whole.
     slices
-        How many slices hold tumor.
+        Number of slices with tumor.
     first_slice, last_slice, longest_slice
         0-based; None when the mask is empty.
     parts
@@ -49,7 +49,7 @@ class TumorMeasures:
     parts: int
 
     def as_json(self) -> dict[str, Any]:
-        """Rounded to what a voxel can tell."""
+        """The measures, rounded to three decimals."""
         return {
             name: round(value, 3) if isinstance(value, float) else value
             for name, value in asdict(self).items()
@@ -90,7 +90,7 @@ def volume_text(volume_ml: float) -> str:
 
 
 def mask_warnings(mask: npt.NDArray[np.bool_], measures: TumorMeasures) -> list[str]:
-    """Say what a reader of the numbers has to know about a mask."""
+    """Return warnings for readers of a mask's measures."""
     if not measures.slices:
         return ["empty result: no tumor was found, which is no proof that there is none"]
     warnings = []

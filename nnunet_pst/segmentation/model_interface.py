@@ -1,4 +1,4 @@
-"""What a trained model has to offer to be used on a study; nnU-Net itself stays behind it."""
+"""The interface of a trained model for a study; nnU-Net itself is behind it."""
 
 from __future__ import annotations
 
@@ -9,38 +9,38 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from nnunet_pst.errors import InputError
+from nnunet_pst.errors import Fault, InputError, Problem
 from nnunet_pst.io.geometry import Grid
 from nnunet_pst.io.sequence_columns import USUAL_SEQUENCES
 from nnunet_pst.io.volumes import Volume
 
-#: Headers round, and a few per cent are nothing that a network notices.
+#: Headers are rounded, and a network doesn't notice a few percent.
 SPACING_TOLERANCE = 0.05
 
 
 @dataclass(frozen=True)
 class ModelFacts:
-    """What a model is and what it was trained on.
+    """The identity of a model, and its training data.
 
     Attributes
     ----------
     name
-        Dataset, trainer, plans and configuration, as far as its files tell.
+        Dataset, trainer and configuration, as its files name them.
     channels
         Names of its input channels, in order.
     sequences
-        Sequences that it was trained on, in upper and lower case as in the table; empty when its
-        files don't say.
+        Sequences of its training, spelled as in the cohort table; empty when its files don't name
+        them.
     spacing_range_zyx_mm
         Smallest and largest spacing of its training images along each axis; None when unknown.
     sha256
-        Of every file that was read, by name.
+        Checksum of every file that was read, by name.
     folds
-        How many networks are averaged.
+        Number of networks that are averaged.
     mirroring
-        Whether it predicts mirrored images too and averages.
+        Whether it averages over mirrored images.
     engine, precision
-        What computes the network, and in which numbers.
+        Program that computes the network, and its type of numbers.
     """
 
     name: str
@@ -55,11 +55,11 @@ class ModelFacts:
 
     @property
     def fuses(self) -> bool:
-        """Whether it looks at several sequences at once."""
+        """Whether it takes several sequences at once."""
         return len(self.channels) > 1
 
     def as_json(self) -> dict[str, Any]:
-        """What a report says of it."""
+        """The model in a report."""
         return {
             "name": self.name,
             "kind": "fusion" if self.fuses else "all-sequence",
@@ -94,10 +94,10 @@ class Model(Protocol):
 
     @property
     def facts(self) -> ModelFacts:
-        """What it is."""
+        """Identity and training data."""
 
     def predict(self, channels: Sequence[Volume], *, probability: bool = False) -> Prediction:
-        """Segment one case; the channels lie on one grid."""
+        """Segment one case; all channels have one grid."""
 
 
 @dataclass(frozen=True)
@@ -107,9 +107,9 @@ class ModelChoice:
     Attributes
     ----------
     single
-        Segments any one sequence; None when only a fusion model is there.
+        Segments any one sequence; None without an all-sequence model.
     fusion
-        Segments its first channel from several sequences; None when there is none.
+        Segments its first channel from several sequences; None without a fusion model.
     """
 
     single: Model | None
@@ -117,7 +117,7 @@ class ModelChoice:
 
     @property
     def all(self) -> list[Model]:
-        """Those that are there."""
+        """The models, without None."""
         return [model for model in (self.single, self.fusion) if model is not None]
 
 
@@ -127,39 +127,46 @@ def choose_models(models: Sequence[Model]) -> ModelChoice:
     Raises
     ------
     InputError
-        When two are of one kind, or a fusion model doesn't say which sequences its channels are.
+        When two models are of one kind.
     """
     single = [model for model in models if not model.facts.fuses]
     fusion = [model for model in models if model.facts.fuses]
-    for kind, found in (("one channel", single), ("several channels", fusion)):
-        if len(found) > 1:
-            names = " and ".join(model.facts.name for model in found)
-            raise InputError(f"{names} both have {kind}; give one model of that kind")
+    for kind, group in (("one channel", single), ("several channels", fusion)):
+        if len(group) > 1:
+            names = " and ".join(model.facts.name for model in group)
+            raise InputError(
+                f"{names} both have {kind}; give one model of that kind", Fault.AMBIGUOUS
+            )
     return ModelChoice(single[0] if single else None, fusion[0] if fusion else None)
 
 
-def unknown_sequences(models: ModelChoice, names: Sequence[str]) -> list[str]:
-    """Say which names are no sequence that anybody knows: slips, most likely.
+def unknown_sequences(models: ModelChoice, names: Sequence[str]) -> list[Problem]:
+    """Return a problem for each name that neither a model nor this package knows.
 
-    Where a model doesn't say what it was trained on, nothing is held against it.
+    If a model doesn't name the sequences of its training, all names are accepted.
     """
-    facts = [model.facts for model in models.all]
-    if not all(one.sequences for one in facts):
+    every = [model.facts for model in models.all]
+    if not all(facts.sequences for facts in every):
         return []
     learned = [
-        name for one in facts for name in (*one.sequences, *(one.channels if one.fuses else ()))
+        name
+        for facts in every
+        for name in (*facts.sequences, *(facts.channels if facts.fuses else ()))
     ]
     known = list(dict.fromkeys([*USUAL_SEQUENCES, *learned]))
     folded = {name.casefold() for name in known}
     return [
-        f"{name}: no model knows a sequence of this name; known are {', '.join(known)}"
+        Problem(
+            f"{name}: no model knows a sequence of this name; known are {', '.join(known)}",
+            Fault.UNKNOWN_NAME,
+        )
         for name in names
         if name.casefold() not in folded
     ]
 
 
 def model_warnings(facts: ModelFacts, names: Sequence[str], grid: Grid) -> list[str]:
-    """Say in which respects an image is none of those that the model has learned from."""
+    """Say in which respects an image differs from the model's training images."""
     warnings = []
     known = {name.casefold() for name in facts.sequences}
     strange = [name for name in names if known and name.casefold() not in known]

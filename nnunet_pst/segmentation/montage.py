@@ -28,7 +28,7 @@ from nnunet_pst.io.volumes import Volume
 
 _COLUMNS, _MOST_TILES = 4, 12
 _TILE_INCHES, _DPI = 2.3, 100
-#: Kept around the tumor.
+#: Margin around the tumor.
 _MARGIN_MM = 25.0
 _STYLE: list[str | Path | dict[str, Any]] = ["default", {"font.family": "DejaVu Sans"}]
 
@@ -41,7 +41,7 @@ def draw_montage(path: Path, image: Volume, mask: npt.NDArray[np.bool_], *, titl
     Parameters
     ----------
     path
-        Written as it is; the caller makes it whole.
+        Written directly; the caller moves it to its place.
     image
         (z, y, x) intensities.
     mask

@@ -1,4 +1,4 @@
-"""The page of a study: one HTML file that needs nothing else, not even a network."""
+"""The page of a study: one HTML file that needs no other file and no network."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def render_study_page(report: Mapping[str, Any], folder: Path) -> str:
     report
         Content of ``report.json``.
     folder
-        Holds the pictures that it names.
+        Folder of the report's pictures.
     """
     import jinja2
 

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nnunet_pst.dicom.writing.source_images import DicomSource
-from nnunet_pst.errors import InputError
+from nnunet_pst.errors import Fault, InputError
 from nnunet_pst.io.viewer_labels import (
     ITKSNAP_FILE,
     SLICER_FILE,
@@ -38,13 +38,13 @@ from nnunet_pst.segmentation.study_input import StudySequence
 from nnunet_pst.segmentation.study_space import StudySpace, agreement, consensus
 
 CONSENSUS = "consensus"
-#: Holds what names the patient, because DICOM demands it; everything beside it names nobody.
+#: DICOM objects name the patient, as the standard demands; no other file does.
 DICOM_FOLDER = "dicom"
 
 
 @dataclass(frozen=True)
 class SegmentationSettings:
-    """What decides a result besides images and models.
+    """The settings that decide a result besides images and models.
 
     Attributes
     ----------
@@ -62,18 +62,18 @@ class SegmentationSettings:
 
 @dataclass(frozen=True)
 class Result:
-    """A mask and all that is to be said of it.
+    """A mask with its measures and warnings.
 
     Attributes
     ----------
     name
         Of the sequence, or ``consensus``.
     model
-        Name of the model, or how the consensus came about.
+        Name of the model, or how the consensus was made.
     channels
-        The sequences that were looked at.
+        The sequences of the input.
     image
-        On whose grid the mask lies.
+        The image of the mask's grid.
     """
 
     name: str
@@ -88,7 +88,7 @@ class Result:
 
 @dataclass(frozen=True)
 class StudyResult:
-    """All masks of a study, how they compare, and what was asked for in vain."""
+    """All masks of a study, their agreement, and the sequences without a mask."""
 
     results: tuple[Result, ...]
     agreement: dict[str, Any] | None
@@ -100,27 +100,30 @@ class StudyResult:
 def segment_study(
     sequences: Sequence[StudySequence], models: ModelChoice, settings: SegmentationSettings
 ) -> StudyResult:
-    """Segment every sequence that a model can take.
+    """Segment every sequence for which there is a model.
 
-    The fusion model segments its first channel where all of its channels are there; everything
-    else is the other model's.
+    The fusion model segments its first channel if the study has all of its channels; the
+    all-sequence model segments the other sequences.
 
     Raises
     ------
     InputError
-        When no model can take any of the sequences, or a sequence's name is none.
+        When there is no model for any of the sequences, or a sequence's name is unknown.
     """
-    by_name = {one.name: one for one in sequences}
+    by_name = {sequence.name: sequence for sequence in sequences}
     unknown = unknown_sequences(models, list(by_name))
     if unknown:
         raise InputError(unknown)
-    space = StudySpace({one.name: one.image for one in sequences}, settings.registration)
+    space = StudySpace(
+        {name: sequence.image for name, sequence in by_name.items()}, settings.registration
+    )
     fused = _fused_channels(models, by_name)
     if models.single is None and not fused:
         assert models.fusion is not None
         raise InputError(
-            f"the study has {', '.join(by_name)}, but the fusion model wants "
-            f"{' and '.join(models.fusion.facts.channels)}; give an all-sequence model too"
+            f"the study has {', '.join(by_name)}, but the fusion model needs "
+            f"{' and '.join(models.fusion.facts.channels)}; give an all-sequence model too",
+            Fault.MISSING,
         )
     results: list[Result] = []
     probabilities: dict[str, npt.NDArray[np.float32]] = {}
@@ -139,25 +142,29 @@ def segment_study(
     compared = agreement(space, {result.name: result.mask for result in results})
     if settings.consensus and len(probabilities) > 1:
         results.append(_consensus(by_name, space, probabilities))
-        # Registered for the consensus, the sequences compare better than by the scanner.
-        masks = {one.name: one.mask for one in results if one.name != CONSENSUS}
+        # The consensus has registered the sequences, so their masks are compared again.
+        masks = {result.name: result.mask for result in results if result.name != CONSENSUS}
         compared = agreement(space, masks)
     done = {result.name for result in results}
     missing = tuple(name for name in by_name if name not in done)
     alone = settings.consensus and len(results) == 1
     notes = [f"no consensus: {results[0].name} alone was segmented, nothing to fuse"]
     return StudyResult(
-        tuple(results), compared, space.records, missing, tuple(notes if alone else ())
+        tuple(results),
+        compared,
+        [pair.as_json() for pair in space.pairs],
+        missing,
+        tuple(notes if alone else ()),
     )
 
 
 def _fused_channels(models: ModelChoice, there: dict[str, StudySequence]) -> tuple[str, ...]:
-    """Names of the study's sequences that the fusion model can see together; else none."""
+    """Names of the fusion model's channels in the study; empty if one is missing."""
     if models.fusion is None:
         return ()
     folded = {name.casefold(): name for name in there}
-    wanted = [channel.casefold() for channel in models.fusion.facts.channels]
-    return tuple(folded[one] for one in wanted) if set(wanted) <= set(folded) else ()
+    channels = [channel.casefold() for channel in models.fusion.facts.channels]
+    return tuple(folded[name] for name in channels) if set(channels) <= set(folded) else ()
 
 
 def _result(
@@ -188,9 +195,11 @@ def _result(
 
 def _registration_warnings(space: StudySpace, reference: str, channels: Sequence[str]) -> list[str]:
     return [
-        f"{record['moving']} could not be registered to {reference}: {record['reason']}"
-        for record in space.records
-        if record["reason"] and record["reference"] == reference and record["moving"] in channels
+        f"{pair.moving} could not be registered to {reference}: {pair.registration.reason}"
+        for pair in space.pairs
+        if not pair.registration.accepted
+        and pair.reference == reference
+        and pair.moving in channels
     ]
 
 
@@ -219,9 +228,9 @@ def _consensus(
 
 
 def write_study(
-    found: StudyResult, folder: Path, *, study: str, model_id: str
+    segmented: StudyResult, folder: Path, *, study: str, model_id: str
 ) -> list[dict[str, Any]]:
-    """Write masks, pictures, labels and DICOM objects into a folder that is there and empty.
+    """Write masks, pictures, labels and DICOM objects into an empty folder.
 
     Parameters
     ----------
@@ -233,19 +242,22 @@ def write_study(
     Returns
     -------
     list of dict
-        What a report says of each result, with the names of its files.
+        Each result in a report, with the names of its files.
     """
     (folder / ITKSNAP_FILE).write_text(itksnap_description(), encoding="utf-8")
     (folder / SLICER_FILE).write_text(slicer_colors(), encoding="utf-8")
-    return [_write_result(one, folder, study=study, model_id=model_id) for one in found.results]
+    return [
+        _write_result(result, folder, study=study, model_id=model_id)
+        for result in segmented.results
+    ]
 
 
 def _write_result(result: Result, folder: Path, *, study: str, model_id: str) -> dict[str, Any]:
     grid = result.image.grid
     files = {"mask": f"{result.name}_mask.nii.gz", "picture": f"{result.name}.png"}
     write_volume(folder / files["mask"], Volume(result.mask.astype(np.uint8), grid))
-    found = result.measures.slices > 0
-    volume = volume_text(result.measures.volume_ml) if found else "no tumor found"
+    has_tumor = result.measures.slices > 0
+    volume = volume_text(result.measures.volume_ml) if has_tumor else "no tumor found"
     draw_montage(
         folder / files["picture"],
         result.image,
@@ -273,7 +285,7 @@ def _write_result(result: Result, folder: Path, *, study: str, model_id: str) ->
 def _write_dicom(
     result: Result, folder: Path, files: dict[str, str], *, model_id: str
 ) -> str | None:
-    """Write both DICOM objects, or say why there are none."""
+    """Write both DICOM objects, or return why there are none."""
     from nnunet_pst.dicom.writing.segmentation_object import make_segmentation
     from nnunet_pst.dicom.writing.structure_set import make_structure_set
 
@@ -281,11 +293,13 @@ def _write_dicom(
     if not result.measures.slices:
         return "no DICOM objects: there is nothing to outline"
     (folder / DICOM_FOLDER).mkdir(exist_ok=True)
-    about = {"name": result.name, "model_id": model_id}
+    description = {"name": result.name, "model_id": model_id}
     try:
         made = {
-            "seg": make_segmentation(result.source, result.mask, **about),
-            "rtstruct": make_structure_set(result.source, result.mask, result.image.grid, **about),
+            "seg": make_segmentation(result.source, result.mask, **description),
+            "rtstruct": make_structure_set(
+                result.source, result.mask, result.image.grid, **description
+            ),
         }
     except InputError as error:
         return f"no DICOM objects: {error}"

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nnunet_pst.dicom.writing.source_images import DicomSource
-from nnunet_pst.errors import InputError
+from nnunet_pst.errors import Fault, InputError, Problem
 from nnunet_pst.io.sequence_columns import SEQUENCE_NAME, USUAL_SEQUENCES
 from nnunet_pst.io.volumes import Volume, read_image
 
@@ -22,13 +22,13 @@ class StudySequence:
     Attributes
     ----------
     name
-        T1, T2, DWI, CET1, or as it was given.
+        T1, T2, DWI, CET1, or as the user spelled it.
     image
         Voxels on their own grid.
     source
-        The DICOM images behind it; None for files of other kinds.
+        The DICOM images behind it; None for other files.
     remarks
-        What a reader should know about how it was read.
+        Notes for readers about how it was read.
     """
 
     name: str
@@ -37,7 +37,7 @@ class StudySequence:
     remarks: tuple[str, ...] = ()
 
     def digest(self) -> str:
-        """SHA-256 of name, voxels and grid: what decides the result."""
+        """SHA-256 of name, voxels and grid, which decide the result."""
         total = hashlib.sha256(repr((self.name, self.image.grid)).encode())
         total.update(str(self.image.array.dtype).encode())
         total.update(self.image.array.tobytes())
@@ -51,13 +51,13 @@ class Study:
     Attributes
     ----------
     identity
-        Tells it from all others: private, it goes into the key alone.
+        Distinguishes studies; private: it is written into the key only.
     label
-        How messages call it before it has a pseudonym.
+        The study in messages before it has a pseudonym.
     read
-        Reads the usable sequences; raises `InputError` where there is none.
+        Reads the usable sequences; raises `InputError` where no sequence is usable.
     folder
-        Where it lies, for whoever wants to find it again: private like ``identity``.
+        Its place, so that a user can find it again; private like ``identity``.
     """
 
     identity: str
@@ -72,20 +72,27 @@ def study_of_files(words: Sequence[str]) -> Study:
     Raises
     ------
     InputError
-        When a word is no such pair, a sequence comes twice, or a file is missing.
+        When a word is not such a pair, a sequence is given twice, or a file is missing.
     """
     files: dict[str, Path] = {}
-    problems = []
+    problems: list[Problem] = []
     for word in words:
         name, _, path = word.partition("=")
         name = canonical_name(name)
         # The name becomes part of files' names.
         if not SEQUENCE_NAME.fullmatch(name) or not path:
-            problems.append(f"'{word}' is no SEQUENCE=FILE, such as T2=t2.nii.gz")
+            problems.append(
+                Problem(f"'{word}' must be SEQUENCE=FILE, such as T2=t2.nii.gz", Fault.MALFORMED)
+            )
         elif name in files:
-            problems.append(f"{name} is given twice; give one file for each sequence")
+            problems.append(
+                Problem(f"{name} is given twice; give one file for each sequence", Fault.REPEATED)
+            )
         elif not Path(path).is_file():
-            problems.append(f"{path}: is no file")
+            exists = Path(path).exists()
+            problems.append(
+                Problem(f"{path}: is not a file", Fault.WRONG_TYPE if exists else Fault.MISSING)
+            )
         else:
             files[name] = Path(path)
     if problems:
@@ -96,26 +103,26 @@ def study_of_files(words: Sequence[str]) -> Study:
 
 
 def canonical_name(name: str) -> str:
-    """Spell a known sequence's name as everywhere here; others stay as they are."""
+    """Return this package's spelling of a known sequence; other names stay as they are."""
     folded = name.strip().casefold()
     return next((known for known in USUAL_SEQUENCES if known.casefold() == folded), name.strip())
 
 
 def _read_files(files: dict[str, Path]) -> list[StudySequence]:
-    problems: list[str] = []
-    read = []
+    problems: list[Problem] = []
+    sequences = []
     for name, path in files.items():
-        with _reported(problems, name):
-            read.append(StudySequence(name, read_image(path)))
+        with _collected(problems, name):
+            sequences.append(StudySequence(name, read_image(path)))
     if problems:
         raise InputError(problems)
-    return read
+    return sequences
 
 
 @contextmanager
-def _reported(problems: list[str], name: str) -> Iterator[None]:
-    """Collect the problems raised inside, with the sequence that has them."""
+def _collected(problems: list[Problem], name: str) -> Iterator[None]:
+    """Collect the problems raised inside, each with the name of its sequence."""
     try:
         yield
     except InputError as error:
-        problems += [f"{name}: {problem}" for problem in error.problems]
+        problems += error.within(name)

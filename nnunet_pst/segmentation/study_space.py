@@ -12,11 +12,11 @@ import numpy.typing as npt
 
 from nnunet_pst.io.volumes import Volume
 from nnunet_pst.labels import IGNORE, TUMOR
-from nnunet_pst.registration.policy import RegistrationSettings, register
+from nnunet_pst.registration.policy import Registration, RegistrationSettings, register
 from nnunet_pst.registration.resampling import carry_label, resample_image
 from nnunet_pst.registration.transforms import SpatialTransform
 
-#: The sequence in whose space masks are compared: the first of these that is there. T2 shows most
+#: Masks are compared in the space of the first of these sequences that the study has. T2 shows most
 #: of a tumor's border (the paper's best single sequence).
 REFERENCE_ORDER = ("T2", "CET1", "T1", "DWI")
 
@@ -26,46 +26,68 @@ def reference_sequence(names: Mapping[str, object]) -> str:
     return next((name for name in REFERENCE_ORDER if name in names), next(iter(names)))
 
 
+@dataclass(frozen=True)
+class RegisteredPair:
+    """How one sequence was registered to another.
+
+    Attributes
+    ----------
+    reference, moving
+        Names of the sequences.
+    engine
+        Of the settings.
+    """
+
+    reference: str
+    moving: str
+    engine: str
+    registration: Registration
+
+    def as_json(self) -> dict[str, Any]:
+        """The pair in a report."""
+        used = self.registration.accepted and self.engine != "none"
+        return {
+            "reference": self.reference,
+            "moving": self.moving,
+            "engine": self.engine,
+            "used": "registered" if used else "scanner",
+            "reason": self.registration.reason,
+            "moved_mm": round(self.registration.displacement_mm, 2),
+        }
+
+
 @dataclass
 class StudySpace:
-    """Images of a study, and how they lie to each other; a pair is registered once.
+    """The images of a study and the transforms between them; a pair is registered once.
 
     Attributes
     ----------
     images
         By sequence.
     settings
-        How to register.
+        Of the registration.
+    pairs
+        The registered pairs, in order.
     """
 
     images: Mapping[str, Volume]
     settings: RegistrationSettings
     _transforms: dict[tuple[str, str], SpatialTransform] = field(default_factory=dict)
-    records: list[dict[str, Any]] = field(default_factory=list)
+    pairs: list[RegisteredPair] = field(default_factory=list)
 
     def registered(self, reference: str, moving: str) -> SpatialTransform:
-        """Register a pair, or return what was found before."""
+        """Register a pair, or return its earlier transform."""
         if reference == moving:
             return SpatialTransform.identity()
         pair = (reference, moving)
         if pair not in self._transforms:
-            found = register(self.images[reference], self.images[moving], self.settings)
-            self._transforms[pair] = found.transform
-            used = found.accepted and self.settings.engine != "none"
-            self.records.append(
-                {
-                    "reference": reference,
-                    "moving": moving,
-                    "engine": self.settings.engine,
-                    "used": "registered" if used else "scanner",
-                    "reason": found.reason,
-                    "moved_mm": round(found.displacement_mm, 2),
-                }
-            )
+            registration = register(self.images[reference], self.images[moving], self.settings)
+            self._transforms[pair] = registration.transform
+            self.pairs.append(RegisteredPair(reference, moving, self.settings.engine, registration))
         return self._transforms[pair]
 
     def known(self, reference: str, moving: str) -> SpatialTransform:
-        """Return what was registered before, else the scanner's coordinates."""
+        """Return the transform of a registered pair; the identity for other pairs."""
         return self._transforms.get((reference, moving), SpatialTransform.identity())
 
     def on_grid(self, reference: str, moving: str) -> Volume:
@@ -74,10 +96,10 @@ class StudySpace:
         if reference == moving:
             return image
         target = self.images[reference].grid
-        found, _ = resample_image(image, target, self.registered(reference, moving))
+        resampled, _ = resample_image(image, target, self.registered(reference, moving))
         if not np.issubdtype(image.array.dtype, np.integer):
-            return found
-        return Volume(np.rint(found.array).astype(image.array.dtype), target)
+            return resampled
+        return Volume(np.rint(resampled.array).astype(image.array.dtype), target)
 
 
 def agreement(
@@ -85,8 +107,8 @@ def agreement(
 ) -> dict[str, Any] | None:
     """Compare the masks of all pairs of sequences, where both have voxels.
 
-    Pairs that were registered are compared through that; all others in the scanner's coordinates,
-    where a patient who moved looks like disagreement.
+    Registered pairs are compared after registration; all others in the scanner's coordinates, where
+    a patient's motion looks like disagreement.
 
     Returns
     -------
@@ -106,7 +128,7 @@ def agreement(
         )
         for name, mask in masks.items()
     }
-    moved = {record["moving"] for record in space.records if record["reference"] == reference}
+    moved = {pair.moving for pair in space.pairs if pair.reference == reference}
     return {
         "space": reference,
         "pairs": [
@@ -135,7 +157,7 @@ def consensus(
     Parameters
     ----------
     space
-        Pairs that aren't registered yet are now.
+        Registers the missing pairs.
     probabilities
         By sequence, on its own grid; at least one.
 
@@ -150,14 +172,14 @@ def consensus(
     count = np.zeros(grid.shape_zyx, dtype=np.float32)
     for name, probability in probabilities.items():
         if name == reference:
-            found, covered = probability, np.ones(grid.shape_zyx, dtype=bool)
+            carried, covered = probability, np.ones(grid.shape_zyx, dtype=bool)
         else:
-            moved, covered = resample_image(
+            resampled, covered = resample_image(
                 Volume(probability, space.images[name].grid),
                 grid,
                 space.registered(reference, name),
             )
-            found = moved.array
-        total += np.where(covered, found, 0)
+            carried = resampled.array
+        total += np.where(covered, carried, 0)
         count += covered
     return reference, total > 0.5 * count

@@ -11,6 +11,7 @@ import torch
 from nnunetv2.run.load_pretrained_weights import load_pretrained_weights
 from nnunetv2.run.run_training import get_trainer_from_args
 
+from nnunet_pst.errors import Fault, PSTError
 from nnunet_pst.nnunet.training import base_trainer
 from nnunet_pst.nnunet.training.slice_sampling import CaseSlices
 
@@ -30,6 +31,14 @@ def workplace(planned, tmp_path: Path):
 
 def start(configuration: str = "2d_5", fold: int | str = 0, name: str = TINY):
     return get_trainer_from_args(DATASET, configuration, fold, name, device=torch.device("cpu"))
+
+
+def one_line_fault(ended: SystemExit) -> Fault:
+    """The fault behind the single line with which a trainer ends the host's command."""
+    assert isinstance(ended.__cause__, PSTError)
+    assert ended.code == f"error: {ended.__cause__}"
+    assert "\n" not in ended.code
+    return ended.__cause__.fault
 
 
 def log_of(trainer) -> str:
@@ -96,15 +105,17 @@ def test_a_fold_that_would_separate_a_patient_is_refused(workplace, tmp_path: Pa
         table.write_text(text.replace(f",PST_{even:04},", f",PST_{odd:04},"))
     with copy.entered():
         trainer = start(fold=7)
-        with pytest.raises(SystemExit, match=r"^error: fold 7 .* both sides: PST_000"):
+        with pytest.raises(SystemExit) as caught:
             trainer.on_train_start()
+    assert one_line_fault(caught.value) is Fault.LEAK
 
 
 @pytest.mark.usefixtures("workplace")
-def test_an_odd_cache_limit_is_said_in_one_line(monkeypatch: pytest.MonkeyPatch):
+def test_a_malformed_cache_limit_is_one_line(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("NNUNET_PST_CACHE_GB", "plenty")
-    with pytest.raises(SystemExit, match=r"^error: NNUNET_PST_CACHE_GB is 'plenty'"):
+    with pytest.raises(SystemExit) as caught:
         start().on_train_start()
+    assert one_line_fault(caught.value) is Fault.MALFORMED
 
 
 @pytest.mark.usefixtures("workplace")
@@ -112,13 +123,13 @@ def test_an_odd_cache_limit_is_said_in_one_line(monkeypatch: pytest.MonkeyPatch)
     ("fold", "remedy"),
     [(0, "plan again, or train another fold"), ("all", "plan again")],
 )
-def test_a_fold_without_a_known_slice_is_said_in_one_line(
+def test_a_fold_without_a_known_slice_is_one_line(
     monkeypatch: pytest.MonkeyPatch, fold: int | str, remedy: str
 ):
     unknown = CaseSlices("PST_0001_T2", "PST_0001", "T2", np.zeros(4, dtype=np.int8))
     monkeypatch.setattr(base_trainer, "case_slices", lambda *_: [unknown])
-    said = rf"^error: fold {fold}: none of .* draw some .* {remedy}$"
-    with pytest.raises(SystemExit, match=said):
+    message = rf"^error: fold {fold}: none of .* draw some .* {remedy}$"
+    with pytest.raises(SystemExit, match=message):
         start(fold=fold).on_train_start()
 
 

@@ -20,13 +20,11 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from nnunet_pst.errors import HostError, InputError
-from nnunet_pst.network.unet25d import Unet25D
+from nnunet_pst.errors import Fault, HostError, InputError
+from nnunet_pst.network.unet25d import NETWORK_CLASS, Unet25D
 from nnunet_pst.nnunet.environment import TRAINER_VARIABLE, trainer_folder, trainer_path
 from nnunet_pst.nnunet.models.memory_check import WEIGHABLE, weighed_network
 from nnunet_pst.nnunet.models.own_network import OwnNetwork
-
-OWN_CLASS = "nnunet_pst.network.unet25d.Unet25D"
 
 
 class Network(Protocol):
@@ -71,15 +69,17 @@ def host_parts(
     Raises
     ------
     InputError
-        When it is a model that can't be served here.
+        When this package does not support the model.
     """
     from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
     manager = PlansManager(plans)
-    found = manager.get_configuration(configuration)
-    if found.previous_stage_name is not None:
-        raise InputError(f"{where}: is the second stage of a cascade, which isn't served")
-    return HostParts(manager, found, manager.get_label_manager(dataset), dataset)
+    settings = manager.get_configuration(configuration)
+    if settings.previous_stage_name is not None:
+        raise InputError(
+            f"{where}: is the second stage of a cascade, which is not supported", Fault.UNSUPPORTED
+        )
+    return HostParts(manager, settings, manager.get_label_manager(dataset), dataset)
 
 
 def build_network(
@@ -105,7 +105,7 @@ def build_network(
     Raises
     ------
     InputError
-        When the weights don't fit, or the engine doesn't serve the network.
+        When the weights don't fit, or the engine doesn't support the network.
     HostError
         When the trainer or the engine isn't installed.
     """
@@ -123,13 +123,14 @@ def build_network(
     if not isinstance(network, Unet25D):
         if engine != "torch":
             raise InputError(
-                f"{where}: --engine {engine} serves this package's own networks alone; use "
-                "--engine torch"
+                f"{where}: --engine {engine} computes this package's own networks only; use "
+                "--engine torch",
+                Fault.UNSUPPORTED,
             )
         return _StockNetwork(host, network, weights, name, axes if mirroring else None, device)
     folds = [copy.deepcopy(network) for _ in weights]
-    for fold, one in zip(folds, weights, strict=True):
-        fold.load_state_dict(one)
+    for fold, state in zip(folds, weights, strict=True):
+        fold.load_state_dict(state)
     return OwnNetwork(
         folds,
         patch_size=host.configuration.patch_size,
@@ -140,9 +141,9 @@ def build_network(
 
 
 def _is_ours(host: HostParts, trainer: str) -> bool:
-    """Whether a trainer of ours made one of our networks: they build it as the plans say."""
+    """Whether the model is one of our networks, trained by one of our trainers."""
     known = {file.stem for file in trainer_folder().glob("nnUNetTrainer*.py")}
-    return trainer in known and host.configuration.network_arch_class_name == OWN_CLASS
+    return trainer in known and host.configuration.network_arch_class_name == NETWORK_CLASS
 
 
 def _own(host: HostParts) -> Unet25D:
@@ -154,12 +155,14 @@ def _own(host: HostParts) -> Unet25D:
 
 
 def _maker(host: HostParts, name: str, where: str) -> tuple[Callable[[], nn.Module], bool]:
-    """Return what builds the network, and whether that can be done without memory."""
+    """Return a function that builds the network, and whether it can do so without memory."""
     if _is_ours(host, name):
         return lambda: _own(host), True
     trainer = _find_trainer(name, where)
     if "plans_manager" not in inspect.signature(trainer.build_network_architecture).parameters:
-        raise HostError(f"{name[:80]} was written for an older nnU-Net; update it")
+        raise HostError(
+            f"{name[:80]} was written for an older nnU-Net; update it", Fault.UNSUPPORTED
+        )
 
     def make() -> nn.Module:
         """Let the trainer build its network, as the host's commands do."""
@@ -176,7 +179,7 @@ def _maker(host: HostParts, name: str, where: str) -> tuple[Callable[[], nn.Modu
 
 
 def _find_trainer(name: str, where: str) -> Any:
-    """Let the host look for a trainer, in our folder too whatever the shell has set."""
+    """Let the host look for a trainer, also in our folder if the shell does not list it."""
     from nnunetv2.utilities.find_objects import recursive_find_trainer_class_by_name
 
     listed = os.environ.get(TRAINER_VARIABLE, "")
@@ -185,8 +188,9 @@ def _find_trainer(name: str, where: str) -> Any:
         return recursive_find_trainer_class_by_name(name)
     except (RuntimeError, AssertionError) as error:
         raise HostError(
-            f"{where}: was trained with {name[:80]}, which isn't installed; install its package, "
-            f"or add its folder to {TRAINER_VARIABLE}"
+            f"{where}: was trained with {name[:80]}, which is not installed; install its package, "
+            f"or add its folder to {TRAINER_VARIABLE}",
+            Fault.NOT_INSTALLED,
         ) from error
     finally:
         if listed:
@@ -224,7 +228,7 @@ class _StockNetwork:
 
 @contextlib.contextmanager
 def quiet_host() -> Iterator[None]:
-    """Keep the host's chatter off the output: what a user has to know, we say."""
+    """Suppress what the host prints; this package reports what a user has to know."""
     with (
         contextlib.redirect_stdout(io.StringIO()),
         warnings.catch_warnings(),

@@ -1,9 +1,9 @@
 """Checkpoints and plans from strangers: read so that they can't run code.
 
-A checkpoint is a pickle, and a pickle may call anything. So torch's restricted reader goes first,
-which makes tensors, numbers and containers, and of NumPy only what nnU-Net stores beside them
-(scalars in the log of a training). nnU-Net's own loader is never called: it reads without
-restriction. Plans name classes to import, which are held against a list as well.
+A checkpoint is a pickle, and a pickle may call any function. torch's restricted reader makes only
+tensors, numbers and containers, and those NumPy types that nnU-Net stores beside them (scalars in
+the log of a training). nnU-Net's own loader is never called, because it reads without restriction.
+Plans name classes to import; these names are checked against a list.
 """
 
 from __future__ import annotations
@@ -18,12 +18,13 @@ import numpy as np
 import torch
 
 from nnunet_pst.dicom.reading.files import printable
-from nnunet_pst.errors import InputError
+from nnunet_pst.errors import Fault, InputError, Problem
 
 #: What the host takes from a checkpoint (nnunet-v2 ``inference/predict_from_raw_data.py``).
 KEYS = ("network_weights", "trainer_name", "init_args")
 TRUST = "--trust-model"
 _BEGIN_OF_ZIP = b"PK\x03\x04"
+_DAMAGED = Problem("ends early or is damaged; get it again", Fault.DAMAGED)
 #: Classes of networks and layers, nothing nested deeper: a longer path could reach any function.
 _ALLOWED_CLASS = re.compile(
     r"torch\.nn\.(modules\.\w+\.)?[A-Z]\w*"
@@ -49,69 +50,86 @@ def read_checkpoint(content: bytes, where: str, *, trusted: bool = False) -> dic
     Raises
     ------
     InputError
-        When it needs more than the restricted reader makes, is damaged, or is no checkpoint.
+        When it needs more than the restricted reader makes, is damaged, or is not a checkpoint.
     """
     if not trusted:
         _check_format(content, where)
     try:
         with torch.serialization.safe_globals(_numpy_types()):
-            found = torch.load(io.BytesIO(content), map_location="cpu", weights_only=not trusted)
+            checkpoint = torch.load(
+                io.BytesIO(content), map_location="cpu", weights_only=not trusted
+            )
     except Exception as error:  # the reader's failures have many types; none is usable
-        raise InputError(_refusal(where, error, trusted)) from error
-    if not isinstance(found, dict) or not all(key in found for key in KEYS):
-        raise InputError(f"{where}: is no checkpoint of nnU-Net (no {', '.join(KEYS)})")
-    started = found["init_args"]
-    named = (found["trainer_name"], isinstance(started, dict) and started.get("configuration"))
-    if not all(isinstance(name, str) and name and name.isprintable() for name in named):
-        raise InputError(f"{where}: doesn't say what was trained; get it again")
-    _check_weights(found["network_weights"], where)
-    return found
+        raise InputError([_refusal(error, trusted).within(where)]) from error
+    if not isinstance(checkpoint, dict) or not all(key in checkpoint for key in KEYS):
+        raise InputError(
+            f"{where}: is not a checkpoint of nnU-Net (no {', '.join(KEYS)})", Fault.WRONG_TYPE
+        )
+    started = checkpoint["init_args"]
+    names = (checkpoint["trainer_name"], isinstance(started, dict) and started.get("configuration"))
+    if not all(isinstance(name, str) and name and name.isprintable() for name in names):
+        raise InputError(
+            f"{where}: does not name its trainer and configuration; get it again", Fault.MALFORMED
+        )
+    _check_weights(checkpoint["network_weights"], where)
+    return checkpoint
 
 
 def _check_weights(weights: object, where: str) -> None:
-    """Refuse weights that aren't finite: they predict nothing, and nothing looks like no tumor."""
+    """Refuse weights that are not finite: their empty masks would look like no tumor."""
     if not isinstance(weights, dict):
-        raise InputError(f"{where}: holds no weights; get it again")
+        raise InputError(f"{where}: holds no weights; get it again", Fault.EMPTY)
     for name, value in weights.items():
         if not isinstance(value, torch.Tensor):
             continue
-        # A view may repeat few numbers as many, which fills the memory when they are used.
+        # A view may repeat a few numbers many times, which fills the memory when they are used.
         if value.layout != torch.strided or value.nbytes > value.untyped_storage().nbytes():
-            raise InputError(f"{where}: weights that the file doesn't hold ({str(name)[:60]})")
+            raise InputError(
+                f"{where}: weight {str(name)[:60]} is larger than what the file stores; refused",
+                Fault.UNTRUSTED,
+            )
         if not torch.isfinite(value).all():
-            raise InputError(f"{where}: weights that are no finite numbers ({str(name)[:60]})")
+            raise InputError(
+                f"{where}: weight {str(name)[:60]} is not finite; get it again", Fault.VALUES
+            )
 
 
 def _check_format(content: bytes, where: str) -> None:
     """Refuse torch's older formats, and records that would grow when read."""
-    # The restricted reader takes the older formats too, but with them a hostile file may choose
-    # code paths that nobody has looked at for years.
+    # The restricted reader also takes the older formats, through old code that nobody audits.
     if not content.startswith(_BEGIN_OF_ZIP):
         raise InputError(
             f"{where}: is not in the format that nnU-Net writes; get it again, or add {TRUST} if "
-            "you know who made it"
+            "you know who made it",
+            Fault.WRONG_TYPE,
         )
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             packed = [m for m in archive.infolist() if m.compress_type != zipfile.ZIP_STORED]
-            # torch itself doesn't look at the checksums, and a flipped bit is a wrong mask.
+            # torch itself does not check the checksums, and a flipped bit makes a wrong mask.
             damaged = None if packed else archive.testzip()
     except (zipfile.BadZipFile, ValueError, OSError) as error:
-        raise InputError(f"{where}: ends early or is damaged; get it again") from error
-    if packed:  # torch never packs, so this is somebody's bomb
-        raise InputError(f"{where}: holds packed records, which torch doesn't write; refused")
+        raise InputError([_DAMAGED.within(where)]) from error
+    if packed:  # torch never compresses records, so this is an archive bomb
+        raise InputError(
+            f"{where}: holds compressed records, which torch doesn't write; refused",
+            Fault.UNTRUSTED,
+        )
     if damaged is not None:
-        raise InputError(f"{where}: is damaged (a checksum is wrong); get it again")
+        raise InputError(f"{where}: is damaged (a checksum is wrong); get it again", Fault.DAMAGED)
 
 
-def _refusal(where: str, error: Exception, trusted: bool) -> str:
-    wanted = re.search(r"(?:GLOBAL|Unsupported global: GLOBAL|type) ([\w.]+)", str(error))
+def _refusal(error: Exception, trusted: bool) -> Problem:
+    """Say why torch did not read a checkpoint: it is damaged, or could run code."""
+    # torch tells the two apart, and names the type, in its message alone.
+    needed = re.search(r"(?:GLOBAL|Unsupported global: GLOBAL|type) ([\w.]+)", str(error))
     if trusted or "weights_only" not in str(error).lower().replace(" ", "_"):
-        return f"{where}: ends early or is damaged; get it again"
-    needs = f"needs {wanted[1]}" if wanted else "needs more than numbers"
-    return (
-        f"{where}: {needs}, which could run code, and was not loaded; add {TRUST} only if you know "
-        "who made it"
+        return _DAMAGED
+    needs = f"needs {needed[1]}" if needed else "needs more than numbers"
+    return Problem(
+        f"{needs}, which could run code, and was not loaded; add {TRUST} only if you know who made "
+        "it",
+        Fault.UNTRUSTED,
     )
 
 
@@ -130,7 +148,7 @@ def _numpy_types() -> list[Any]:
 
 
 def check_plans(plans: dict[str, Any], configuration: str, where: str) -> None:
-    """Refuse plans that would import something else than layers and networks.
+    """Refuse plans that would import anything but layers and networks.
 
     Raises
     ------
@@ -140,8 +158,9 @@ def check_plans(plans: dict[str, Any], configuration: str, where: str) -> None:
     for name in _imported_names(plans, configuration, where):
         if not _ALLOWED_CLASS.fullmatch(name):
             raise InputError(
-                f"{where}: plans.json wants to import '{printable(name)[:80]}', which is no "
-                f"network or layer of nnU-Net's; add {TRUST} only if you know who made it"
+                f"{where}: plans.json imports '{printable(name)[:80]}', which is not a network or "
+                f"layer of nnU-Net's; add {TRUST} only if you know who made it",
+                Fault.UNTRUSTED,
             )
 
 
@@ -149,15 +168,17 @@ def _imported_names(plans: dict[str, Any], configuration: str, where: str) -> It
     """Names that the host would import (``utilities/get_network_from_plans.py``)."""
     configurations = plans.get("configurations")
     if not isinstance(configurations, dict) or configuration not in configurations:
-        raise InputError(f"{where}: plans.json has no configuration '{configuration}'")
-    # Every one, because configurations inherit from others.
-    for one in configurations.values():
-        architecture = one.get("architecture") or {}
+        raise InputError(
+            f"{where}: plans.json has no configuration '{configuration}'", Fault.UNKNOWN_NAME
+        )
+    # All of them, because configurations inherit from others.
+    for settings in configurations.values():
+        architecture = settings.get("architecture") or {}
         yield from filter(None, [architecture.get("network_class_name")])
-        wanted = architecture.get("arch_kwargs") or {}
+        keywords = architecture.get("arch_kwargs") or {}
         for key in architecture.get("_kw_requires_import") or ():
-            if wanted.get(key) is not None:
-                yield str(wanted[key])
+            if keywords.get(key) is not None:
+                yield str(keywords[key])
         for key in ("resampling_fn_data", "resampling_fn_seg", "resampling_fn_probabilities"):
-            if key in one and not _ALLOWED_RESAMPLING.fullmatch(str(one[key])):
-                yield str(one[key])
+            if key in settings and not _ALLOWED_RESAMPLING.fullmatch(str(settings[key])):
+                yield str(settings[key])

@@ -1,7 +1,7 @@
 """A trained model as a folder or an archive: its files as bytes, checked before they are used.
 
-Every file is read once, into memory: what was hashed and checked is what is loaded, and an archive
-is never unpacked, so nothing in it can leave a folder.
+Every file is read once, into memory: the bytes that were hashed and checked are the bytes that are
+loaded. An archive is never unpacked, so nothing in it can leave a folder.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from nnunet_pst.dicom.reading.files import archive_fault, is_archive, leaves_archive, printable
-from nnunet_pst.errors import InputError
+from nnunet_pst.errors import Fault, InputError, Problem
 from nnunet_pst.io.atomic_files import write_atomically
 
 #: Beside ``plans.json`` of a model's folder; the name of an archive gets it appended.
@@ -27,7 +27,7 @@ DESCRIPTIONS = ("plans.json", "dataset.json")
 MOST_BYTES = 8 * 2**30
 MOST_DESCRIPTION_BYTES = 64 * 2**20
 MOST_MEMBERS = 10_000
-#: A checkpoint's floats don't compress; a thousandfold is a bomb.
+#: A checkpoint's floats hardly compress; what shrinks more than this is an archive bomb.
 MOST_COMPRESSION = 200
 _LINE = re.compile(r"([0-9a-f]{64}) [ *](.+)")
 
@@ -56,11 +56,11 @@ class ModelFiles:
 
     @property
     def name(self) -> str:
-        """How messages call the model: the last part of its path."""
+        """The model in messages: the last part of its path."""
         return self.path.name
 
     def read(self, name: str, *, most_bytes: int = MOST_BYTES) -> bytes:
-        """Read one file whole, hold it against the manifest, and note its SHA-256 in ``digests``.
+        """Read one file whole, check it against the manifest, and note its SHA-256 in ``digests``.
 
         Raises
         ------
@@ -68,14 +68,18 @@ class ModelFiles:
             When it is missing, too large, damaged, or not what the manifest says.
         """
         if name not in self.names:
-            raise InputError(f"{self.name}: holds no {name}; give the folder of a finished model")
+            raise InputError(
+                f"{self.name}: holds no {name}; give the folder of a finished model", Fault.MISSING
+            )
         content = self._content(name, most_bytes)
         digest = hashlib.sha256(content).hexdigest()
         if self.manifest is not None and self.manifest.get(name) != digest:
-            found = "isn't in" if name not in self.manifest else "isn't the file of"
+            listed = name in self.manifest
+            differs = "is not the file of" if listed else "is not listed in"
             raise InputError(
-                f"{self.name}: {name} {found} the model's manifest {MANIFEST}; get the model "
-                "again, or write the manifest anew if you changed it"
+                f"{self.name}: {name} {differs} the model's manifest {MANIFEST}; get the model "
+                "again, or write the manifest anew if you changed it",
+                Fault.DAMAGED if listed else Fault.UNEXPECTED,
             )
         self.digests[name] = digest
         return content
@@ -90,17 +94,21 @@ class ModelFiles:
         """
         content = self.read(name, most_bytes=MOST_DESCRIPTION_BYTES)
         try:
-            found = json.loads(content)
+            description = json.loads(content)
         except (ValueError, RecursionError) as error:
-            raise InputError(f"{self.name}: {name} is not JSON; get the model again") from error
-        if not isinstance(found, dict):
-            raise InputError(f"{self.name}: {name} holds no JSON object; get the model again")
-        return found
+            raise InputError(
+                f"{self.name}: {name} is not JSON; get the model again", Fault.DAMAGED
+            ) from error
+        if not isinstance(description, dict):
+            raise InputError(
+                f"{self.name}: {name} holds no JSON object; get the model again", Fault.WRONG_TYPE
+            )
+        return description
 
     def checkpoints(self) -> list[str]:
-        """Names of the final checkpoints: every fold, or the one that was trained on all.
+        """Names of the final checkpoints: of every fold, else of the fold ``all``.
 
-        As ``nnUNetv2_predict`` without ``-f`` chooses them.
+        ``nnUNetv2_predict`` without ``-f`` chooses the same.
 
         Raises
         ------
@@ -108,32 +116,33 @@ class ModelFiles:
             When no fold is finished.
         """
         pattern = re.compile(rf"fold_(\d+)/{re.escape(CHECKPOINT)}")
-        folds = {int(found[1]): name for name in self.names if (found := pattern.fullmatch(name))}
+        folds = {int(fold[1]): name for name in self.names if (fold := pattern.fullmatch(name))}
         if folds:
             return [folds[number] for number in sorted(folds)]
         if (of_all := f"fold_all/{CHECKPOINT}") in self.names:
             return [of_all]
         raise InputError(
-            f"{self.name}: holds no fold_*/{CHECKPOINT}; give a model whose training is finished"
+            f"{self.name}: holds no fold_*/{CHECKPOINT}; give a model whose training is finished",
+            Fault.MISSING,
         )
 
     def _content(self, name: str, most_bytes: int) -> bytes:
         if self.path.is_dir():
             file = self.path / name
             if file.stat().st_size > most_bytes:
-                raise InputError(_too_large(self.path, name, file.stat().st_size))
+                raise InputError([_too_large(self.path, name, file.stat().st_size)])
             return file.read_bytes()
         with zipfile.ZipFile(self.path) as archive:
             member = archive.getinfo(str(self.root / name))
             _check_member(self.path, member, most_bytes)
             try:
-                # Bounded, because the size in the archive's directory is the archive's own word.
+                # Bounded, because an archive may state a wrong size.
                 with archive.open(member) as packed:
                     content = packed.read(member.file_size + 1)
             except (zipfile.BadZipFile, EOFError, OSError, RuntimeError, ValueError) as error:
-                raise InputError(f"{self.path.name}: {name} is damaged; copy it again") from error
+                raise InputError([_damaged(self.path, name)]) from error
         if len(content) != member.file_size:
-            raise InputError(f"{self.path.name}: {name} is damaged; copy it again")
+            raise InputError([_damaged(self.path, name)])
         return bytes(content)
 
 
@@ -150,24 +159,27 @@ def open_model(path: Path) -> ModelFiles:
     ------
     InputError
         When it is neither, or holds no model or several; for an archive with a manifest beside it,
-        when its SHA-256 is another.
+        when its SHA-256 differs.
     """
     if path.is_dir():
         names = [
             file.relative_to(path).as_posix() for file in sorted(path.rglob("*")) if file.is_file()
         ]
         if DESCRIPTIONS[0] not in names:
-            raise InputError(_no_model(path))
+            raise InputError([_no_model(path)])
         manifest = path / MANIFEST
-        found = read_manifest(manifest) if manifest.is_file() else None
-        return ModelFiles(path, PurePosixPath(), tuple(names), found)
+        expected = read_manifest(manifest) if manifest.is_file() else None
+        return ModelFiles(path, PurePosixPath(), tuple(names), expected)
     if not path.is_file() or not is_archive(path):
-        raise InputError(f"{path}: is no folder and no zip archive; give a trained model")
+        raise InputError(
+            f"{path}: is neither a folder nor a zip archive; give a trained model",
+            Fault.WRONG_TYPE if path.exists() else Fault.MISSING,
+        )
     return _open_archive(path)
 
 
 def write_manifest(path: Path) -> Path:
-    """Write the SHA-256 of all that ``segment`` reads of a model, in the format of ``sha256sum``.
+    """Write the SHA-256 of the files that ``segment`` reads, in the format of ``sha256sum``.
 
     Parameters
     ----------
@@ -181,7 +193,7 @@ def write_manifest(path: Path) -> Path:
     """
     if path.is_file():
         target = path.with_name(path.name + ARCHIVE_MANIFEST)
-        # A manifest that no longer fits is what is being replaced.
+        # Unchecked, because the manifest that is there is being replaced.
         _open_archive(path, check=False).checkpoints()
         lines = [f"{_digest_of_file(path)}  {path.name}"]
     else:
@@ -206,13 +218,21 @@ def read_manifest(path: Path) -> dict[str, str]:
         When it is in another format.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path.name}: can't be read; write it anew") from error
-    found = [_LINE.fullmatch(line) for line in lines if line.strip()]
-    if not found or None in found:
-        raise InputError(f"{path.name}: is no list of SHA-256 and names; write it anew")
-    return {match[2]: match[1] for match in found if match is not None}
+        raise InputError(f"{path.name}: cannot be read; write it anew", Fault.UNREADABLE) from error
+    digests, complete = _digests(text)
+    if not digests or not complete:
+        raise InputError(
+            f"{path.name}: is not a list of SHA-256 and names; write it anew", Fault.MALFORMED
+        )
+    return digests
+
+
+def _digests(text: str) -> tuple[dict[str, str], bool]:
+    """Read the lines of a manifest: SHA-256 by name, and whether every line could be read."""
+    entries = [_LINE.fullmatch(line) for line in text.splitlines() if line.strip()]
+    return {entry[2]: entry[1] for entry in entries if entry is not None}, None not in entries
 
 
 def _open_archive(path: Path, *, check: bool = True) -> ModelFiles:
@@ -221,58 +241,72 @@ def _open_archive(path: Path, *, check: bool = True) -> ModelFiles:
         expected = read_manifest(manifest).get(path.name)
         if expected != _digest_of_file(path):
             raise InputError(
-                f"{path.name}: isn't the file of its manifest {manifest.name}; get it again, or "
-                "write the manifest anew if you changed it"
+                f"{path.name}: is not the file of its manifest {manifest.name}; get it again, or "
+                "write the manifest anew if you changed it",
+                Fault.DAMAGED,
             )
     try:
         with zipfile.ZipFile(path) as archive:
             members = [member for member in archive.infolist() if not member.is_dir()]
     except (zipfile.BadZipFile, OSError, ValueError) as error:
-        raise InputError(f"{path.name}: {archive_fault(path)}") from error
-    outside = next((m.filename for m in members if leaves_archive(m.filename)), None)
-    if outside is not None:
-        raise InputError(
-            f"{path.name}: holds '{printable(outside)[:80]}', which would lie outside the archive; "
-            "refused"
-        )
-    if len(members) > MOST_MEMBERS:
-        raise InputError(f"{path.name}: holds {len(members)} files, more than any model; refused")
+        raise InputError([Problem(archive_fault(path)).within(path.name)]) from error
+    _check_members(path, members)
     places = [PurePosixPath(member.filename) for member in members]
     roots = sorted({place.parent for place in places if place.name == DESCRIPTIONS[0]})
     if len(roots) != 1:
-        raise InputError(
-            _no_model(path)
-            if not roots
-            else f"{path.name}: holds {len(roots)} models; export one configuration alone"
-        )
+        several = f"{path.name}: holds {len(roots)} models; export one configuration alone"
+        raise InputError([Problem(several, Fault.AMBIGUOUS) if roots else _no_model(path)])
     root = roots[0]
     inside = [p.relative_to(root).as_posix() for p in places if p.is_relative_to(root)]
     files = ModelFiles(path, root, tuple(inside), None)
     if MANIFEST in inside:
         text = files.read(MANIFEST, most_bytes=MOST_DESCRIPTION_BYTES).decode("utf-8", "replace")
-        found = [_LINE.fullmatch(line) for line in text.splitlines() if line.strip()]
-        files.manifest = {match[2]: match[1] for match in found if match is not None}
+        files.manifest, _ = _digests(text)
     return files
+
+
+def _check_members(path: Path, members: list[zipfile.ZipInfo]) -> None:
+    outside = next((m.filename for m in members if leaves_archive(m.filename)), None)
+    if outside is not None:
+        raise InputError(
+            f"{path.name}: holds '{printable(outside)[:80]}', which would be outside the archive; "
+            "refused",
+            Fault.UNTRUSTED,
+        )
+    if len(members) > MOST_MEMBERS:
+        raise InputError(
+            f"{path.name}: holds {len(members)} files, more than any model; refused",
+            Fault.TOO_LARGE,
+        )
 
 
 def _check_member(path: Path, member: zipfile.ZipInfo, most_bytes: int) -> None:
     if member.file_size > most_bytes:
-        raise InputError(_too_large(path, member.filename, member.file_size))
+        raise InputError([_too_large(path, member.filename, member.file_size)])
     if member.file_size > MOST_COMPRESSION * max(member.compress_size, 1) + 2**20:
         raise InputError(
             f"{path.name}: {member.filename} would grow {member.file_size} bytes from "
-            f"{member.compress_size}; refused as an archive bomb"
+            f"{member.compress_size}; refused as an archive bomb",
+            Fault.UNTRUSTED,
         )
 
 
-def _too_large(path: Path, name: str, size: int) -> str:
-    return f"{path.name}: {name} has {size / 2**30:.1f} GiB, more than any model here; refused"
+def _too_large(path: Path, name: str, size: int) -> Problem:
+    return Problem(
+        f"{path.name}: {name} has {size / 2**30:.1f} GiB, more than any model here; refused",
+        Fault.TOO_LARGE,
+    )
 
 
-def _no_model(path: Path) -> str:
-    return (
+def _damaged(path: Path, name: str) -> Problem:
+    return Problem(f"{path.name}: {name} is damaged; copy it again", Fault.DAMAGED)
+
+
+def _no_model(path: Path) -> Problem:
+    return Problem(
         f"{path}: holds no {DESCRIPTIONS[0]}; give the folder named "
-        "<trainer>__<plans>__<configuration> of a training, or an exported archive"
+        "<trainer>__<plans>__<configuration> of a training, or an exported archive",
+        Fault.MISSING,
     )
 
 

@@ -1,8 +1,8 @@
 """The folds of one of our own networks, computed by an engine instead of nnU-Net's predictor.
 
-The predictor hands the network one mirrored volume after the other and knows nothing of slices.
-Here the network is asked for its slices, and the engine may be another than PyTorch. What is
-averaged, weighted and rounded, and in which order, is the predictor's.
+The predictor hands the network one mirrored volume after another and knows nothing of slices. Here
+the network gets its slices directly, and the engine need not be PyTorch. Averages, weights and
+rounding, and their order, are the predictor's.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from nnunet_pst.errors import HostError
+from nnunet_pst.errors import Fault, HostError
 from nnunet_pst.network.bags import RunBags, volume_logits
 from nnunet_pst.network.unet25d import Unet25D
 from nnunet_pst.nnunet.models.sliding_window import sliding_window_logits
@@ -38,7 +38,7 @@ class OwnNetwork:
     Raises
     ------
     HostError
-        When the engine isn't installed, or doesn't compute on that device.
+        When the engine is not installed, or doesn't compute on that device.
     """
 
     def __init__(
@@ -62,8 +62,8 @@ class OwnNetwork:
         total: Tensor | None = None
         for network, run in zip(self._networks, self._runs, strict=True):
             with _host_precision(self._device):
-                found = self._fold(data, network, run).cpu()
-            total = found if total is None else total.add_(found)
+                logits = self._fold(data, network, run).cpu()
+            total = logits if total is None else total.add_(logits)
         assert total is not None
         return total if len(self._networks) == 1 else total.div_(len(self._networks))
 
@@ -81,19 +81,21 @@ class OwnNetwork:
 
 
 def _runs(networks: Sequence[Unet25D], engine: str, device: str) -> tuple[list[RunBags], str]:
-    """Give every network's computation, and the precision in which its products are taken."""
+    """Return each network's function to compute bags, and the precision of its products."""
     if engine == "torch":
         precision = "float32" if device == "cpu" else "float16"
         return [network.run_bags for network in networks], precision
     if device != "cpu":
-        raise HostError(f"--engine {engine} computes on the CPU; add --device cpu")
+        raise HostError(
+            f"--engine {engine} computes on the CPU; add --device cpu", Fault.CONTRADICTION
+        )
     from nnunet_pst.network.openvino_engine import OpenVINONetwork
 
     bfloat16 = engine == "openvino-bf16"
     compiled = [OpenVINONetwork(network, bfloat16=bfloat16) for network in networks]
-    return [one.run_bags for one in compiled], compiled[0].precision
+    return [network.run_bags for network in compiled], compiled[0].precision
 
 
 def _host_precision(device: torch.device) -> contextlib.AbstractContextManager[object]:
-    """Mix precisions where the host does: on a GPU alone."""
+    """Mix precisions where the host does: on a GPU only."""
     return torch.autocast(device.type) if device.type == "cuda" else contextlib.nullcontext()

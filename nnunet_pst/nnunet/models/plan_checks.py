@@ -1,8 +1,8 @@
-"""What the plans of a model from strangers say, held against what can be, before it is used.
+"""Checks of the values in a model's plans, which may come from strangers.
 
-nnU-Net believes its own plans: a wrong type ends in a traceback somewhere inside of it, and a patch
-of 100000 pixels in a full memory. So everything that prediction reads of them is looked at first.
-Which classes may be imported is another question, see `checkpoints`.
+nnU-Net trusts its own plans: a wrong type ends in a traceback somewhere inside it, a patch of
+100000 pixels in a full memory. So every value that prediction reads is checked first. Which classes
+plans may import is checked in `checkpoints`.
 """
 
 from __future__ import annotations
@@ -21,23 +21,24 @@ from nnunetv2.utilities.find_class_by_name import recursive_find_python_class
 from nnunetv2.utilities.label_handling.label_handling import LabelManager
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
-from nnunet_pst.errors import InputError
+from nnunet_pst.errors import Fault, InputError, Problem
+from nnunet_pst.network.unet25d import NETWORK_CLASS
+from nnunet_pst.nnunet.models.plan_values import is_list_of, is_number, is_whole, shown, written
 
-OURS = "nnunet_pst.network.unet25d.Unet25D"
 #: Pixels along one side of a tile; no MRI has more.
 MOST_SIDE = 2048
-#: Voxels of a tile: ours covers a whole study, but is computed slice by slice; what a stock network
-#: remembers of a tile is some hundred times as large (nnU-Net's own tiles have up to 2**23 voxels).
+#: Voxels of a tile: ours covers a whole study, but is computed slice by slice; a stock network's
+#: feature maps are some hundred times as large as its tile (nnU-Net's have up to 2**23 voxels).
 MOST_TILE, MOST_STOCK_TILE = 2**27, 2**24
 #: Voxels of a study on the model's spacing; one that is larger already stays as it is.
 MOST_RESAMPLED = 2**27
 SPACING_RANGE_MM = (0.05, 50.0)
-#: No number that describes a network is larger: features, kernels, stages.
+#: Largest number in a network's description: features, kernels, stages.
 MOST_IN_NETWORK = 4096
 #: Readers that keep the order of a file's voxels; the others would turn the image first.
 _READERS = ("SimpleITKIO", "NibabelIO")
 _INTENSITIES = ("mean", "std", "percentile_00_5", "percentile_99_5")
-#: What nnU-Net's functions for resampling are called with by position
+#: Positional parameters of nnU-Net's functions for resampling
 #: (nnunet-v2 ``preprocessing/resampling``).
 _RESAMPLED = ("data", "new_shape", "current_spacing", "new_spacing")
 
@@ -48,21 +49,27 @@ def resolve_configuration(plans: dict[str, Any], name: str, where: str) -> dict[
     Raises
     ------
     InputError
-        When the plans have no such configuration, or it can't be made out.
+        When the plans have no such configuration, or nnU-Net cannot resolve it.
     """
     configurations = plans.get("configurations")
     if not isinstance(configurations, dict) or name not in configurations:
-        raise InputError(f"{where}: plans.json has no configuration '{name[:80]}'")
-    if not all(isinstance(one, dict) for one in configurations.values()):
-        raise InputError(f"{where}: plans.json has configurations that are none; get it again")
-    try:
-        found: dict[str, Any] = PlansManager(plans).get_configuration(name).configuration
-    except Exception as error:  # whatever the host meets in it: circles, names of no type
         raise InputError(
-            f"{where}: plans.json: nnU-Net can't make out configuration '{name[:80]}' "
-            f"({type(error).__name__}); get the model again"
+            f"{where}: plans.json has no configuration '{name[:80]}'", Fault.UNKNOWN_NAME
+        )
+    if not all(isinstance(settings, dict) for settings in configurations.values()):
+        raise InputError(
+            f"{where}: plans.json has configurations without settings; get it again",
+            Fault.MALFORMED,
+        )
+    try:
+        resolved: dict[str, Any] = PlansManager(plans).get_configuration(name).configuration
+    except Exception as error:  # circular inheritance, names of a wrong type
+        raise InputError(
+            f"{where}: plans.json: nnU-Net cannot resolve configuration '{name[:80]}' "
+            f"({type(error).__name__}); get the model again",
+            Fault.MALFORMED,
         ) from error
-    return found
+    return resolved
 
 
 def check_plan_values(
@@ -73,16 +80,16 @@ def check_plan_values(
     mirrored: object,
     where: str,
 ) -> None:
-    """Refuse plans with values that can't be.
+    """Refuse plans with impossible values.
 
     Parameters
     ----------
     configuration
         From `resolve_configuration`.
     channels
-        How many the model has.
+        Number of the model's channels.
     mirrored
-        The axes that its checkpoint allows to mirror; None when there are none.
+        The axes that its checkpoint allows to mirror; None when it names none.
     where
         Name of the model, for messages.
 
@@ -101,91 +108,84 @@ def check_plan_values(
     for target, segmentation in (("data", False), ("seg", True), ("probabilities", False)):
         problems += _resampling_problems(configuration, f"resampling_fn_{target}", segmentation)
     if problems:
-        raise InputError([f"{where}: plans.json: {problem}" for problem in problems])
+        raise InputError([problem.within(f"{where}: plans.json") for problem in problems])
 
 
 def check_resampled_size(
-    shape_zyx: Sequence[int], spacing_zyx_mm: Sequence[float], wanted: Sequence[float], where: str
+    shape_zyx: Sequence[int],
+    spacing_zyx_mm: Sequence[float],
+    model_spacing_mm: Sequence[float],
+    where: str,
 ) -> None:
     """Refuse an image that would fill the memory when brought to a model's spacing.
 
     Parameters
     ----------
-    wanted
-        The model's spacing, in mm; with two entries, slices stay where they are.
+    model_spacing_mm
+        Of (z, y, x), or of (y, x) where slices stay as they are.
 
     Raises
     ------
     InputError
         Naming both sizes.
     """
-    target = [*spacing_zyx_mm[: 3 - len(wanted)], *wanted]
+    target = [*spacing_zyx_mm[: 3 - len(model_spacing_mm)], *model_spacing_mm]
     shape = [
         max(round(n * here / there), 1)
         for n, here, there in zip(shape_zyx, spacing_zyx_mm, target, strict=True)
     ]
     if math.prod(shape) > max(MOST_RESAMPLED, math.prod(shape_zyx)):
         raise InputError(
-            f"{where}: on its spacing of {_by(target)} mm the image of {_by(shape_zyx)} voxels "
-            f"would have {_by(shape)}, too many; use a model for such images"
+            f"{where}: on its spacing of {written(target)} mm the image of {written(shape_zyx)} "
+            f"voxels would have {written(shape)}, too many; use a model for such images",
+            Fault.TOO_LARGE,
         )
 
 
-def _by(values: Sequence[float]) -> str:
-    return " x ".join(f"{value:g}" for value in values)
+def _malformed(text: str) -> Problem:
+    return Problem(text, Fault.MALFORMED)
 
 
-def _shown(value: object) -> str:
-    """As much of a value as a line can take."""
-    text = "".join(c if c.isprintable() else "?" for c in repr(value))
-    return text if len(text) <= 60 else f"{text[:57]}..."
-
-
-def is_whole(value: object, low: int, high: int) -> bool:
-    """Whether a value from a JSON file is a whole number between two, both included."""
-    return isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
-
-
-def is_number(value: object, low: float = -math.inf, high: float = math.inf) -> bool:
-    """Whether a value from a JSON file is a finite number between two, both included."""
-    return (
-        isinstance(value, (int, float))
-        and not isinstance(value, bool)
-        and low <= value <= high
-        and abs(value) < math.inf
-    )
-
-
-def _are(values: object, counts: Sequence[int], fits: Callable[[object], bool]) -> bool:
-    return isinstance(values, list) and len(values) in counts and all(map(fits, values))
-
-
-def _axes_problems(plans: dict[str, Any]) -> Iterator[str]:
+def _axes_problems(plans: dict[str, Any]) -> Iterator[Problem]:
     for name in ("transpose_forward", "transpose_backward"):
         if sorted(map(repr, _list(plans.get(name)))) != ["0", "1", "2"]:
-            yield f"{name} is {_shown(plans.get(name))}; expected an order of the axes 0, 1, 2"
+            yield _malformed(
+                f"{name} is {shown(plans.get(name))}; expected an order of the axes 0, 1, 2"
+            )
             return
     if np.argsort(plans["transpose_forward"]).tolist() != plans["transpose_backward"]:
-        yield "transpose_backward doesn't undo transpose_forward"
+        yield Problem("transpose_backward doesn't undo transpose_forward", Fault.CONTRADICTION)
 
 
-def _geometry_problems(configuration: dict[str, Any], mirrored: object) -> Iterator[str]:
+def _geometry_problems(configuration: dict[str, Any], mirrored: object) -> Iterator[Problem]:
     low, high = SPACING_RANGE_MM
     spacing = configuration.get("spacing")
-    if not _are(spacing, (2, 3), lambda value: is_number(value, low, high)):
-        yield f"spacing is {_shown(spacing)}; expected 2 or 3 numbers from {low:g} to {high:g} mm"
+    if not is_list_of(spacing, (2, 3), lambda value: is_number(value, low, high)):
+        yield _malformed(
+            f"spacing is {shown(spacing)}; expected 2 or 3 numbers from {low:g} to {high:g} mm"
+        )
     patch = configuration.get("patch_size")
-    if not _are(patch, (2, 3), lambda value: is_whole(value, 1, MOST_SIDE)):
-        yield f"patch_size is {_shown(patch)}; expected 2 or 3 whole numbers up to {MOST_SIDE}"
+    if not is_list_of(patch, (2, 3), lambda value: is_whole(value, 1, MOST_SIDE)):
+        yield _malformed(
+            f"patch_size is {shown(patch)}; expected 2 or 3 whole numbers up to {MOST_SIDE}"
+        )
         return
     assert isinstance(patch, list)
-    most = MOST_TILE if _network_class(configuration) == OURS else MOST_STOCK_TILE
+    ours = _network_class(configuration) == NETWORK_CLASS
+    most = MOST_TILE if ours else MOST_STOCK_TILE
     if math.prod(patch) > most:
-        yield f"patch_size {_by(patch)} has more than {most} voxels, which no memory holds"
-    if _network_class(configuration) == OURS and len(patch) != 3:
-        yield f"patch_size is {_shown(patch)}; a 2.5D network wants 3 numbers"
+        yield Problem(
+            f"patch_size {written(patch)} has more than {most} voxels, too many for the memory",
+            Fault.TOO_LARGE,
+        )
+    if ours and len(patch) != 3:
+        yield Problem(
+            f"patch_size is {shown(patch)}; a 2.5D network needs 3 numbers", Fault.CONTRADICTION
+        )
     if mirrored is not None and not _mirrors(mirrored, len(patch)):
-        yield f"mirrors axes {_shown(mirrored)} of a patch with {len(patch)}"
+        yield Problem(
+            f"mirrors axes {shown(mirrored)} of a patch with {len(patch)}", Fault.OUT_OF_RANGE
+        )
 
 
 def _list(value: object) -> list[object]:
@@ -205,26 +205,33 @@ def _network_class(configuration: dict[str, Any]) -> object:
     return architecture.get("network_class_name") if isinstance(architecture, dict) else None
 
 
-def _architecture_problems(configuration: dict[str, Any]) -> Iterator[str]:
+def _architecture_problems(configuration: dict[str, Any]) -> Iterator[Problem]:
     architecture = configuration.get("architecture")
     if not isinstance(architecture, dict):
-        yield f"architecture is {_shown(architecture)}; expected a description of a network"
+        yield _malformed(
+            f"architecture is {shown(architecture)}; expected a description of a network"
+        )
         return
-    if not isinstance(architecture.get("network_class_name"), str):
-        yield f"network_class_name is {_shown(architecture.get('network_class_name'))}, no name"
+    name = architecture.get("network_class_name")
+    if not isinstance(name, str):
+        yield _malformed(f"network_class_name is {shown(name)}; expected a name")
     described, imported = architecture.get("arch_kwargs"), architecture.get("_kw_requires_import")
     if not isinstance(described, dict):
-        yield f"arch_kwargs is {_shown(described)}; expected a description of a network"
+        yield _malformed(f"arch_kwargs is {shown(described)}; expected a description of a network")
         return
-    if not _are(imported, range(64), lambda one: isinstance(one, str) and one in described):
-        yield f"_kw_requires_import is {_shown(imported)}; expected names of arch_kwargs"
+    if not is_list_of(
+        imported, range(64), lambda name: isinstance(name, str) and name in described
+    ):
+        yield _malformed(f"_kw_requires_import is {shown(imported)}; expected names of arch_kwargs")
     for name, value in described.items():
         if not _fits_network(value):
-            yield f"arch_kwargs: {_shown(name)} is {_shown(value)}, which no network has"
+            yield _malformed(
+                f"arch_kwargs: {shown(name)} is {shown(value)}; expected a setting of a network"
+            )
 
 
 def _fits_network(value: object, depth: int = 0) -> bool:
-    """Whether what describes a network holds no number beyond reason."""
+    """Whether a setting of a network, and all settings inside it, have sensible sizes."""
     if isinstance(value, (list, dict)):
         inner = list(value.values()) if isinstance(value, dict) else value
         return depth < 4 and len(inner) <= 256 and all(_fits_network(v, depth + 1) for v in inner)
@@ -235,33 +242,40 @@ def _fits_network(value: object, depth: int = 0) -> bool:
 
 def _class_problems(
     plans: dict[str, Any], configuration: dict[str, Any], channels: int
-) -> Iterator[str]:
-    """Hold the names that the host looks up against what they must be."""
+) -> Iterator[Problem]:
+    """Check the names that the host looks up in its own packages."""
     reader = plans.get("image_reader_writer")
     if reader not in _READERS:
-        yield f"was trained with the reader {_shown(reader)}, which isn't served"
+        yield Problem(
+            f"was trained with the reader {shown(reader)}, which is not supported",
+            Fault.UNSUPPORTED,
+        )
     manager = plans.get("label_manager", "LabelManager")
     if not _is_class(manager, "utilities.label_handling", LabelManager):
-        yield f"label_manager is {_shown(manager)}; nnU-Net has no such thing"
+        yield _unknown("label_manager is", manager)
     preprocessor = configuration.get("preprocessor_name")
     if not _is_class(preprocessor, "preprocessing", DefaultPreprocessor):
-        yield f"preprocessor_name is {_shown(preprocessor)}; nnU-Net has no such thing"
+        yield _unknown("preprocessor_name is", preprocessor)
     schemes = configuration.get("normalization_schemes")
-    if not _are(schemes, (channels,), lambda name: isinstance(name, str)):
-        yield f"normalization_schemes is {_shown(schemes)}; expected {channels} names"
+    if not is_list_of(schemes, (channels,), lambda name: isinstance(name, str)):
+        yield _malformed(f"normalization_schemes is {shown(schemes)}; expected {channels} names")
         return
     for scheme in schemes or ():
         if not _is_class(scheme, "preprocessing.normalization", ImageNormalization):
-            yield f"normalization_schemes has {_shown(scheme)}; nnU-Net has no such thing"
+            yield _unknown("normalization_schemes has", scheme)
+
+
+def _unknown(setting: str, name: object) -> Problem:
+    return Problem(f"{setting} {shown(name)}; nnU-Net has no such class", Fault.UNKNOWN_NAME)
 
 
 def _is_class(name: object, package: str, base: type) -> bool:
-    """Whether the host finds a class of that kind; it would take anything that has the name."""
-    found = _found(name, package)
-    return isinstance(found, type) and issubclass(found, base)
+    """Whether the host finds a subclass of ``base``; it would take any object of that name."""
+    candidate = _look_up(name, package)
+    return isinstance(candidate, type) and issubclass(candidate, base)
 
 
-def _found(name: object, package: str) -> Any:
+def _look_up(name: object, package: str) -> Any:
     if not isinstance(name, str) or not name.isidentifier():
         return None
     folder = os.path.join(nnunetv2.__path__[0], *package.split("."))
@@ -270,38 +284,44 @@ def _found(name: object, package: str) -> Any:
 
 def _intensity_problems(
     plans: dict[str, Any], configuration: dict[str, Any], channels: int
-) -> Iterator[str]:
+) -> Iterator[Problem]:
     masks = configuration.get("use_mask_for_norm")
-    if not _are(masks, (channels,), lambda value: isinstance(value, bool)):
-        yield f"use_mask_for_norm is {_shown(masks)}; expected true or false, {channels} times"
+    if not is_list_of(masks, (channels,), lambda value: isinstance(value, bool)):
+        yield _malformed(
+            f"use_mask_for_norm is {shown(masks)}; expected true or false, {channels} times"
+        )
     # The host knows two names, the second from older plans.
     key = "foreground_intensity_properties_per_channel"
-    found = plans.get(key, plans.get("foreground_intensity_properties_by_modality"))
+    properties = plans.get(key, plans.get("foreground_intensity_properties_by_modality"))
     for channel in map(str, range(channels)):
-        one = found.get(channel) if isinstance(found, dict) else None
-        if not isinstance(one, dict) or not all(is_number(one.get(name)) for name in _INTENSITIES):
-            yield f"{key} lacks numbers for channel {channel}"
+        values = properties.get(channel) if isinstance(properties, dict) else None
+        if not isinstance(values, dict) or not all(
+            is_number(values.get(name)) for name in _INTENSITIES
+        ):
+            yield Problem(f"{key} lacks numbers for channel {channel}", Fault.MISSING)
 
 
 def _resampling_problems(
     configuration: dict[str, Any], key: str, segmentation: bool
-) -> Iterator[str]:
+) -> Iterator[Problem]:
     name, options = configuration.get(key), configuration.get(f"{key}_kwargs")
-    function = _found(name, "preprocessing.resampling")
+    function = _look_up(name, "preprocessing.resampling")
     known = list(inspect.signature(function).parameters) if inspect.isfunction(function) else []
     if tuple(known[:4]) != _RESAMPLED:
-        yield f"{key} is {_shown(name)}; nnU-Net has no such function"
+        yield Problem(f"{key} is {shown(name)}; nnU-Net has no such function", Fault.UNKNOWN_NAME)
         return
     if not isinstance(options, dict):
-        yield f"{key}_kwargs is {_shown(options)}; expected settings"
+        yield _malformed(f"{key}_kwargs is {shown(options)}; expected settings")
         return
     for option, value in options.items():
         fits = _RESAMPLING_OPTIONS.get(option)
         if option not in known[4:] or fits is None or not fits(value):
-            yield f"{key}_kwargs: {_shown(option)} is {_shown(value)}, which can't be"
-    # Labels are resampled one value after the other, which an image's gray values make endless.
+            yield _malformed(f"{key}_kwargs: {shown(option)} must not be {shown(value)}")
+    # Labels are resampled value by value, which takes forever with the gray values of an image.
     if "is_seg" in known and options.get("is_seg", False) is not segmentation:
-        yield f"{key}_kwargs: is_seg must be {str(segmentation).lower()}"
+        yield Problem(
+            f"{key}_kwargs: is_seg must be {str(segmentation).lower()}", Fault.CONTRADICTION
+        )
 
 
 _RESAMPLING_OPTIONS: dict[str, Callable[[object], bool]] = {

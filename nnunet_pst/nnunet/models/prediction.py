@@ -3,9 +3,9 @@
 The steps are the stock predictor's own functions in the order of ``nnUNetv2_predict``
 (nnunet-v2 ``inference/predict_from_raw_data.py``), without its worker processes, which cost
 seconds and a copy of torch each. Loading is ours, because the host reads checkpoints without
-restriction; and the sliding window of our own networks, because ours is faster
-(`nnunet_pst.nnunet.models.own_network`). With the engine torch the logits are the same bit for bit,
-given as many threads.
+restriction; the sliding window of our own networks is ours, because it is faster
+(`nnunet_pst.nnunet.models.own_network`). With the engine torch and the same number of threads the
+logits are the same bit for bit.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import torch
 
 from nnunet_pst.dataset.raw_dataset import OWN_KEY
 from nnunet_pst.dicom.reading.files import printable
-from nnunet_pst.errors import HostError, InputError
+from nnunet_pst.errors import Fault, HostError, InputError
 from nnunet_pst.io.volumes import Volume
 from nnunet_pst.labels import BACKGROUND, IGNORE, TUMOR
 from nnunet_pst.nnunet.models.building import (
@@ -64,24 +64,26 @@ class LoadedModel:
         InputError
             When the number of channels is not the model's.
         HostError
-            When the memory (of the device) doesn't suffice.
+            When the memory (of the device) is too small.
         """
         if len(channels) != len(self.facts.channels):
             raise InputError(
-                f"{self.facts.name} wants {len(self.facts.channels)} channels, got {len(channels)}"
+                f"{self.facts.name} needs {len(self.facts.channels)} channels, got {len(channels)}",
+                Fault.CONTRADICTION,
             )
         with quiet_host():
             try:
                 return self._predict(channels, probability)
             except (RuntimeError, MemoryError) as error:
-                # On a CPU, torch raises a plain RuntimeError when there is no more.
+                # On a CPU, torch raises a plain RuntimeError; only its text tells a full memory.
                 full = isinstance(error, (torch.OutOfMemoryError, MemoryError))
                 if not full and "can't allocate memory" not in str(error):
                     raise
                 raise HostError(
                     "not enough memory to segment an image of "
                     f"{' x '.join(map(str, channels[0].grid.size_xyz))} voxels; free some, or use "
-                    "--device cpu"
+                    "--device cpu",
+                    Fault.TOO_LARGE,
                 ) from error
 
     def _predict(self, channels: Sequence[Volume], probability: bool) -> Prediction:
@@ -93,7 +95,7 @@ class LoadedModel:
         check_resampled_size(
             grid.shape_zyx, grid.spacing_zyx_mm, host.configuration.spacing, self.facts.name
         )
-        array = np.stack([np.asarray(one.array, dtype=np.float32) for one in channels])
+        array = np.stack([np.asarray(volume.array, dtype=np.float32) for volume in channels])
         spacing = [abs(value) for value in channels[0].grid.spacing_zyx_mm]
         preprocessor = host.configuration.preprocessor_class(verbose=False)
         data, _, properties = preprocessor.run_case_npy(
@@ -108,17 +110,19 @@ class LoadedModel:
             dtype=torch.float32, memory_format=torch.contiguous_format
         )
         logits = self._network.predict_logits(tensor)
-        if not torch.isfinite(logits).all():  # would look like no tumor
-            raise InputError(f"{self.facts.name}: computes no finite numbers; get it again")
+        if not torch.isfinite(logits).all():  # the mask would be empty, as without a tumor
+            raise InputError(
+                f"{self.facts.name}: its logits are not finite; get it again", Fault.VALUES
+            )
         managers = (host.plans, host.configuration, host.labels)
         threads = torch.get_num_threads()
         # From the logits, as the host does where no probabilities are asked for: in half
-        # precision these may tie where logits don't.
+        # precision probabilities may tie where logits don't.
         mask = convert(logits, *managers, properties, False, threads) == TUMOR
         if not probability:
             return Prediction(mask, None)
-        _, found = convert(logits, *managers, properties, True, threads)
-        return Prediction(mask, np.asarray(found[TUMOR], dtype=np.float32))
+        _, probabilities = convert(logits, *managers, properties, True, threads)
+        return Prediction(mask, np.asarray(probabilities[TUMOR], dtype=np.float32))
 
 
 def load_model(
@@ -136,27 +140,23 @@ def load_model(
     path
         As for `nnunet_pst.nnunet.models.files.open_model`.
     device
-        ``cpu`` or ``cuda``; by default what there is, and ``cpu`` for other engines than torch.
+        ``cpu`` or ``cuda``; None: ``cuda`` where there is one and the engine is torch, else
+        ``cpu``.
     engine
-        What computes one of our own networks: ``torch``, ``openvino`` or ``openvino-bf16``.
+        For one of our own networks: ``torch``, ``openvino`` or ``openvino-bf16``.
     mirroring
-        Average over mirrored images, as the host does by default; without, the network computes
-        once instead of four times (a 3D model: eight), and masks are others.
+        Average over mirrored images, as the host does: four (3D: eight) times the work.
     trusted
         Load checkpoints that could run code.
 
     Raises
     ------
     InputError
-        When it is no finished model, or one that doesn't segment exactly one tumor, or it is
-        refused as unsafe, or the engine doesn't serve its network.
+        It is not a finished model of exactly one tumor, is unsafe, or is not for the engine.
     HostError
-        When its trainer or the engine is not installed, or there is no such device.
+        Its trainer or the engine is not installed, or there is no such device.
     """
-    served = "cuda" if engine == "torch" and torch.cuda.is_available() else "cpu"
-    device = device or served
-    if device == "cuda" and not torch.cuda.is_available():
-        raise HostError("there is no CUDA device; use --device cpu")
+    device = _checked_device(device, engine)
     files = open_model(path)
     plans, dataset = files.read_json("plans.json"), files.read_json("dataset.json")
     _check_labels(dataset, files.name)
@@ -164,7 +164,7 @@ def load_model(
         read_checkpoint(files.read(name), f"{files.name}: {name}", trusted=trusted)
         for name in files.checkpoints()
     ]
-    configuration = _one_of(checkpoints, files.name)
+    configuration = _shared_configuration(checkpoints, files.name)
     check_plan_values(
         plans,
         resolve_configuration(plans, configuration, files.name),
@@ -188,27 +188,41 @@ def load_model(
     return LoadedModel(host, network, facts)
 
 
-def _one_of(checkpoints: list[dict[str, Any]], where: str) -> str:
-    """Return the configuration, which all folds must share, as they must the trainer."""
+def _checked_device(device: str | None, engine: str) -> str:
+    """Choose the device where none is named; refuse one that is not there."""
+    cuda = torch.cuda.is_available()
+    if device == "cuda" and not cuda:
+        raise HostError("there is no CUDA device; use --device cpu", Fault.MISSING)
+    return device or ("cuda" if engine == "torch" and cuda else "cpu")
+
+
+def _shared_configuration(checkpoints: list[dict[str, Any]], where: str) -> str:
+    """Return the configuration; all folds must share it and the trainer."""
     kinds = {(str(c["trainer_name"]), str(c["init_args"]["configuration"])) for c in checkpoints}
     if len(kinds) != 1:
-        raise InputError(f"{where}: its folds were trained by different trainers; get it again")
+        raise InputError(
+            f"{where}: its folds have different trainers or configurations; get it again",
+            Fault.CONTRADICTION,
+        )
     return kinds.pop()[1]
 
 
 def _check_labels(dataset: dict[str, Any], where: str) -> None:
-    """Refuse models that don't tell exactly one thing, of value 1, from background."""
+    """Refuse models that don't have exactly one label of value 1 besides background."""
     labels = dataset.get("labels")
     if not isinstance(labels, dict):
-        raise InputError(f"{where}: dataset.json names no labels; get the model again")
+        raise InputError(
+            f"{where}: dataset.json names no labels; get the model again", Fault.MISSING
+        )
     kept = {name: value for name, value in labels.items() if name not in ("background", "ignore")}
     expected = {"background": BACKGROUND, "ignore": IGNORE, **dict.fromkeys(kept, TUMOR)}
-    # By their text, because true is 1 to Python, and no label.
+    # Compared as text, because Python takes true for 1.
     wrong = [name for name, value in labels.items() if repr(value) != repr(int(expected[name]))]
     if len(kept) != 1 or "background" not in labels or wrong:
         raise InputError(
             f"{where}: segments {printable(', '.join(kept))[:80] or 'nothing'}; expected "
-            f"background of value {BACKGROUND} and one label of value {TUMOR}"
+            f"background of value {BACKGROUND} and one label of value {TUMOR}",
+            Fault.UNSUPPORTED,
         )
 
 
@@ -217,7 +231,8 @@ def _channel_names(dataset: dict[str, Any], where: str) -> tuple[str, ...]:
     channels = dataset.get("channel_names", dataset.get("modality"))
     if not isinstance(channels, dict) or set(channels) != set(map(str, range(len(channels)))):
         raise InputError(
-            f"{where}: dataset.json numbers no channels (channel_names); get the model again"
+            f"{where}: dataset.json numbers no channels (channel_names); get the model again",
+            Fault.MALFORMED,
         )
     return tuple(printable(str(channels[str(number)]))[:80] for number in range(len(channels)))
 
@@ -231,7 +246,7 @@ def _facts(
     return ModelFacts(
         name=" ".join(printable(str(part))[:80] for part in parts),
         channels=_channel_names(dataset, files.name),
-        sequences=tuple(printable(str(one))[:80] for one in sequences)
+        sequences=tuple(printable(str(name))[:80] for name in sequences)
         if isinstance(sequences, list)
         else (),
         spacing_range_zyx_mm=_spacing_range(files),
@@ -248,7 +263,9 @@ def _spacing_range(files: ModelFiles) -> tuple[tuple[float, float], ...] | None:
         spacings = np.asarray(files.read_json(FINGERPRINT)["spacings"], dtype=np.float64)
         low, high = spacings.reshape(-1, 3).min(axis=0), spacings.reshape(-1, 3).max(axis=0)
         if not (np.isfinite(spacings) & (spacings > 0)).all():
-            raise ValueError("no spacings")
+            raise ValueError("spacings must be positive")
     except (KeyError, ValueError, TypeError, OverflowError) as error:
-        raise InputError(f"{files.name}: {FINGERPRINT} is damaged; get the model again") from error
+        raise InputError(
+            f"{files.name}: {FINGERPRINT} is damaged; get the model again", Fault.DAMAGED
+        ) from error
     return tuple((float(a), float(b)) for a, b in zip(low, high, strict=True))

@@ -2,8 +2,8 @@
 
 Tiles, padding, weights and half precision are the host's (nnunet-v2
 ``inference/predict_from_raw_data.py``, ``_internal_predict_sliding_window_return_logits``), so the
-sums are the same bit for bit; ``tests/contracts`` holds them against each other. Only the Gaussian
-is made in another way: the host filters a whole volume, which takes a second and more.
+sums are the same bit for bit; ``tests/contracts`` compares the two. Only the Gaussian is made in
+another way: the host filters a whole volume, which takes a second and more.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from nnunetv2.inference.sliding_window_prediction import (
 )
 from torch import Tensor
 
-from nnunet_pst.errors import HostError
+from nnunet_pst.errors import Fault, HostError
 
 #: The host's own (``nnUNetPredictor``): tiles overlap by half, and this is the Gaussian's peak.
 TILE_STEP, GAUSSIAN_PEAK = 0.5, 10
@@ -66,7 +66,7 @@ def sliding_window_logits(
     assert logits is not None
     torch.div(logits, total, out=logits)
     if torch.isinf(logits).any():
-        raise HostError("the network's answers are too large for half precision")
+        raise HostError("the network's logits are too large for half precision", Fault.VALUES)
     unpadded = (slice(None), *inside[1:])
     return logits[unpadded]
 
@@ -79,5 +79,5 @@ def gaussian(patch_size: tuple[int, ...], device: torch.device) -> Tensor:
         along = compute_gaussian((size,), dtype=torch.float64, device=torch.device("cpu"))
         weights = weights[..., None] * along
     weights = weights.to(torch.half)
-    # Never zero, or what no other tile covers would be divided by it.
+    # Never zero, because voxels that no other tile covers are divided by it.
     return weights.clamp_(min=weights[weights > 0].min()).to(device)

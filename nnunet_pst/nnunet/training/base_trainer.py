@@ -1,6 +1,6 @@
 """The trainer: nnU-Net's own loop with our network, loss, batches and safer checkpoints.
 
-Everything that is overridden is one of the host's hooks (nnunet-v2
+Every method that is overridden is one of the host's hooks (nnunet-v2
 ``training/nnUNetTrainer/nnUNetTrainer.py``, 2.8); ``tests/contracts`` watches them.
 """
 
@@ -23,7 +23,7 @@ from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager
 from torch import nn
 
 from nnunet_pst.dataset.splits import separated_patients
-from nnunet_pst.errors import InputError, PSTError
+from nnunet_pst.errors import Fault, InputError, PSTError
 from nnunet_pst.io.atomic_files import write_atomically
 from nnunet_pst.io.case_table import cases_of_dataset
 from nnunet_pst.io.slice_kinds import SliceKind
@@ -41,14 +41,14 @@ from nnunet_pst.nnunet.training.training_step import (
     step_precision,
 )
 
-#: Batches of the validation during training, which only draws the curve.
+#: Batches of the validation during training, which serves the curve only.
 VALIDATION_BATCHES = 8
 
 #: Threads that make batches beside a GPU, unless ``nnUNet_n_proc_DA`` says fewer. One copies
 #: thousands of remembered bags a second; more help while slices are decompressed.
 LOADING_THREADS = 4
 
-#: Seconds between two of the host's figures of a training: each takes half a second, which on a
+#: Seconds between two of the host's figures of a training: drawing takes half a second, which on a
 #: large GPU is half an epoch.
 FIGURE_SECONDS = 60.0
 
@@ -63,10 +63,10 @@ class PST25DTrainer(nnUNetTrainer):
 
     #: Epochs of a training (paper: 300).
     epochs = 300
-    #: An epoch is as many iterations as there are training patients (paper), but at least so many,
-    #: since nnU-Net's bookkeeping and checkpoints are an epoch's business.
+    #: An epoch has one iteration for each training patient (paper), but at least this number,
+    #: because nnU-Net does its bookkeeping and writes checkpoints after each epoch.
     shortest_epoch = 50
-    #: Learn that what is unknown is background (the ablation; see ``docs/paper.md``).
+    #: Take unknown voxels for background (the ablation; see ``docs/paper.md``).
     unknown_is_background = False
 
     def __init__(
@@ -85,7 +85,7 @@ class PST25DTrainer(nnUNetTrainer):
         self.num_epochs = self.epochs
         self.enable_deep_supervision = False
         self.num_val_iterations_per_epoch = VALIDATION_BATCHES
-        # A killed training loses at most the epoch in hand.
+        # A killed training loses at most the current epoch.
         self.save_every = 1
         self._figure_drawn = -math.inf
 
@@ -95,7 +95,8 @@ class PST25DTrainer(nnUNetTrainer):
             raise InputError(
                 f"configuration '{self.configuration_name}' is not one of ours (no key "
                 f"'{PLANS_KEY}' in the plans); run: nnunet_pst plan "
-                f"{self.plans_manager.dataset_name} --extend, and train 2d_5 or 2d_mobilenetv2"
+                f"{self.plans_manager.dataset_name} --extend, and train 2d_5 or 2d_mobilenetv2",
+                Fault.UNSUPPORTED,
             )
         return TrainingSettings.from_plans(values)
 
@@ -128,8 +129,8 @@ class PST25DTrainer(nnUNetTrainer):
         )
 
     def _do_i_compile(self) -> bool:
-        # One network serves bags and volumes of any depth; compiling would start anew for each.
-        # Training steps, which are all of one shape, are compiled by themselves.
+        # One network takes bags and volumes of any depth, and each shape would be compiled anew.
+        # Training steps, which all have one shape, are compiled by themselves.
         return False
 
     def _bare_network(self) -> Unet25D:
@@ -171,7 +172,7 @@ class PST25DTrainer(nnUNetTrainer):
         )
 
     def do_split(self) -> tuple[list[str], list[str]]:
-        """Split as the host does, but never through a patient.
+        """Split as the host does, but never a patient's cases.
 
         For a fold that ``splits_final.json`` doesn't have, the host draws cases at random.
         """
@@ -181,17 +182,18 @@ class PST25DTrainer(nnUNetTrainer):
         with _one_line_errors():
             rows = cases_of_dataset(Path(self.preprocessed_dataset_folder_base))
             patient_of = {row["case"]: row["patient"] for row in rows}
-            torn = separated_patients([{"train": training, "val": validation}], patient_of)
-            if torn:
+            separated = separated_patients([{"train": training, "val": validation}], patient_of)
+            if separated:
                 raise InputError(
                     f"fold {self.fold} has cases of the same patient on both sides: "
-                    f"{', '.join(torn)}; train a fold of splits_final.json, or delete that file "
-                    f"and run: nnunet_pst plan {self.plans_manager.dataset_name} --extend"
+                    f"{', '.join(separated)}; train a fold of splits_final.json, or delete that "
+                    f"file and run: nnunet_pst plan {self.plans_manager.dataset_name} --extend",
+                    Fault.LEAK,
                 )
         return training, validation
 
     def get_dataloaders(self) -> tuple[Iterator[dict[str, Any]], Iterator[dict[str, Any]]]:
-        """Return iterators over the training and validation batches that are still to come."""
+        """Return iterators over the remaining training and validation batches."""
         self.inference_allowed_mirroring_axes = (1, 2)
         training, validation = self.get_tr_and_val_datasets()
         with _one_line_errors():
@@ -222,7 +224,8 @@ class PST25DTrainer(nnUNetTrainer):
             other = "" if self.fold == "all" else ", or train another fold"
             raise InputError(
                 f"fold {self.fold}: none of {', '.join(dataset.identifiers) or 'its cases'} has a "
-                f"slice with a known label; draw some and convert and plan again{other}"
+                f"slice with a known label; draw some and convert and plan again{other}",
+                Fault.EMPTY,
             )
         sampler = SliceSampler(
             cases,
@@ -242,7 +245,7 @@ class PST25DTrainer(nnUNetTrainer):
         )
 
     def _iterate(self, batches: BagBatches, per_epoch: int) -> Iterator[dict[str, Any]]:
-        # On a CPU the network leaves no core for other threads, and a batch costs little.
+        # On a CPU the network uses every core, and a batch costs little.
         on_cpu = self.device.type == "cpu"
         return BatchesOnDevice(
             batches,
@@ -263,7 +266,7 @@ class PST25DTrainer(nnUNetTrainer):
         super().on_train_epoch_end([{"loss": loss} for loss in losses])
 
     def on_epoch_end(self) -> None:
-        """Do what the host does, but draw its figure once in a while, and in the last epoch."""
+        """Do what the host does, but draw its figure once a minute and after the last epoch."""
         now = time.monotonic()
         last = self.current_epoch == self.num_epochs - 1
         if last or now - self._figure_drawn >= FIGURE_SECONDS:
@@ -277,8 +280,8 @@ class PST25DTrainer(nnUNetTrainer):
         """Write the checkpoint beside its place, then move it: it is whole or absent."""
         unfinished = f"{filename}.unfinished"
         super().save_checkpoint(unfinished)
-        # Only by the process that has just written it: another one of a distributed training would
-        # move a file that is still being written, and a leftover of a killed one is never whole.
+        # Only the process that wrote it moves it: another process of a distributed training would
+        # move an incomplete file, and the leftover of a killed training is never whole.
         if self.local_rank == 0 and not self.disable_checkpointing:
             os.replace(unfinished, filename)
 
@@ -288,7 +291,7 @@ class PST25DTrainer(nnUNetTrainer):
             forget_paths(Path(self.output_folder) / "debug.json")
 
     def perform_actual_validation(self, save_probabilities: bool = False) -> None:
-        """Validate as the host does, then keep file names but no folders in ``summary.json``."""
+        """Validate as the host does, then reduce the paths in ``summary.json`` to file names."""
         super().perform_actual_validation(save_probabilities)
         if self.local_rank == 0:
             forget_paths(Path(self.output_folder) / "validation" / "summary.json")
@@ -296,7 +299,7 @@ class PST25DTrainer(nnUNetTrainer):
 
 @contextmanager
 def _one_line_errors() -> Iterator[None]:
-    """End the host's command with our message alone; it knows nothing of our error family."""
+    """End the host's command with our message alone, without a traceback."""
     try:
         yield
     except PSTError as error:
@@ -305,7 +308,7 @@ def _one_line_errors() -> Iterator[None]:
 
 @contextmanager
 def _without_figure(logger: Any) -> Iterator[None]:
-    """Let the host's logger draw nothing meanwhile."""
+    """Keep the host's logger from drawing its figure."""
     logger.plot_progress_png = lambda output_folder: None
     try:
         yield
@@ -314,7 +317,7 @@ def _without_figure(logger: Any) -> Iterator[None]:
 
 
 def forget_paths(file: Path) -> None:
-    """Replace absolute paths in a JSON file that nnU-Net exports, and its host name, in place.
+    """Shorten absolute paths to names in a JSON file that nnU-Net exports; remove the host name.
 
     ``nnUNetv2_export_model_to_zip`` puts ``debug.json`` and ``summary.json`` into the archive.
     """

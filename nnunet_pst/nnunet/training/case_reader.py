@@ -1,6 +1,6 @@
-"""Slices of nnU-Net's preprocessed cases, on the scale of the network, read once where they fit.
+"""Slices of nnU-Net's preprocessed cases, on the scale of the network, cached where they fit.
 
-Threads may read together. Memory is bounded by the cache's limit and the slices in hand.
+Threads may read together. Memory is bounded by the cache's limit and the slices being read.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from nnunet_pst.errors import InputError
+from nnunet_pst.errors import Fault, InputError
 from nnunet_pst.io.slice_kinds import kinds_of_label
 from nnunet_pst.labels import BACKGROUND, IGNORE
 from nnunet_pst.network.intensity import apply_window, intensity_window
 from nnunet_pst.nnunet.training.slice_sampling import CaseSlices
 
-#: GiB of slices that a training process keeps in memory; what doesn't fit is read every time.
+#: GiB of slices that a training process keeps in memory; the others are read every time.
 CACHE_VARIABLE = "NNUNET_PST_CACHE_GB"
 DEFAULT_CACHE_GB = 4.0
 #: Cases whose two files stay open; systems allow a process 1024 files or fewer.
@@ -43,11 +43,11 @@ class SliceCache:
         self._lock = threading.Lock()
 
     def get(self, key: tuple[str, int, str]) -> npt.NDArray[Any] | None:
-        """Return what is remembered of (case, slice, part)."""
+        """Return the array of (case, slice, part), or None."""
         return self._arrays.get(key)
 
     def offer(self, key: tuple[str, int, str], array: npt.NDArray[Any]) -> None:
-        """Remember an array, which nobody can change from now on, if there is room for it."""
+        """Make an array read-only and remember it, if there is room for it."""
         array.setflags(write=False)
         with self._lock:
             if array.nbytes <= self._free_bytes and key not in self._arrays:
@@ -153,7 +153,7 @@ class CaseReader:
             [apply_window(*pair) for pair in zip(channels, self._windows[case], strict=True)]
         )
         if self.dtype == torch.float16:
-            # Tens of thousands of times bright tissue is no tissue, but infinity is no number.
+            # Such values are artifacts, but as infinity they would spoil the training.
             values.clamp_(-HALF_LIMIT, HALF_LIMIT)
         scaled: Image = values.to(self.dtype).numpy()
         return scaled
@@ -173,19 +173,21 @@ def cache_bytes() -> int:
     except ValueError:
         limit = math.nan
     if not 0 <= limit < math.inf:
-        raise InputError(f"{CACHE_VARIABLE} is '{text}'; give a number of GiB, 0 for no cache")
+        raise InputError(
+            f"{CACHE_VARIABLE} is '{text}'; give a number of GiB, 0 for no cache", Fault.MALFORMED
+        )
     return int(limit * 2**30)
 
 
 def case_slices(
     reader: CaseReader, cases: Iterable[str], origin: Mapping[str, tuple[str, str]]
 ) -> list[CaseSlices]:
-    """Read every label once and say what is known of each slice.
+    """Read every label once and return the kinds of its slices.
 
     Parameters
     ----------
     origin
-        Patient and sequence of each case; a case that isn't listed is a patient of its own.
+        Patient and sequence of each case; a case that is not listed counts as its own patient.
     """
     result = []
     for case in cases:

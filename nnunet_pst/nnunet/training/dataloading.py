@@ -1,6 +1,6 @@
 """Batches of bags from nnU-Net's preprocessed cases, the same bytes for any number of threads.
 
-Threads read and draw; the sampling itself happens on the network's device
+Threads read slices and draw transforms; the network's device samples the bags
 (``docs/decisions/0094``).
 """
 
@@ -44,17 +44,18 @@ class RawBatch(NamedTuple):
 class BagBatches:
     """Batch ``i`` of a training, made from the seed and ``i`` alone.
 
-    Because a batch depends on nothing that came before it, any thread can make any batch, and a
-    resumed training goes on with the batches that it would have seen.
+    A batch doesn't depend on earlier ones: any thread can make any batch, and a resumed training
+    goes on with the batches that it would have seen.
 
     Attributes
     ----------
     stream
         Distinguishes training, validation and the processes of a distributed training.
     repeat_after
-        Batches repeat after so many (validation looks at the same ones every epoch), or None.
+        Number of batches after which they repeat (validation uses the same in every epoch), or
+        None.
     pinned
-        Put slices where a GPU fetches them without the processor's help.
+        Put slices into pinned memory, from which a GPU copies them by itself.
     """
 
     reader: CaseReader
@@ -97,7 +98,7 @@ class BagBatches:
         """Return room for images (b, c, s, y, x) and labels (b, 1, y, x) of the largest slice."""
         shapes = np.array([self.reader.slice_shape(draw.case) for draw in draws])
         channels, rows, columns = (int(size) for size in shapes.max(axis=0))
-        # What every slice covers need not be written twice.
+        # Where the slices cover the whole canvas it need not be zeroed.
         room = torch.empty if (shapes == shapes[0]).all() else torch.zeros
         bags = len(draws), channels, self.slices_per_bag, rows, columns
         images = room(bags, dtype=self.reader.dtype, pin_memory=self.pinned)
@@ -147,20 +148,20 @@ class BatchesOnDevice(Iterator[dict[str, Any]]):
     Parameters
     ----------
     batches
-        What to make.
+        Makes a batch by its index.
     indices
-        Which of them, in this order.
+        Indices of the batches, in order.
     device
         Of the network.
     threads
-        How many make batches beside the training; 0: each is made when it is asked for.
+        Threads that make batches beside the training; 0: each is made when it is needed.
     """
 
     def __init__(
         self, batches: BagBatches, indices: Iterable[int], *, device: torch.device, threads: int
     ) -> None:
         on_gpu = device.type == "cuda"
-        # Other devices take what the processor has sampled.
+        # Other devices take batches that the processor has sampled.
         self.device = device if on_gpu else torch.device("cpu")
         self.batches = replace(batches, pinned=on_gpu)
         raw = in_order(self.batches.__getitem__, indices, threads)
@@ -188,7 +189,7 @@ class BatchesOnDevice(Iterator[dict[str, Any]]):
             yield self._handed_over(*waiting)
 
     def _handed_over(self, batch: dict[str, Any], made: torch.cuda.Event) -> dict[str, Any]:
-        """Let the network's stream wait for a batch, and its memory for the network's stream."""
+        """Make the network's stream wait for a batch, and reserve the batch's memory for it."""
         network = torch.cuda.current_stream(self.device)
         network.wait_event(made)
         batch["data"].record_stream(network)

@@ -1,7 +1,7 @@
-"""The settings of a 2.5D training, as they stand in the plans under the key ``pst``.
+"""The settings of a 2.5D training, in the plans under the key ``pst``.
 
-What the network itself needs stands beside it in the host's own key ``architecture``; the number
-of bags in a batch is the host's ``batch_size``. Together they tell a reader all about a training.
+The network's own settings are beside it under the host's key ``architecture``; the number of bags
+in a batch is the host's ``batch_size``. Together they describe a training.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from nnunet_pst.errors import InputError
+from nnunet_pst.errors import Fault, InputError, Problem
 
 #: Key of our settings in a configuration of ``nnUNetPlans.json``.
 PLANS_KEY = "pst"
@@ -22,7 +22,7 @@ BAGS_PER_BATCH = 12
 
 @dataclass(frozen=True)
 class TrainingSettings:
-    """Everything about a training that isn't the network or the data.
+    """The settings of a training besides the network and the data.
 
     Attributes
     ----------
@@ -39,9 +39,9 @@ class TrainingSettings:
         paper's recipe, which has geometric augmentation only (``docs/results.md`` has what was
         measured).
     channel_dropout
-        Probability with which each sequence of a bag is zeroed in training, never all of them; so
-        one model can serve studies with missing sequences. Without effect on one channel. The
-        paper has none.
+        Probability with which each sequence of a bag is zeroed in training, never all of them, so
+        that one model can segment studies with missing sequences. No effect on one channel. The
+        paper has no such dropout.
     freeze_encoder_norms
         Keep the mean and variance of a pretrained encoder's batch norms instead of learning the
         training patients' (``docs/decisions/0035``). The paper doesn't say; False is the default
@@ -71,43 +71,56 @@ class TrainingSettings:
         """Read the settings from the plans; every unknown name or impossible value is reported."""
         known = {field.name: field for field in fields(cls)}
         problems = [
-            f"unknown setting '{name}'; known are {', '.join(known)}"
+            Problem(f"unknown setting '{name}'; known are {', '.join(known)}", Fault.UNKNOWN_NAME)
             for name in values
             if name not in known
         ]
         kinds = {name: type(field.default) for name, field in known.items()}
         usable = {name: value for name, value in values.items() if name in known}
-        odd = [name for name, value in usable.items() if not _is_of_kind(value, kinds[name])]
+        wrong = [name for name, value in usable.items() if not _is_of_kind(value, kinds[name])]
         problems += [
-            f"{name} is {usable.pop(name)!r}; it must be {_KIND_NAMES[kinds[name]]}" for name in odd
+            Problem(
+                f"{name} is {usable.pop(name)!r}; it must be {_KIND_NAMES[kinds[name]]}",
+                Fault.MALFORMED,
+            )
+            for name in wrong
         ]
         settings = cls(**usable)
-        problems += settings._impossibilities()
+        problems += settings._impossible_values()
         if problems:
-            raise InputError([f"plans, key '{PLANS_KEY}': {problem}" for problem in problems])
+            raise InputError([problem.within(f"plans, key '{PLANS_KEY}'") for problem in problems])
         return settings
 
-    def _impossibilities(self) -> list[str]:
-        checks = {
-            f"crop is {self.crop}; it must be a positive multiple of 32": self.crop > 0
-            and self.crop % 32 == 0,
-            f"bags_per_patient is {self.bags_per_patient}; at least 1": self.bags_per_patient >= 1,
-            f"lesion_share {self.lesion_share} and negative_share {self.negative_share} must be "
-            f"0 or more and at most 1 together": min(self.lesion_share, self.negative_share) >= 0
-            and self.lesion_share + self.negative_share <= 1,
-            f"channel_dropout is {self.channel_dropout}; it must be 0 or more and below 1": 0
-            <= self.channel_dropout
-            < 1,
-            f"scale {self.scale}, gamma {self.gamma} and gain {self.gain} must be 1 or more": min(
-                self.scale, self.gamma, self.gain
-            )
-            >= 1,
-            f"rotation_degrees {self.rotation_degrees} and seed {self.seed} must be 0 or more": min(
-                self.rotation_degrees, self.seed
-            )
-            >= 0,
-        }
-        return [problem for problem, fine in checks.items() if not fine]
+    def _impossible_values(self) -> list[Problem]:
+        shares = self.lesion_share, self.negative_share
+        checks = [
+            (
+                self.crop > 0 and self.crop % 32 == 0,
+                f"crop is {self.crop}; it must be a positive multiple of 32",
+            ),
+            (
+                self.bags_per_patient >= 1,
+                f"bags_per_patient is {self.bags_per_patient}; it must be 1 or more",
+            ),
+            (
+                min(shares) >= 0 and sum(shares) <= 1,
+                f"lesion_share {self.lesion_share} and negative_share {self.negative_share} must "
+                "be 0 or more and at most 1 together",
+            ),
+            (
+                0 <= self.channel_dropout < 1,
+                f"channel_dropout is {self.channel_dropout}; it must be 0 or more and below 1",
+            ),
+            (
+                min(self.scale, self.gamma, self.gain) >= 1,
+                f"scale {self.scale}, gamma {self.gamma} and gain {self.gain} must be 1 or more",
+            ),
+            (
+                min(self.rotation_degrees, self.seed) >= 0,
+                f"rotation_degrees {self.rotation_degrees} and seed {self.seed} must be 0 or more",
+            ),
+        ]
+        return [Problem(text, Fault.OUT_OF_RANGE) for fine, text in checks if not fine]
 
 
 _KIND_NAMES = {int: "a whole number", float: "a number", bool: "true or false"}

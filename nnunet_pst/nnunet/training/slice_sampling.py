@@ -1,4 +1,4 @@
-"""Which slices are drawn for a batch, and with what odds."""
+"""Which slices are drawn for a batch, and with which odds."""
 
 from __future__ import annotations
 
@@ -17,28 +17,27 @@ def kind_odds(
 ) -> dict[SliceKind, float]:
     """Odds of the kinds of slice in one case.
 
-    ``negative_share`` is kept whenever the case has free negatives; what a missing kind leaves
-    over goes to the lesion first, because too many empty slices cost recall at the lesion's ends.
+    A case with free negatives gives them ``negative_share``. The share of a missing kind goes to
+    the lesion first, because too many empty slices cost recall at the lesion's ends.
     """
-    have = set(available) - {SliceKind.UNKNOWN}
-    if not have:
-        raise ValueError("a case without a known slice can't be drawn from")
-    free = negative_share if SliceKind.FREE in have else 0.0
-    wanted = {
-        SliceKind.FREE: free,
-        SliceKind.LESION: lesion_share if SliceKind.LESION in have else 0.0,
+    present = set(available) - {SliceKind.UNKNOWN}
+    if not present:
+        raise ValueError("a case without a known slice cannot be drawn from")
+    odds = {
+        SliceKind.FREE: negative_share if SliceKind.FREE in present else 0.0,
+        SliceKind.LESION: lesion_share if SliceKind.LESION in present else 0.0,
     }
-    wanted[SliceKind.KNOWN] = 1.0 - sum(wanted.values()) if SliceKind.KNOWN in have else 0.0
+    odds[SliceKind.KNOWN] = 1.0 - sum(odds.values()) if SliceKind.KNOWN in present else 0.0
     for kind in (SliceKind.LESION, SliceKind.KNOWN, SliceKind.FREE):
-        if kind in have:
-            wanted[kind] += 1.0 - sum(wanted.values())
+        if kind in present:
+            odds[kind] += 1.0 - sum(odds.values())
             break
-    return {kind: wanted[kind] for kind in sorted(have)}
+    return {kind: odds[kind] for kind in sorted(present)}
 
 
 @dataclass(frozen=True)
 class CaseSlices:
-    """What the sampler must know of one case: its patient, its sequence, the kind of each slice."""
+    """A case as the sampler sees it: its patient, its sequence, the kind of each slice."""
 
     case: str
     patient: str
@@ -48,7 +47,7 @@ class CaseSlices:
 
 @dataclass(frozen=True)
 class Draw:
-    """One drawn bag: which case and the index of its center slice."""
+    """One bag: its case and the index of its center slice."""
 
     case: str
     center: int
@@ -61,7 +60,7 @@ class SliceSampler:
     Parameters
     ----------
     cases
-        Every case that may be drawn; order doesn't matter.
+        The cases to draw from; their order doesn't matter.
     lesion_share, negative_share
         See `kind_odds`.
     bags_per_patient
@@ -122,7 +121,7 @@ def _drawable(case: CaseSlices, lesion_share: float, negative_share: float) -> _
 
 
 def _draw_from(sequences: Sequence[Sequence[_Drawable]], rng: np.random.Generator) -> Draw:
-    # As `rng.choice` draws, number by number, without what it checks and builds each time.
+    # The same numbers as `rng.choice`, without its checks in every call.
     cases = sequences[int(rng.integers(len(sequences)))]
     case = cases[int(rng.integers(len(cases)))]
     slices = case.slices[int(np.searchsorted(case.odds, rng.random(), side="right"))]

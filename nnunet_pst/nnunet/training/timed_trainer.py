@@ -1,8 +1,8 @@
 """Trainings for a given time, for comparisons at equal time on small machines.
 
 One stock epoch is 250 iterations, most of an hour on two CPU cores. Here the training loop runs for
-as long as it is told, with the learning rate falling over that time instead of over epochs. Nothing
-else is changed but that the validation after training is left out.
+a given time, and the learning rate falls over that time instead of over epochs. The only other
+change: there is no validation after training.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from nnunet_pst.nnunet.environment import SECONDS_VARIABLE
 from nnunet_pst.nnunet.training.base_trainer import PST25DTrainer
 from nnunet_pst.nnunet.training.dataloading import BagBatches
 
-#: More batches than any training takes.
+#: More batches than any training uses.
 ENDLESS = 10**9
 #: Exponent of the host's schedule (nnunet-v2 ``training/lr_scheduler/polylr.py``).
 POLY_EXPONENT = 0.9
@@ -42,7 +42,7 @@ class TimedTraining(nnUNetTrainer):
         self._trained_now = False
 
     def run_training(self) -> None:
-        """Train until the time is over: one epoch of as many iterations as there is time for."""
+        """Train until the time is over, in one epoch."""
         self._trained_now = True
         self.on_train_start()
         self.on_epoch_start()
@@ -63,7 +63,7 @@ class TimedTraining(nnUNetTrainer):
         self.on_train_end()
 
     def perform_actual_validation(self, save_probabilities: bool = False) -> None:
-        """Say that there is none, which may take longer than the training; unless asked for it."""
+        """Skip the validation, which may outlast the training, unless ``--val`` asks for it."""
         if self._trained_now:
             self.print_to_log_file(
                 "The validation after training is left out; the same command with --val makes it."
@@ -80,15 +80,14 @@ class TimedPST25DTrainer(TimedTraining, PST25DTrainer):
     """The 2.5D trainer for a given time."""
 
     def _iterate(self, batches: BagBatches, per_epoch: int) -> Iterator[dict[str, Any]]:
-        # How many batches there will be is not known beforehand.
+        # The number of batches is not known beforehand.
         return super()._iterate(batches, ENDLESS)
 
 
 def _seconds() -> float:
     """Read the time from the environment.
 
-    Prediction builds a trainer class's network without training it, so this is asked only where a
-    trainer is made.
+    Only when a trainer is made: prediction builds a trainer class's network without one.
     """
     text = os.environ.get(SECONDS_VARIABLE, "")
     try:

@@ -1,9 +1,9 @@
-"""One update of the weights, after which nobody waits for the device.
+"""One update of the weights, without waiting for the device.
 
 The host's own step (nnunet-v2 ``training/nnUNetTrainer/nnUNetTrainer.py``, 2.8, ``train_step``),
-in single precision to the bit. It ends with fetching the loss, which makes a GPU run dry while the
-next step is being launched; here the loss stays where it is until the epoch ends. And a CPU that
-multiplies in bfloat16 does.
+in single precision to the bit. The host's step ends with fetching the loss, so that a GPU idles
+while the next step is launched; here the loss stays on the device until the epoch ends. A CPU that
+multiplies bfloat16 computes in bfloat16.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from nnunet_pst.nnunet.environment import cpu_multiplies_bfloat16
 
 #: Gradients longer than this are shortened, as in the host's step.
 LARGEST_GRADIENT = 12.0
-#: The host's own switch. It compiles unless told not to; we compile only where told to.
+#: The host's own switch. The host compiles unless it says no; we compile only if it says yes.
 COMPILE_VARIABLE = "nnUNet_compile"
 
 
@@ -32,10 +32,10 @@ class TrainingStep:
     scaler
         Scales losses, as half precision needs it; None: they are not scaled.
     precision
-        What convolutions are computed in (`step_precision`).
+        Type in which convolutions are computed (`step_precision`).
     compiled
         Compile network and loss for the one shape that batches have, and replay the kernels as
-        CUDA graphs. The network itself stays as it is for everything but these steps.
+        CUDA graphs. Outside these steps the network is not compiled.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class TrainingStep:
             self._clip()
             self.scaler.step(self.optimizer)
             self.scaler.update()
-        # The next replay of a CUDA graph writes over what this one has returned.
+        # The next replay of a CUDA graph overwrites the result of this one.
         return loss.detach().clone()
 
     def _autocast(self, device: str) -> AbstractContextManager[object]:
@@ -94,10 +94,10 @@ class TrainingStep:
 
 
 def step_precision(device: torch.device, scaler: torch.amp.GradScaler | None) -> torch.dtype:
-    """What convolutions of a training step are computed in; weights and losses stay float32.
+    """Return the type of a training step's convolutions; weights and losses stay float32.
 
-    With a scaler half precision, as the host does on a GPU. On a CPU that multiplies in bfloat16
-    that: it reaches as far as float32 and needs no scaler. Else float32.
+    With a scaler half precision, as the host does on a GPU. On a CPU that multiplies bfloat16
+    bfloat16, which has the range of float32 and needs no scaler. Else float32.
     """
     if scaler is not None:
         return torch.float16
@@ -107,9 +107,9 @@ def step_precision(device: torch.device, scaler: torch.amp.GradScaler | None) ->
 
 
 def compilation_wanted(device: torch.device) -> bool:
-    """Whether steps on this device are to be compiled: on a GPU, where `COMPILE_VARIABLE` says."""
-    wanted = os.environ.get(COMPILE_VARIABLE, "").lower() in ("true", "1", "t")
-    return wanted and device.type == "cuda"
+    """Whether to compile steps on this device: on a GPU, if `COMPILE_VARIABLE` says so."""
+    chosen = os.environ.get(COMPILE_VARIABLE, "").lower() in ("true", "1", "t")
+    return chosen and device.type == "cuda"
 
 
 def adamw(
@@ -127,6 +127,6 @@ def adamw(
         assert isinstance(groups, list)
         return {**state, "param_groups": [{**group, "fused": fused} for group in groups]}
 
-    # A checkpoint says whether the optimizer that it comes from was fused; this one stays as it is.
+    # A checkpoint restores the fused setting of its own optimizer; this one keeps its own.
     optimizer.register_load_state_dict_pre_hook(stay)
     return optimizer

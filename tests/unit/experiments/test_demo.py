@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from nnunet_pst.cli.main import main
-from nnunet_pst.errors import HostError, InputError
+from nnunet_pst.errors import Fault, HostError, InputError
 from nnunet_pst.experiments import commands
 from nnunet_pst.experiments import demo as module
 from nnunet_pst.experiments.commands import Step
@@ -71,13 +71,15 @@ def test_the_page_shows_the_name_of_a_file_of_weights_only(ran, tmp_path: Path, 
     # A folder whose name is the end of another's must not be cut out of it.
     assert "-i nnunet_data/nnUNet_raw/DatasetPhantom/imagesTs" in page
     monkeypatch.delenv("NNUNET_PST_ENCODER_WEIGHTS")
-    with pytest.raises(InputError, match="other settings"):
+    with pytest.raises(InputError) as caught:
         run_demo(demo)
+    assert caught.value.fault is Fault.EXISTS
 
 
 def test_a_folder_that_cannot_be_made_is_one_line(ran):
-    with pytest.raises(InputError, match="can't be written"):
+    with pytest.raises(InputError) as caught:
         run_demo(Demo(Path("/proc/nowhere/demo"), patients=8, seed=0, device="cpu"))
+    assert caught.value.fault is Fault.UNWRITABLE
 
 
 def test_a_killed_demo_goes_on_and_says_so(ran, tmp_path: Path, capsys):
@@ -96,12 +98,14 @@ def test_a_killed_demo_goes_on_and_says_so(ran, tmp_path: Path, capsys):
 def test_other_folders_are_refused(ran, tmp_path: Path):
     demo = Demo(tmp_path / "demo", patients=8, seed=0, device="cpu")
     run_demo(demo)
-    with pytest.raises(InputError, match="other settings"):
+    with pytest.raises(InputError) as caught:
         run_demo(replace(demo, seed=1))
+    assert caught.value.fault is Fault.EXISTS
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("")
-    with pytest.raises(InputError, match="not an empty folder"):
+    with pytest.raises(InputError) as caught:
         run_demo(replace(demo, folder=tmp_path / "mine"))
+    assert caught.value.fault is Fault.EXISTS
 
 
 def test_a_failed_command_ends_the_demo_with_its_last_lines(tmp_path: Path, monkeypatch):

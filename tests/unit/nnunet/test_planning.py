@@ -4,18 +4,17 @@ from pathlib import Path
 
 import pytest
 
-from nnunet_pst.errors import HostError, InputError
+from nnunet_pst.errors import Fault, HostError, InputError
 from nnunet_pst.io.case_table import cases_of_dataset
 from nnunet_pst.nnunet import planning
-from nnunet_pst.nnunet.planning import (
+from nnunet_pst.nnunet.own_configurations import (
     CONFIGURATIONS,
     SPARE_SLICES,
-    copy_references,
     fitting_crop,
     our_configurations,
     patch_size,
-    plan_dataset,
 )
+from nnunet_pst.nnunet.planning import copy_references, plan_dataset
 from nnunet_pst.nnunet.training.settings import TrainingSettings
 
 DATASET = "DatasetUnit"
@@ -156,17 +155,20 @@ def test_another_slice_axis_is_refused_and_nothing_is_written(planned_by_the_hos
     plans = stock_plans(transpose_forward=[1, 0, 2])
     (planned_by_the_host / "nnUNetPlans.json").write_text(json.dumps(plans))
     before = sorted(path.name for path in planned_by_the_host.iterdir())
-    with pytest.raises(InputError, match=r"transpose_forward \[1, 0, 2\]"):
+    with pytest.raises(InputError) as caught:
         plan_dataset(DATASET, extend=True)
+    assert caught.value.fault is Fault.GEOMETRY
     assert sorted(path.name for path in planned_by_the_host.iterdir()) == before
     assert json.loads((planned_by_the_host / "nnUNetPlans.json").read_text()) == plans
 
 
-def test_existing_folds_that_tear_a_patient_are_refused(planned_by_the_host: Path):
-    torn = [{"train": ["PST_0000_T1"], "val": ["PST_0000_T2", "PST_0001_T1"]}]
-    (planned_by_the_host / "splits_final.json").write_text(json.dumps(torn))
-    with pytest.raises(InputError, match=r"both sides of a fold: PST_0000;"):
+def test_existing_folds_that_separate_a_patients_cases_are_refused(planned_by_the_host: Path):
+    splits = [{"train": ["PST_0000_T1"], "val": ["PST_0000_T2", "PST_0001_T1"]}]
+    (planned_by_the_host / "splits_final.json").write_text(json.dumps(splits))
+    with pytest.raises(InputError) as caught:
         plan_dataset(DATASET, extend=True)
+    assert caught.value.fault is Fault.LEAK
+    assert "PST_0000;" in str(caught.value)
     plans = json.loads((planned_by_the_host / "nnUNetPlans.json").read_text())
     assert list(plans["configurations"]) == ["2d"]
 
@@ -199,20 +201,24 @@ def test_sizes_are_spread_over_the_folds(planned_by_the_host: Path, tmp_path: Pa
 
 
 @pytest.mark.parametrize("variable", ["nnUNet_raw", "nnUNet_preprocessed"])
-def test_an_unset_variable_is_said(
+def test_an_unset_variable_is_named(
     planned_by_the_host: Path, monkeypatch: pytest.MonkeyPatch, variable: str
 ):
     monkeypatch.delenv(variable)
-    with pytest.raises(HostError, match=f"{variable} is not set"):
+    with pytest.raises(HostError) as caught:
         plan_dataset(DATASET, extend=True)
+    assert caught.value.fault is Fault.NOT_SET
+    assert str(caught.value).startswith(variable)
 
 
-def test_a_missing_dataset_is_said(planned_by_the_host: Path):
-    with pytest.raises(InputError, match="DatasetOther"):
+def test_a_missing_dataset_is_named(planned_by_the_host: Path):
+    with pytest.raises(InputError) as caught:
         plan_dataset("DatasetOther", extend=True)
+    assert caught.value.fault is Fault.MISSING
+    assert str(caught.value).startswith("DatasetOther")
 
 
-def test_nothing_to_extend_is_said(planned_by_the_host: Path):
+def test_without_plans_there_is_nothing_to_extend(planned_by_the_host: Path):
     (planned_by_the_host / "nnUNetPlans.json").unlink()
     with pytest.raises(InputError, match="nnUNetv2_plan_and_preprocess"):
         plan_dataset(DATASET, extend=True)
@@ -230,12 +236,13 @@ def test_nothing_to_extend_is_said(planned_by_the_host: Path):
         ("mobilenet", None),
     ],
 )
-def test_an_unknown_configuration_is_said_before_the_long_work(
+def test_an_unknown_configuration_is_named_before_the_long_work(
     planned_by_the_host: Path, monkeypatch: pytest.MonkeyPatch, name: str, meant: str | None
 ):
     monkeypatch.setattr(planning, "_plan_stock", lambda *_: pytest.fail("the long work"))
     with pytest.raises(InputError) as caught:
         plan_dataset(DATASET, configurations=["2d", name, "wrong"])
+    assert caught.value.fault is Fault.UNKNOWN_NAME
     first, second = caught.value.problems
     assert first.startswith(f"there is no configuration '{name}'; ")
     assert first.endswith(
@@ -245,12 +252,13 @@ def test_an_unknown_configuration_is_said_before_the_long_work(
     assert second.startswith("there is no configuration 'wrong'")
 
 
-def test_a_configuration_that_this_cohort_has_not_got(
+def test_a_configuration_that_the_planner_left_out(
     planned_by_the_host: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(planning, "_plan_stock", lambda *_: "nnUNetPlans")
-    with pytest.raises(InputError, match="planned no configuration 3d_lowres for this cohort"):
+    with pytest.raises(InputError) as caught:
         plan_dataset(DATASET, configurations=["3d_lowres"])
+    assert caught.value.fault is Fault.UNSUPPORTED
     assert not (planned_by_the_host / "splits_final.json").exists()
 
 
@@ -268,10 +276,11 @@ def test_a_configuration_of_the_users_own_is_known(
     assert done == ["2d", "2d_mine"]
 
 
-def test_one_patient_makes_no_fold(planned_by_the_host: Path, tmp_path: Path):
+def test_one_patient_is_too_few_for_folds(planned_by_the_host: Path, tmp_path: Path):
     write_cases(tmp_path / "nnUNet_raw" / DATASET, count=1)
-    with pytest.raises(InputError, match="DatasetUnit has one training patient") as caught:
+    with pytest.raises(InputError) as caught:
         plan_dataset(DATASET, extend=True)
+    assert caught.value.fault is Fault.TOO_FEW
     assert len(caught.value.problems) == 1
     assert not (planned_by_the_host / "splits_final.json").exists()
 

@@ -14,7 +14,7 @@ from scipy.spatial import ConvexHull
 from scipy.spatial.distance import pdist
 
 from nnunet_pst.dataset.cohort_table import parse_cohort
-from nnunet_pst.errors import InputError
+from nnunet_pst.errors import Fault, InputError
 from nnunet_pst.io.geometry import Grid
 from nnunet_pst.io.volumes import lesion_count, read_image, read_mask
 from nnunet_pst.phantom import patients
@@ -303,8 +303,8 @@ def test_a_patient_does_not_depend_on_the_size_of_the_cohort(folder, tmp_path):
             assert hashes(folder)[name] == digest
 
 
-def test_a_killed_run_is_finished_and_nothing_half_written_stays(folder, tmp_path):
-    wanted = hashes(folder)
+def test_a_killed_run_is_finished_and_leaves_no_partial_files(folder, tmp_path):
+    whole = hashes(folder)
     place = tmp_path / "killed"
     (place / "truth").mkdir(parents=True)
     (place / "truth" / "plan.json").write_bytes((folder / "truth" / "plan.json").read_bytes())
@@ -313,20 +313,23 @@ def test_a_killed_run_is_finished_and_nothing_half_written_stays(folder, tmp_pat
     (place / "phantom-0001").mkdir()
     (place / "phantom-0001" / "T1.nii.gz").write_bytes(b"whole, but its truth is missing")
     write_cohort(place, PLAN)
-    assert hashes(place) == wanted
+    assert hashes(place) == whole
 
 
 def test_a_folder_that_cannot_be_made_is_one_line():
-    with pytest.raises(InputError, match="can't be written"):
+    with pytest.raises(InputError) as caught:
         write_cohort(Path("/proc/nowhere/phantom"), PLAN)
+    assert caught.value.fault is Fault.UNWRITABLE
 
 
 def test_another_cohort_or_strange_files_are_not_written_over(folder, tmp_path):
-    with pytest.raises(InputError, match="other settings"):
+    with pytest.raises(InputError) as caught:
         write_cohort(folder, CohortPlan(patients=4, seed=5, coarse=True))
+    assert caught.value.fault is Fault.EXISTS
     (tmp_path / "thesis.txt").write_text("mine")
-    with pytest.raises(InputError, match="not an empty folder"):
+    with pytest.raises(InputError) as caught:
         write_cohort(tmp_path, PLAN)
+    assert caught.value.fault is Fault.EXISTS
     assert [p.name for p in tmp_path.iterdir()] == ["thesis.txt"]
 
 

@@ -76,3 +76,13 @@ def test_separate_parts_are_counted():
     mask = empty()
     mask[2:6, 3, 3] = mask[2:6, 10, 10] = True
     assert "2 separate parts" in mask_warnings(mask, measure_tumor(mask, GRID))[0]
+
+
+def test_a_speck_far_away_does_not_lengthen_the_tumor() -> None:
+    grid = Grid((40, 30, 3), (1.0, 1.0, 5.0), (0.0, 0.0, 0.0), (1, 0, 0, 0, 1, 0, 0, 0, 1))
+    mask = np.zeros((3, 30, 40), bool)
+    mask[1, 5:9, 5:11] = True
+    alone = measure_tumor(mask, grid)
+    mask[1, 25, 38] = True
+    assert measure_tumor(mask, grid).longest_mm == pytest.approx(alone.longest_mm)
+    assert alone.longest_mm == pytest.approx(np.hypot(4, 6))

@@ -9,10 +9,10 @@ import pytest
 import torch
 from torch import nn
 
-from nnunet_pst.errors import HostError, InputError
-from nnunet_pst.network.unet25d import Unet25D
+from nnunet_pst.errors import Fault, HostError, InputError
+from nnunet_pst.network.unet25d import NETWORK_CLASS, Unet25D
 from nnunet_pst.nnunet.models import building as model_building
-from nnunet_pst.nnunet.models.building import OWN_CLASS, HostParts, build_network
+from nnunet_pst.nnunet.models.building import HostParts, build_network
 from nnunet_pst.nnunet.models.own_network import OwnNetwork
 
 SETTINGS = {"encoder": "mobilenet_v2", "canvas": 32}
@@ -22,7 +22,7 @@ SETTINGS = {"encoder": "mobilenet_v2", "canvas": 32}
 def host(monkeypatch: pytest.MonkeyPatch) -> HostParts:
     """Plans of one of our networks, with one channel and two classes."""
     configuration = SimpleNamespace(
-        network_arch_class_name=OWN_CLASS,
+        network_arch_class_name=NETWORK_CLASS,
         network_arch_init_kwargs=SETTINGS,
         patch_size=[6, 32, 32],
     )
@@ -62,16 +62,18 @@ def test_folds_are_averaged(host: HostParts):
 
 def test_weights_of_another_network(host: HostParts):
     damaged = fold() | {"network_weights": {"weight": torch.ones(2)}}
-    with pytest.raises(InputError, match="the weights don't fit"):
+    with pytest.raises(InputError) as caught:
         build(host, damaged)
+    assert caught.value.fault is Fault.CONTRADICTION
 
 
 def test_openvino_serves_our_own_networks_alone(host: HostParts, monkeypatch: pytest.MonkeyPatch):
     stock = nn.Conv2d(1, 2, 3)
     monkeypatch.setattr(model_building, "_maker", lambda *_: (lambda: stock, False))
     checkpoint = fold("nnUNetTrainer") | {"network_weights": stock.state_dict()}
-    with pytest.raises(InputError, match="the model: --engine openvino serves this package's own"):
+    with pytest.raises(InputError) as caught:
         build(host, checkpoint, engine="openvino")
+    assert caught.value.fault is Fault.UNSUPPORTED
 
 
 def test_openvino_computes_on_the_cpu(host: HostParts):

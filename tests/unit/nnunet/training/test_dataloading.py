@@ -5,117 +5,35 @@ from __future__ import annotations
 import contextlib
 import time
 from collections import Counter
-from threading import Thread
 
 import numpy as np
 import pytest
 import torch
 from scipy.ndimage import map_coordinates
 
-from nnunet_pst.errors import InputError
 from nnunet_pst.io.slice_kinds import SliceKind
 from nnunet_pst.labels import IGNORE
 from nnunet_pst.network.augmentation import BagTransform, RawBags
 from nnunet_pst.network.intensity import to_unit_range
 from nnunet_pst.nnunet.training import dataloading
 from nnunet_pst.nnunet.training.case_reader import (
-    CACHE_VARIABLE,
-    HALF_LIMIT,
-    CaseReader,
     SliceCache,
-    cache_bytes,
-    case_slices,
 )
-from nnunet_pst.nnunet.training.dataloading import BagBatches, BatchesOnDevice, in_order
+from nnunet_pst.nnunet.training.dataloading import BatchesOnDevice, in_order
 from nnunet_pst.nnunet.training.settings import TrainingSettings
-from nnunet_pst.nnunet.training.slice_sampling import SliceSampler
-
-SHAPE = (12, 40, 36)
-CASES = ("PST_0001_T1", "PST_0001_T2", "PST_0002_T2", "PST_0003_T2")
-ORIGINS = {case: (case[:8], case[9:]) for case in CASES}
-#: Slices of every case: free negative, unknown, drawn.
-FREE, UNKNOWN, DRAWN = (0, 11), (1, 2, 9, 10), (3, 4, 5, 6, 7, 8)
-SLICE_BYTES = 2 * 40 * 36 * 4
-
-
-class Recorded:
-    """An array of the host's preprocessed data that remembers what was read of it."""
-
-    def __init__(self, array: np.ndarray) -> None:
-        self.array = array
-        self.shape = array.shape
-        self.reads: list[object] = []
-
-    def __getitem__(self, index: object) -> np.ndarray:
-        self.reads.append(index)
-        return self.array[index]
-
-    def slices_read(self) -> list[int]:
-        """Single slices, in the order in which they were read."""
-        return [
-            index[1]
-            for index in self.reads
-            if isinstance(index, tuple) and isinstance(index[1], int)
-        ]
-
-
-class Host:
-    """nnU-Net's dataset: images of two channels, whose values tell case, channel and slice."""
-
-    def __init__(self) -> None:
-        rng = np.random.default_rng(0)
-        self.cases = {}
-        for number, case in enumerate(CASES):
-            image = rng.normal(number, 1, (2, *SHAPE)).astype(np.float32)
-            label = np.full((1, *SHAPE), IGNORE, np.int16)
-            label[:, [*FREE, *DRAWN]] = 0
-            label[:, 5:8, 10:20, 12:22] = 1
-            label[:, 4, :4] = IGNORE
-            label[:, :, -2:] = np.where(label[:, :, -2:] == IGNORE, IGNORE, -1)
-            self.cases[case] = Recorded(image), Recorded(label)
-
-    def load_case(self, case: str) -> tuple[Recorded, Recorded, None, dict]:
-        return *self.cases[case], None, {}
-
-    def image(self, case: str) -> np.ndarray:
-        return self.cases[case][0].array
-
-    def label(self, case: str) -> np.ndarray:
-        return self.cases[case][1].array
-
-
-def make_reader(host: Host, **changes: object) -> CaseReader:
-    settings = {"intensity": "host", "unknown_is_background": False, "cache": SliceCache(2**30)}
-    return CaseReader(host, **{**settings, **changes})
-
-
-def make_batches(
-    reader: CaseReader, settings: TrainingSettings | None = None, **changes: object
-) -> BagBatches:
-    settings = settings or TrainingSettings(crop=32)
-    sampler = SliceSampler(
-        case_slices(reader, CASES, ORIGINS),
-        lesion_share=settings.lesion_share,
-        negative_share=settings.negative_share,
-    )
-    arguments = {"slices_per_bag": 3, "batch_size": 4, "augment": True, "stream": (0, 0)}
-    return BagBatches(reader=reader, sampler=sampler, settings=settings, **{**arguments, **changes})
-
-
-CPU = torch.device("cpu")
-
-
-def made(batches: BagBatches, *indices: int, threads: int = 0) -> list[dict]:
-    """Batches as the host takes them."""
-    return list(BatchesOnDevice(batches, list(indices), device=CPU, threads=threads))
-
-
-def as_bytes(batch: dict) -> tuple[bytes, bytes, tuple[str, ...]]:
-    return batch["data"].numpy().tobytes(), batch["target"].numpy().tobytes(), tuple(batch["keys"])
-
-
-def bytes_of(batches: BagBatches, *indices: int, threads: int = 0) -> list[tuple]:
-    return [as_bytes(batch) for batch in made(batches, *indices, threads=threads)]
+from training_example import (
+    DRAWN,
+    FREE,
+    SHAPE,
+    UNKNOWN,
+    Host,
+    Recorded,
+    as_bytes,
+    bytes_of,
+    made,
+    make_batches,
+    make_reader,
+)
 
 
 @pytest.mark.parametrize("intensity", ["unit", "host"])
@@ -348,130 +266,3 @@ def test_border_bags_repeat_the_border():
             found[torch.equal(bag[0], bag[1]) or torch.equal(bag[1], bag[2])] += 1
     # Free negatives are the first and the last slice, and a tenth of all bags.
     assert 0.02 < found[True] / found.total() < 0.25
-
-
-def read_images(reader: CaseReader, case: str, *indices: int) -> list[np.ndarray]:
-    return [reader.image_slice(case, index) for index in indices]
-
-
-def test_only_the_slices_of_a_bag_are_read():
-    host = Host()
-    reader = make_reader(host)
-    read_images(reader, "PST_0002_T2", 4, 5, 6)
-    image, label = host.cases["PST_0002_T2"]
-    assert image.reads == [(slice(None), 4), (slice(None), 5), (slice(None), 6)]
-    assert label.reads == []
-    reader.label_slice("PST_0002_T2", 5)
-    assert label.reads == [(0, 5)]
-    assert host.cases["PST_0001_T1"][0].reads == []
-
-
-def test_the_intensity_window_takes_one_look_at_the_volume():
-    host = Host()
-    reader = make_reader(host, intensity="unit")
-    read_images(reader, "PST_0002_T2", 4, 5, 6)
-    assert [read for read in host.cases["PST_0002_T2"][0].reads if read == slice(None)] == [
-        slice(None)
-    ]
-    assert host.cases["PST_0001_T1"][0].reads == []
-
-
-def test_what_is_remembered_is_not_read_again():
-    host = Host()
-    reader = make_reader(host)
-    first = read_images(reader, "PST_0002_T2", 4, 5, 6), reader.label_slice("PST_0002_T2", 5)
-    again = read_images(reader, "PST_0002_T2", 4, 5, 6), reader.label_slice("PST_0002_T2", 5)
-    assert np.array_equal(first[0], again[0])
-    assert np.array_equal(first[1], again[1])
-    assert host.cases["PST_0002_T2"][0].slices_read() == [4, 5, 6]
-    assert host.cases["PST_0002_T2"][1].reads == [(0, 5)]
-    with pytest.raises(ValueError, match="read-only"):
-        again[1][0, 0] = 1
-
-
-def test_memory_stays_below_the_limit_of_all_readers_together():
-    host = Host()
-    cache = SliceCache(2 * SLICE_BYTES + 1)
-    training, validation = make_reader(host, cache=cache), make_reader(host, cache=cache)
-    for _ in range(2):
-        read_images(training, "PST_0002_T2", 4, 5)
-        read_images(validation, "PST_0003_T2", 6, 7)
-    # Two slices fit; the others are read every time.
-    assert Counter(host.cases["PST_0002_T2"][0].slices_read()) == {4: 1, 5: 1}
-    assert Counter(host.cases["PST_0003_T2"][0].slices_read()) == {6: 2, 7: 2}
-
-
-def test_memory_stays_below_the_limit_when_threads_offer_at_once():
-    cache = SliceCache(1000 * 8)
-    arrays = [np.zeros(8, np.int8) for _ in range(4000)]
-
-    def offer(start: int) -> None:
-        for index in range(start, 4000, 4):
-            cache.offer(("case", index, "image"), arrays[index])
-
-    threads = [Thread(target=offer, args=(start,)) for start in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert sum(cache.get(("case", index, "image")) is not None for index in range(4000)) == 1000
-
-
-def test_the_unit_scale_is_kept_in_half_precision():
-    host = Host()
-    reader = make_reader(host, intensity="unit")
-    (image,) = read_images(reader, "PST_0003_T2", 3)
-    exact = to_unit_range(torch.from_numpy(host.image("PST_0003_T2")))[:, 3].numpy()
-    assert image.dtype == np.float16
-    assert (np.abs(image - exact) <= 2.0**-11 * np.abs(exact) + 2.0**-25).all()
-    (host_scale,) = read_images(make_reader(host), "PST_0003_T2", 3)
-    assert host_scale.dtype == np.float32
-
-
-def test_what_is_beyond_half_precision_is_its_largest_number_not_infinity():
-    host = Host()
-    host.image("PST_0003_T2")[0, 3, 0, :2] = 1e9, -1e9
-    reader = make_reader(host, intensity="unit")
-    reader._windows["PST_0003_T2"] = [(0.0, 1.0)] * 2
-    (image,) = read_images(reader, "PST_0003_T2", 3)
-    assert image[0, 0, :2].tolist() == [HALF_LIMIT, -HALF_LIMIT]
-
-
-def test_slices_get_the_scale_of_their_volume_as_in_prediction():
-    host = Host()
-    reader = make_reader(host, intensity="unit")
-    slices = np.stack(read_images(reader, "PST_0003_T2", *range(12)), axis=1)
-    volume = to_unit_range(torch.from_numpy(host.image("PST_0003_T2"))).numpy()
-    np.testing.assert_allclose(slices.astype(np.float32), volume, atol=1e-6, rtol=2.0**-11)
-
-
-def test_outside_the_hosts_mask_is_background():
-    reader = make_reader(Host())
-    label = reader.label("PST_0001_T1")
-    assert (label[5, -2:] == 0).all()
-    assert (label[1] == IGNORE).all()
-    assert np.array_equal(label[4], reader.label_slice("PST_0001_T1", 4))
-
-
-def test_a_case_that_no_table_lists_is_its_own_patient():
-    found = case_slices(make_reader(Host()), CASES[:2], {CASES[0]: ("PST_0001", "T1")})
-    assert [(case.patient, case.sequence) for case in found] == [
-        ("PST_0001", "T1"),
-        ("PST_0001_T2", ""),
-    ]
-
-
-def test_the_limit_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setenv(CACHE_VARIABLE, "0.5")
-    assert cache_bytes() == 2**29
-    monkeypatch.setenv(CACHE_VARIABLE, "0")
-    assert cache_bytes() == 0
-    monkeypatch.delenv(CACHE_VARIABLE)
-    assert cache_bytes() == 4 * 2**30
-
-
-@pytest.mark.parametrize("text", ["much", "", "nan", "inf", "-1"])
-def test_a_limit_that_is_none_is_said(monkeypatch: pytest.MonkeyPatch, text: str):
-    monkeypatch.setenv(CACHE_VARIABLE, text)
-    with pytest.raises(InputError, match=CACHE_VARIABLE):
-        cache_bytes()
