@@ -5,9 +5,10 @@ from __future__ import annotations
 import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from importlib import resources
 from pathlib import Path
 from typing import Any
+
+from nnunet_pst.io.templates import render
 
 
 @dataclass(frozen=True)
@@ -56,15 +57,9 @@ class DemoFacts:
 
 def render_demo_page(facts: DemoFacts) -> str:
     """Return the page as HTML; every text is escaped."""
-    import jinja2
-
-    source = (
-        resources.files("nnunet_pst.experiments").joinpath("templates/demo.html").read_text("utf-8")
-    )
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
     values: dict[str, Any] = asdict(facts)
     values["pictures"] = [
         {"title": title, "base64": base64.b64encode(file.read_bytes()).decode("ascii")}
         for title, file in facts.pictures
     ]
-    return environment.from_string(source).render(values)
+    return render("nnunet_pst.experiments", "demo.html", values).removesuffix("\n")

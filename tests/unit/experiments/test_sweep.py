@@ -110,7 +110,7 @@ def test_all_datasets_have_the_same_pseudonyms_and_folds(sweep, raw: Path, tmp_p
         splits = json.loads((tmp_path / "preprocessed" / name / "splits_final.json").read_text())
         validation.append([{case[:8] for case in fold["val"]} for fold in splits])
     whole = validation[0]
-    # Four patients make four folds; PST_0003 has no T1 and is missing where it is the only sequence.
+    # Four patients make four folds; PST_0003, without T1, is missing where T1 is the only one.
     assert len(whole) == 4
     assert set.union(*whole) == {"PST_0001", "PST_0002", "PST_0003", "PST_0004"}
     for name, own in zip(names, validation, strict=True):
