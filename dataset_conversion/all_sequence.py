@@ -6,26 +6,26 @@ seen each of them as an example of its own.
 
 from __future__ import annotations
 
-from nnunet_pst.dataset.cohort_table import Patient
-from nnunet_pst.dataset.layouts import Case, Layout, Wanted
+from nnunet_pst.dataset.cohort import Patient
+from nnunet_pst.dataset.layouts import Case, Layout, SequenceChoice
 
 
-def cases_of_patient(patient: Patient, pseudonym: str, wanted: Wanted) -> list[Case]:
-    """Make a case of every sequence that was asked for and that the patient has."""
-    drawn = patient.sequences.get(wanted.labels_from or "")
+def cases_of_patient(patient: Patient, pseudonym: str, choice: SequenceChoice) -> list[Case]:
+    """Make a case of every chosen sequence that the patient has."""
+    annotated = patient.sequences.get(choice.labels_from or "")
     cases = []
-    for name in wanted.sequences:
+    for name in choice.sequences:
         if name not in patient.sequences:
             continue
         sequence = patient.sequences[name]
-        needs_mask = sequence.label is None and drawn is not None and drawn.label is not None
+        carries = sequence.label is None and annotated is not None and annotated.label is not None
         cases.append(
             Case(
                 f"{pseudonym}_{name}",
                 pseudonym,
                 patient,
                 (sequence,),
-                mask_from=drawn if needs_mask else None,
+                mask_from=annotated if carries else None,
             )
         )
     return cases

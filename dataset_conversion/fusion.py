@@ -5,21 +5,21 @@ The paper's T2-fusion model has T2 and, registered to it, CET1. The label is the
 
 from __future__ import annotations
 
-from nnunet_pst.dataset.cohort_table import Patient
-from nnunet_pst.dataset.layouts import Case, Layout, Wanted
+from nnunet_pst.dataset.cohort import Patient
+from nnunet_pst.dataset.layouts import Case, Layout, SequenceChoice
 
 
-def cases_of_patient(patient: Patient, pseudonym: str, wanted: Wanted) -> list[Case]:
-    """Make the patient's case, or none where the patient lacks what it can't be made without."""
-    channels = tuple(patient.sequences.get(name) for name in wanted.sequences)
+def cases_of_patient(patient: Patient, pseudonym: str, choice: SequenceChoice) -> list[Case]:
+    """Make the patient's case; none where the patient lacks a channel that is needed."""
+    channels = tuple(patient.sequences.get(name) for name in choice.sequences)
     first = channels[0]
-    if first is None or (None in channels and not wanted.allow_missing):
+    if first is None or (None in channels and not choice.allow_missing):
         return []
-    drawn = patient.sequences.get(wanted.labels_from or "")
-    needs_mask = first.label is None and drawn is not None and drawn.label is not None
-    mask_from = drawn if needs_mask else None
+    annotated = patient.sequences.get(choice.labels_from or "")
+    carries = first.label is None and annotated is not None and annotated.label is not None
+    mask_from = annotated if carries else None
     missing = tuple(
-        name for name, found in zip(wanted.sequences, channels, strict=True) if found is None
+        name for name, channel in zip(choice.sequences, channels, strict=True) if channel is None
     )
     return [Case(pseudonym, pseudonym, patient, channels, mask_from=mask_from, missing=missing)]
 

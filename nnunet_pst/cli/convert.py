@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 
 from nnunet_pst.cli.argument_types import count, distance, positive
 from nnunet_pst.dataset.layouts import LAYOUT_MODULES
-from nnunet_pst.errors import InputError, PartlyDoneError
+from nnunet_pst.errors import Fault, InputError, PartlyDoneError
 
 if TYPE_CHECKING:
     from nnunet_pst.dataset.conversion_summary import ConversionSummary
 
-#: Cases that are named; of more the number must do.
+#: Most cases that a line names.
 _SHOWN = 8
 
 
@@ -52,9 +52,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--roi",
         metavar="NAME",
-        help="structure or segment to read of DICOM labels, where the table names none",
+        help="structure or segment of DICOM labels, where the table names none",
     )
     _add_registration(parser)
+    _add_label_rules(parser)
+    parser.add_argument(
+        "--workers", type=positive, metavar="N", help="processes (default: nnUNet_def_n_proc)"
+    )
+    parser.add_argument(
+        "--overwrite",
+        action="store_true",
+        help="convert every case anew; without it a run adds cases and renews those whose row or "
+        "files have changed, but refuses to remove a whole case or to take all from other files",
+    )
+    parser.add_argument("--json", action="store_true", help="print the summary as JSON")
+
+
+def _add_label_rules(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--coarse-slices",
         type=count,
@@ -78,18 +92,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--unknown",
         choices=["ignore", "background"],
         default="ignore",
-        help="what slices become that nobody drew (default: ignore)",
+        help="label of slices without annotation (default: ignore)",
     )
-    parser.add_argument(
-        "--workers", type=positive, metavar="N", help="processes (default: nnUNet_def_n_proc)"
-    )
-    parser.add_argument(
-        "--overwrite",
-        action="store_true",
-        help="convert every case anew; without it a run adds cases and renews those whose row or "
-        "files have changed, but refuses to remove a whole case or to take all from other files",
-    )
-    parser.add_argument("--json", action="store_true", help="print the summary as JSON")
 
 
 def _add_registration(parser: argparse.ArgumentParser) -> None:
@@ -119,22 +123,26 @@ def _add_registration(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Convert and print what was done."""
+    """Convert and print a summary."""
     from nnunet_pst.dataset.annotation import LabelRules
     from nnunet_pst.dataset.conversion import convert_cohort
+    from nnunet_pst.dataset.conversion_settings import ConversionSettings
     from nnunet_pst.nnunet.environment import process_count
     from nnunet_pst.registration.policy import RegistrationSettings
 
     fusion = arguments.layout == "fusion"
     if arguments.sequences and fusion:
-        raise InputError("layout fusion takes --channels, the reference first, not --sequences")
+        raise InputError(
+            "layout fusion takes --channels, the reference first, not --sequences",
+            Fault.CONTRADICTION,
+        )
     if not fusion and (arguments.channels or arguments.allow_missing):
-        raise InputError("--channels and --allow-missing are for --layout fusion")
-    summary = convert_cohort(
-        arguments.table,
-        arguments.dataset,
+        raise InputError(
+            "--channels and --allow-missing are for --layout fusion", Fault.CONTRADICTION
+        )
+    settings = ConversionSettings(
         layout=arguments.layout,
-        sequences=arguments.channels if fusion else arguments.sequences,
+        sequences=tuple((arguments.channels if fusion else arguments.sequences) or ()),
         allow_missing=arguments.allow_missing,
         labels_from=arguments.labels_from,
         roi=arguments.roi,
@@ -150,6 +158,11 @@ def run(arguments: argparse.Namespace) -> int:
             max_motion_mm=arguments.max_motion,
             interpolation=arguments.interpolation,
         ),
+    )
+    summary = convert_cohort(
+        arguments.table,
+        arguments.dataset,
+        settings,
         workers=arguments.workers or process_count(os.environ),
         overwrite=arguments.overwrite,
     )
@@ -157,7 +170,7 @@ def run(arguments: argparse.Namespace) -> int:
         print(json.dumps(asdict(summary), default=str, indent=2))
     else:
         print("\n".join(_lines(summary, arguments.unknown)))
-    # Everything is written, but some of it only by the fallback: done in part.
+    # All cases are written, but some of them without registration: done in part.
     return PartlyDoneError.exit_code if summary.flagged else 0
 
 

@@ -1,7 +1,7 @@
 """Three-state labels: which slices of a mask are known, and which are known to be free of tumor.
 
-Everything here works on masks of shape (z, y, x) and on boolean arrays of shape (z,), one entry a
-slice. Labels are those of `nnunet_pst.labels`.
+Masks have the shape (z, y, x), boolean arrays the shape (z,) with one entry for each slice. Labels
+are those of `nnunet_pst.labels`.
 
 A coarse mask is drawn on some slices only: on the others, "not drawn" does not mean "no tumor".
 Those slices become `IGNORE`, so that no loss is computed there.
@@ -15,7 +15,8 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from nnunet_pst.dataset.cohort_table import LabelKind
+from nnunet_pst.dataset.cohort import LabelKind
+from nnunet_pst.errors import Fault, Problem
 from nnunet_pst.labels import BACKGROUND, IGNORE, TUMOR
 
 Mask = npt.NDArray[np.bool_]
@@ -32,14 +33,14 @@ class LabelRules:
     Parameters
     ----------
     coarse_slices
-        Slices above and below the largest one that a coarse mask is taken to cover.
+        Number of slices above and below the largest one that count as drawn in a coarse mask.
     simulate_coarse
-        Turn fine masks of training patients into coarse ones of that many slices above and below
+        Turn fine masks of training patients into coarse masks of this many slices above and below
         the largest one; None leaves them fine.
     far_negatives
         Take slices far from the largest one as free of tumor.
     unknown
-        ``ignore``, or ``background`` to take what is not drawn as background (the ablation).
+        ``ignore``, or ``background`` for an ablation in which unknown slices count as background.
     """
 
     coarse_slices: int = 5
@@ -63,7 +64,7 @@ class Drawing:
     annotated
         Slices whose label is known, instead of the coarse rule; None to apply the rule.
     first, last
-        Slices that enclose the lesion; None where not clicked.
+        Slices that enclose the lesion; None where they were not given.
     """
 
     mask: Mask
@@ -109,8 +110,8 @@ def known_slices(drawing: Drawing, rules: LabelRules, *, simulate: bool) -> Slic
     rules
         Reach of the windows.
     simulate
-        Whether ``rules.simulate_coarse`` applies to this case (never to test patients). It forgets
-        whatever lies outside its window, drawn or not, and leaves masks that are coarse already.
+        Whether ``rules.simulate_coarse`` applies to this case (never to test patients). Slices
+        outside its window become unknown, drawn or not; coarse masks stay as they are.
     """
     mask = drawing.mask
     count = len(mask)
@@ -155,10 +156,10 @@ def in_plane_extent_mm(mask: Mask, spacing_yx_mm: tuple[float, float]) -> float:
 
 
 def far_reach(diameter_mm: float, spacing_z_mm: float) -> float:
-    """Return how many slices from its largest one a single lesion is taken to reach at most.
+    """Return how many slices a single lesion extends from its largest slice at most.
 
     That is 0.75 diameters plus 2 slices: a lesion about as long as it is wide ends half a diameter
-    from its largest slice. A long one may reach farther.
+    from its largest slice. A longer lesion may extend farther.
     """
     return FAR_DIAMETERS * diameter_mm / spacing_z_mm + FAR_SLICES
 
@@ -172,25 +173,24 @@ def beyond_clicks(first: int, last: int, count: int) -> SliceFlags:
 def free_negatives(
     drawing: Drawing, rules: LabelRules, known: SliceFlags, *, lesions: int
 ) -> tuple[SliceFlags, str | None]:
-    """Flag the slices that nobody drew but that are known to be free of tumor.
+    """Flag the slices that are not drawn but known to be free of tumor.
 
     Parameters
     ----------
     drawing
-        The mask with its clicks. Only its ``known`` slices are measured: the rest must not leak
-        into the labels of a simulated coarse mask.
+        The mask with its clicks. Only its ``known`` slices are measured: the others must not
+        affect the labels of a simulated coarse mask.
     rules
-        Says whether the far rule applies.
+        Whether the far rule applies.
     known
         (z,), from `known_slices`.
     lesions
-        Number of separate lesions that were drawn; the far rule is for single ones.
+        Number of separate lesions that were drawn; the far rule is for a single lesion.
 
     Returns
     -------
     tuple
-        The flags, (z,), never those of a known slice; and why the far rule was not applied, or
-        None.
+        The flags, (z,), False for known slices; and why the far rule was not applied, or None.
     """
     count = len(drawing.mask)
     nothing = np.zeros(count, dtype=bool)
@@ -202,7 +202,7 @@ def free_negatives(
         return nothing, f"{lesions} separate lesions, far negatives need a single one"
     seen = drawing.mask & known[:, None, None]
     z_mm, y_mm, x_mm = drawing.spacing_zyx_mm
-    # Annotated slices may leave the largest drawn one out; what is known must do.
+    # The largest drawn slice may not be annotated; only known slices are measured.
     reach = far_reach(in_plane_extent_mm(seen, (y_mm, x_mm)), z_mm)
     far = np.abs(np.arange(count) - largest_slice(seen)) > reach
     if (far & (slice_areas(seen) > 0)).any():
@@ -226,29 +226,37 @@ def three_state_label(
     return label
 
 
-def drawing_problems(drawing: Drawing) -> list[str]:
+def drawing_problems(drawing: Drawing) -> list[Problem]:
     """List contradictions between a mask and what the table says about it, with what to do."""
     count = len(drawing.mask)
     drawn = np.flatnonzero(slice_areas(drawing.mask))
     if not len(drawn):
-        return ["the mask is empty; draw the tumor, or empty both cells of the sequence"]
+        return [empty_mask("the mask")]
     problems = []
     if drawing.annotated is not None:
         if max(drawing.annotated) >= count:
-            problems.append(
-                f"annotated slice {max(drawing.annotated)} does not exist; the image has slices 0 "
-                f"to {count - 1}"
-            )
+            problems.append(_no_slice("annotated", max(drawing.annotated), count))
         elif not np.isin(drawn, drawing.annotated).any():
-            problems.append("no annotated slice holds tumor; slices count from 0")
+            text = "no annotated slice holds tumor; slices count from 0"
+            problems.append(Problem(text, Fault.CONTRADICTION))
     if drawing.first is not None and drawing.last is not None:
         if drawing.last >= count:
-            problems.append(
-                f"last slice {drawing.last} does not exist; the image has slices 0 to {count - 1}"
-            )
+            problems.append(_no_slice("last", drawing.last, count))
         elif beyond_clicks(drawing.first, drawing.last, count)[drawn].any():
-            problems.append(
+            text = (
                 f"tumor is drawn on slices {drawn[0]} to {drawn[-1]}, outside first "
                 f"({drawing.first}) to last ({drawing.last}); slices count from 0"
             )
+            problems.append(Problem(text, Fault.CONTRADICTION))
     return problems
+
+
+def empty_mask(name: str) -> Problem:
+    """Say that a mask holds no tumor, and what to do."""
+    text = f"{name} is empty; draw the tumor, or empty both cells of the sequence"
+    return Problem(text, Fault.EMPTY)
+
+
+def _no_slice(which: str, number: int, count: int) -> Problem:
+    text = f"{which} slice {number} does not exist; the image has slices 0 to {count - 1}"
+    return Problem(text, Fault.OUT_OF_RANGE)

@@ -1,4 +1,4 @@
-"""One sequence's label carried to another sequence's grid, and whether it arrived whole."""
+"""One sequence's label carried to another sequence's grid, and whether it arrived complete."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from nnunet_pst.labels import IGNORE, TUMOR
 from nnunet_pst.registration.resampling import carry_label
 from nnunet_pst.registration.transforms import SpatialTransform
 
-#: A label whose volume changes by more than this share, and by more milliliters than that, has
-#: not arrived whole. Two stacks of thick slices cut a lesion differently, so small changes are no
-#: sign of anything.
+#: A label whose volume changes by more than this share, and by more than this volume, has not
+#: arrived complete. Two stacks of thick slices cut a lesion differently, so small changes mean
+#: nothing.
 MOST_VOLUME_CHANGE, MOST_VOLUME_CHANGE_ML = 0.1, 1.0
 
 
 @dataclass(frozen=True)
 class CarriedLabel:
-    """A label on another grid, and what to say about it.
+    """A label on another grid, and how it changed on the way.
 
     Attributes
     ----------
@@ -30,7 +30,7 @@ class CarriedLabel:
     summary
         Volumes and lesions before and after.
     problems
-        What is wrong with it; empty when it arrived whole.
+        What is wrong with it; empty when it arrived complete.
     """
 
     label: npt.NDArray[np.uint8]
@@ -39,12 +39,12 @@ class CarriedLabel:
 
 
 def carry(label: Volume, target: Grid, transform: SpatialTransform) -> CarriedLabel:
-    """Carry a three-state label to another grid; what is unknown, or lies outside, is unknown.
+    """Carry a three-state label to another grid; unknown voxels and those outside are unknown.
 
     Parameters
     ----------
     label
-        uint8, (z, y, x), on the grid of the sequence that was drawn on.
+        uint8, (z, y, x), on the grid of the annotated sequence.
     target
         The other sequence's grid.
     transform

@@ -18,7 +18,7 @@ from nnunet_pst.dataset.annotation import (
     three_state_label,
 )
 from nnunet_pst.dataset.carried_labels import carry
-from nnunet_pst.dataset.cohort_table import LabelKind, Sequence
+from nnunet_pst.dataset.cohort import LabelKind, Sequence
 from nnunet_pst.dataset.image_sources import (
     check_source_mask,
     read_source_grid,
@@ -26,7 +26,7 @@ from nnunet_pst.dataset.image_sources import (
     read_source_mask,
 )
 from nnunet_pst.dataset.layouts import Case
-from nnunet_pst.errors import InputError
+from nnunet_pst.errors import Fault, InputError, Problem
 from nnunet_pst.io.geometry import Grid
 from nnunet_pst.io.slice_kinds import SliceKind, kinds_of_label
 from nnunet_pst.io.volumes import Volume, lesion_count
@@ -37,7 +37,7 @@ from nnunet_pst.registration.transforms import SpatialTransform
 
 @dataclass(frozen=True)
 class Alignment:
-    """How the sequences of a case lie to each other.
+    """Transforms between the sequences of a case.
 
     Parameters
     ----------
@@ -53,7 +53,7 @@ class Alignment:
 
 @dataclass(frozen=True)
 class CaseFacts:
-    """What became of a case; holds nothing private.
+    """What a case holds and how it was made; nothing private.
 
     Parameters
     ----------
@@ -62,14 +62,14 @@ class CaseFacts:
     label_kind
         Of the label as written: ``fine``, ``coarse``, or empty when there is no label.
     known, tumor, free_negative, unknown
-        Number of slices whose label is known as drawn; those of them with tumor; those known to
-        be free of tumor without a drawing; all others. ``known + free_negative + unknown`` is
+        Number of slices whose label is known as drawn; the number of those with tumor; slices known
+        to be free of tumor without a drawing; all others. ``known + free_negative + unknown`` is
         ``slices``, or 0 without a label.
     wrongly_free
         Free negatives of a simulated coarse label on which the fine mask has tumor: the error of
-        the far rule, which nobody could know from real coarse masks.
+        the far rule, which can't be measured on real coarse masks.
     annotated
-        The known slices of a coarse label; empty for a fine one (all).
+        The known slices of a coarse label; empty for a fine label (all are known).
     resampled
         How the mask was brought onto the image's grid, or None.
     note
@@ -99,7 +99,7 @@ class CaseFacts:
 
 @dataclass(frozen=True)
 class BuiltCase:
-    """The volumes of a case as nnU-Net gets them, all on one grid, and what became of it."""
+    """The volumes of a case as nnU-Net gets them, all on one grid, and facts about them."""
 
     images: tuple[Volume, ...]
     label: Volume | None
@@ -107,9 +107,9 @@ class BuiltCase:
 
 
 def check_case(case: Case, rules: LabelRules) -> CaseFacts:
-    """Read the files of a case and apply the rules, short of bringing them onto one grid.
+    """Read the files of a case and apply the rules, without bringing them onto one grid.
 
-    All that can be wrong with the files shows here, before anything is registered or written.
+    This finds all problems of the files, before anything is registered or written.
 
     Raises
     ------
@@ -126,7 +126,7 @@ def build_case(case: Case, rules: LabelRules, alignment: Alignment | None = None
     Parameters
     ----------
     alignment
-        Needed where `Case.registered` names something.
+        Needed where `Case.registered` has pairs.
 
     Raises
     ------
@@ -155,8 +155,8 @@ def build_case(case: Case, rules: LabelRules, alignment: Alignment | None = None
 def _read_case(
     case: Case, rules: LabelRules
 ) -> tuple[list[Volume | None], Volume | None, CaseFacts]:
-    """Read images and label, the label on the grid of the sequence that was drawn on."""
-    problems: list[str] = []
+    """Read images and label; the label is on the grid of the annotated sequence."""
+    problems: list[Problem] = []
     images: list[Volume | None] = []
     for sequence in case.channels:
         images.append(None)
@@ -181,7 +181,7 @@ def _read_case(
 
 
 def _no_image(reference: Volume) -> Volume:
-    """Zeros for a sequence that the patient lacks; the network learns and reads them as absent."""
+    """Zeros for a sequence that the patient lacks; the network learns that they mean absent."""
     return Volume(np.zeros_like(reference.array), reference.grid)
 
 
@@ -198,7 +198,7 @@ def _on_grid(
 def _carried(
     label: Volume, facts: CaseFacts, grid: Grid, transform: SpatialTransform, *, rules: LabelRules
 ) -> tuple[Volume, CaseFacts]:
-    """Carry the label of the drawn sequence to this case's grid and count its slices anew."""
+    """Carry the label of the annotated sequence to this case's grid and count its slices again."""
     carried = carry(label, grid, transform)
     kinds = kinds_of_label(carried.label)
     seen = (kinds == SliceKind.LESION) | (kinds == SliceKind.KNOWN)
@@ -213,7 +213,7 @@ def _carried(
         tumor=int((kinds == SliceKind.LESION).sum()),
         free_negative=int((kinds == SliceKind.FREE).sum()),
         unknown=int((kinds == SliceKind.UNKNOWN).sum()),
-        # How many slices of the drawn sequence the far rule got wrong says nothing of this one's.
+        # Errors of the far rule on the annotated sequence say nothing about this one's slices.
         wrongly_free=0,
         annotated=() if fine else tuple(np.flatnonzero(seen).tolist()),
         carried=carried.summary,
@@ -222,19 +222,23 @@ def _carried(
 
 
 @contextmanager
-def _reported(problems: list[str], case: Case, column: str) -> Iterator[None]:
+def _reported(problems: list[Problem], case: Case, column: str) -> Iterator[None]:
     """Collect the problems raised inside, with their place in the table."""
+    place = f"row {case.patient.row}, column {column}"
     try:
         yield
     except InputError as error:
-        problems += [f"row {case.patient.row}, column {column}: {p}" for p in error.problems]
-    except (OSError, MemoryError) as error:
-        reason = "not enough memory" if isinstance(error, MemoryError) else error.strerror or error
-        problems.append(f"row {case.patient.row}, column {column}: could not be read ({reason})")
+        problems += error.within(place)
+    except MemoryError:
+        text = "cannot be read (not enough memory)"
+        problems.append(Problem(text, Fault.TOO_LARGE).within(place))
+    except OSError as error:
+        text = f"cannot be read ({error.strerror or error})"
+        problems.append(Problem(text, Fault.UNREADABLE).within(place))
 
 
 def _placed_mask(sequence: Sequence, grid: Grid) -> tuple[Drawing, str | None, tuple[str, ...]]:
-    """Bring a mask onto its image's grid and hold it against the table."""
+    """Bring a mask onto its image's grid and compare it with the table."""
     assert sequence.label is not None
     placed, resampled, remarks = read_source_mask(sequence.label, sequence.image, grid)
     drawing = Drawing(
@@ -246,7 +250,7 @@ def _placed_mask(sequence: Sequence, grid: Grid) -> tuple[Drawing, str | None, t
         sequence.last,
     )
     if problems := drawing_problems(drawing):
-        raise InputError([f"{sequence.label.name}: {p}" for p in problems])
+        raise InputError([problem.within(sequence.label.name) for problem in problems])
     return drawing, resampled, remarks
 
 
@@ -280,11 +284,11 @@ def _stays_fine(case: Case, rules: LabelRules) -> bool:
 
 
 def _lesions_drawn(drawing: Drawing, rules: LabelRules) -> int:
-    """Count the separate lesions that the far rule would have to reckon with.
+    """Count the separate lesions, which decide whether the far rule applies.
 
-    Also in slices that a simulated coarse mask forgets: whether a patient has one lesion is
-    known to whoever asks for the rule, and it labels slices, never voxels. Slices that a coarse
-    mask leaves out don't separate what is drawn above and below them.
+    Slices that a simulated coarse mask makes unknown count too: the users of the rule know whether
+    a patient has one lesion, and the rule labels slices, never voxels. Slices that a coarse mask
+    leaves out don't separate what is drawn above and below them.
     """
     if not rules.far_negatives:
         return 1

@@ -1,4 +1,4 @@
-"""What is done to each case of a conversion: checked, or checked and written."""
+"""The tasks of a conversion for each case: check it, or check and write it."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ Task = Callable[[Case], CaseFacts]
 
 @dataclass(frozen=True)
 class Registered:
-    """Where the transforms of a cohort lie, and how channels are resampled through them."""
+    """Where the transforms of a cohort are, and how channels are resampled with them."""
 
     folder: Path
     interpolation: Interpolation
 
 
 def check_task(rules: LabelRules) -> Task:
-    """Return a task that finds all that could fail before anything is written."""
+    """Return a task that finds all problems of a case before anything is written."""
     return partial(_check, rules)
 
 

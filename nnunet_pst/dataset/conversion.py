@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from nnunet_pst.dataset.annotation import LabelRules
 from nnunet_pst.dataset.case_building import CaseFacts
 from nnunet_pst.dataset.case_tasks import Registered, check_task, write_task
 from nnunet_pst.dataset.cohort_table import parse_cohort
@@ -21,14 +20,14 @@ from nnunet_pst.dataset.conversion_journal import (
 )
 from nnunet_pst.dataset.conversion_plan import (
     Conversion,
-    chosen_sequences,
-    drawn_sequence,
+    annotated_sequence,
     plan_conversion,
     with_roi,
 )
+from nnunet_pst.dataset.conversion_settings import ConversionSettings
 from nnunet_pst.dataset.conversion_summary import ConversionSummary, summarize
 from nnunet_pst.dataset.covariates import number_problems_of_cohort, screen_covariates
-from nnunet_pst.dataset.layouts import Case, Wanted, load_layout
+from nnunet_pst.dataset.layouts import Case, load_layout
 from nnunet_pst.dataset.pair_registration import pairs_of, register_cohort
 from nnunet_pst.dataset.raw_dataset import (
     cases_table,
@@ -38,11 +37,11 @@ from nnunet_pst.dataset.raw_dataset import (
     make_folders,
     remove_strangers,
 )
-from nnunet_pst.errors import HostError, InputError, PartlyDoneError
+from nnunet_pst.errors import Fault, HostError, InputError, PartlyDoneError, Problem, PSTError
 from nnunet_pst.io.atomic_files import write_atomically
 from nnunet_pst.io.case_table import CASE_TABLE
-from nnunet_pst.io.workers import Runner
-from nnunet_pst.registration.policy import RegistrationSettings, require_engine
+from nnunet_pst.io.workers import Failure, Runner
+from nnunet_pst.registration.policy import require_engine
 
 #: A process takes as long to start as some eight cases to check and write.
 CASES_A_PROCESS = 8
@@ -51,21 +50,15 @@ CASES_A_PROCESS = 8
 def convert_cohort(
     table: Path,
     dataset: str,
+    settings: ConversionSettings | None = None,
     *,
-    layout: str = "all-sequence",
-    sequences: Sequence[str] | None = None,
-    allow_missing: bool = False,
-    labels_from: str | None = None,
-    roi: str | None = None,
-    rules: LabelRules | None = None,
-    registration: RegistrationSettings | None = None,
     workers: int = 1,
     overwrite: bool = False,
 ) -> ConversionSummary:
     """Convert a cohort table into ``nnUNet_raw/<dataset>``.
 
-    All is checked before anything is written. The same call again goes on where one was broken
-    off, and converts what is new or has changed.
+    Everything is checked before anything is written. The same call again continues an interrupted
+    conversion, and converts what is new or has changed.
 
     Parameters
     ----------
@@ -73,54 +66,34 @@ def convert_cohort(
         CSV, see `nnunet_pst.dataset.cohort_table`.
     dataset
         ``DatasetPST`` or ``DatasetNNN_Name``.
-    layout
-        One of `nnunet_pst.dataset.layouts.LAYOUT_MODULES`.
-    sequences, allow_missing, labels_from, roi
-        As `nnunet_pst convert` has them: which sequences (channels, of ``fusion``); zeros for a
-        channel that is missing; whose mask serves all; the structure of DICOM labels.
-    rules, registration
-        How masks become labels; how sequences are registered, where that is needed.
+    settings
+        What decides the files; None for the defaults.
     workers
         Number of processes at most; the files are the same with any number.
     overwrite
-        Convert every case anew, also where whole ones are lost; pseudonyms stay.
+        Convert every case again, even where finished cases are lost; pseudonyms stay.
 
     Raises
     ------
     InputError
         With all problems of the table and its files, or when the dataset was made otherwise.
     HostError
-        When ``nnUNet_raw`` is not usable.
+        When ``nnUNet_raw`` or the registration engine is not usable.
     PartlyDoneError
-        When some cases could not be written; the same call goes on.
+        When some cases could not be written; the same call continues.
     """
+    settings = settings or ConversionSettings()
     place = locate_dataset(dataset)
-    made = load_layout(layout)
-    cohort, problems = parse_cohort(table, drawn_sequence(made, sequences, labels_from))
+    layout = load_layout(settings.layout)
+    cohort, problems = parse_cohort(table, annotated_sequence(layout, settings))
     problems += number_problems_of_cohort(cohort)
-    cohort = with_roi(cohort, roi)
-    wanted = Wanted(
-        chosen_sequences(cohort, sequences, made, labels_from), allow_missing, labels_from
-    )
-    conversion = plan_conversion(
-        place,
-        cohort,
-        layout=made,
-        rules=rules or LabelRules(),
-        wanted=wanted,
-        registration=registration or RegistrationSettings(),
-    )
-    conversion.settings["sequences"] = list(sequences) if sequences else "all"
-    if not overwrite:
-        _check_same_settings(conversion)
-        if not problems:  # else the table may be another one when they are mended
-            _check_same_cohort(conversion)
-    elif place.folder.exists() and not is_ours(place):
-        raise InputError(f"{place.name} was not made by nnunet_pst convert; remove it yourself")
+    conversion = plan_conversion(place, with_roi(cohort, settings.roi), layout, settings)
+    # While the table has problems, it may still become the table of the earlier cohort.
+    _check_earlier(conversion, overwrite=overwrite, whole_table=not problems)
     if overwrite:
         conversion.journal.records.clear()
     if pairs_of(conversion.cases):
-        require_engine(conversion.registration)
+        require_engine(settings.registration)
     with _host_errors(), Runner(_processes(conversion, workers)).running() as runner:
         problems += _check(conversion, runner)
         if problems:
@@ -128,14 +101,14 @@ def convert_cohort(
         todo = conversion.unfinished
         if any(case.registered or case.missing for case in conversion.cases):
             conversion.registered = register_cohort(
-                conversion.cases, place.registration, conversion.registration, runner
+                conversion.cases, place.registration, settings.registration, runner
             )
         _write(conversion, todo, runner)
     return summarize(conversion, {case.name for case in todo})
 
 
 def _processes(conversion: Conversion, workers: int) -> int:
-    """Start no process for a few cases; a registration takes longer than a process to start."""
+    """Start no processes for a few cases; a registration takes longer than the start of one."""
     if pairs_of(conversion.cases):
         return workers
     return min(workers, max(1, len(conversion.cases) // CASES_A_PROCESS))
@@ -148,8 +121,22 @@ def _host_errors() -> Iterator[None]:
         yield
     except OSError as error:
         raise HostError(
-            f"nnUNet_raw is not writable: {error.strerror or error} ({error.filename})"
+            f"nnUNet_raw is not writable: {error.strerror or error} ({error.filename})",
+            Fault.UNWRITABLE,
         ) from error
+
+
+def _check_earlier(conversion: Conversion, *, overwrite: bool, whole_table: bool) -> None:
+    """Refuse a dataset folder of other origin, other settings or another cohort."""
+    place = conversion.dataset
+    if not overwrite:
+        _check_same_settings(conversion)
+        if whole_table:
+            _check_same_cohort(conversion)
+    elif place.folder.exists() and not is_ours(place):
+        raise InputError(
+            f"{place.name} was not made by nnunet_pst convert; remove it yourself", Fault.EXISTS
+        )
 
 
 def _check_same_settings(conversion: Conversion) -> None:
@@ -159,37 +146,41 @@ def _check_same_settings(conversion: Conversion) -> None:
         if dataset.folder.exists() and any(dataset.folder.iterdir()):
             raise InputError(
                 f"{dataset.name} exists and was not made by this command; choose another --dataset"
-                + (", or --overwrite to make it anew" if is_ours(dataset) else "")
+                + (", or --overwrite to make it again" if is_ours(dataset) else ""),
+                Fault.EXISTS,
             )
         return
     changed = [
         f"{name} {earlier.get(name)} (now {value})"
-        for name, value in conversion.settings.items()
+        for name, value in conversion.stored_settings.items()
         if earlier.get(name) != value
     ]
     if changed:
         raise InputError(
             f"{dataset.name} was converted with {', '.join(changed)}; give --overwrite to convert "
-            "it anew, or another --dataset"
+            "it again, or another --dataset",
+            Fault.EXISTS,
         )
 
 
 def _check_same_cohort(conversion: Conversion) -> None:
-    """Refuse to remove whole cases, or to exchange all of them: the table is another cohort's."""
+    """Refuse to remove finished cases, or to replace all of them: the table is another cohort's."""
     name, table = conversion.dataset.name, conversion.cohort.table.name
     whole, records = conversion.whole_before, conversion.journal.records
     staying = [case for case in conversion.cases if case.name in whole]
     lost = sorted(whole - {case.name for case in staying})
-    remedy = "choose another --dataset for another cohort, or give --overwrite to convert all anew"
+    remedy = "choose another --dataset for another cohort, or give --overwrite to convert all again"
     if lost:
         raise InputError(
             f"{len(lost)} of the {len(whole)} cases of {name} are not in {table} any more and "
-            f"would be removed ({_listed(lost)}); put them back into it, {remedy}"
+            f"would be removed ({_listed(lost)}); put them back into it, {remedy}",
+            Fault.EXISTS,
         )
     if staying and all(records[c.name].places != source_places(c) for c in staying):
         raise InputError(
             f"all {len(whole)} cases of {name} would be replaced, because {table} or --roi names "
-            f"other files or structures for every one of them; {remedy}"
+            f"other files or structures for every one of them; {remedy}",
+            Fault.EXISTS,
         )
 
 
@@ -198,7 +189,7 @@ def _listed(names: Sequence[str], shown: int = 5) -> str:
     return ", ".join(names[:shown]) + more
 
 
-def _check(conversion: Conversion, runner: Runner) -> list[str]:
+def _check(conversion: Conversion, runner: Runner) -> list[Problem]:
     """Check the files of all cases that will be written; return the problems."""
     # Missing files are among the table's problems already.
     readable = [case for case in conversion.cases if has_sources(case)]
@@ -206,39 +197,41 @@ def _check(conversion: Conversion, runner: Runner) -> list[str]:
     problems = [*_without_training(conversion), *_without_mask(conversion)]
     todo = {case.name for case in conversion.unfinished}
     outcomes = runner.run(
-        check_task(conversion.rules), [c for c in readable if c.name in todo], "checking"
+        check_task(conversion.settings.rules), [c for c in readable if c.name in todo], "checking"
     )
-    found: dict[str, list[str]] = {}
+    of_case: dict[str, list[Problem]] = {}
     for case, outcome in outcomes:
         if isinstance(outcome, InputError):
-            found[case.name] = [f"{conversion.cohort.table.name}, {p}" for p in outcome.problems]
+            of_case[case.name] = outcome.within(conversion.cohort.table.name, separator=", ")
         elif isinstance(outcome, Exception):
             raise outcome
-    return problems + [line for case in conversion.cases for line in found.get(case.name, ())]
+    return problems + [line for case in conversion.cases for line in of_case.get(case.name, ())]
 
 
-def _without_training(conversion: Conversion) -> list[str]:
+def _without_training(conversion: Conversion) -> list[Problem]:
     """Report that the chosen sequences leave nothing to train on."""
     trains = any(patient.split == "train" for patient in conversion.cohort.patients)
     if not trains or any(case.patient.split == "train" for case in conversion.cases):
         return []  # a table without training patients is among its own problems
-    chosen = ", ".join(conversion.wanted.sequences)
-    which = "all" if conversion.layout.fuses and not conversion.wanted.allow_missing else "any"
-    return [
-        f"{conversion.cohort.table.name}: no training patient has {which} of {chosen}; add some"
-    ]
+    chosen = ", ".join(conversion.choice.sequences)
+    which = "all" if conversion.layout.fuses and not conversion.choice.allow_missing else "any"
+    text = f"no training patient has {which} of {chosen}; add some"
+    return [Problem(text, Fault.TOO_FEW).within(conversion.cohort.table.name)]
 
 
-def _without_mask(conversion: Conversion) -> list[str]:
+def _without_mask(conversion: Conversion) -> list[Problem]:
     """Report training cases whose patient lacks the sequence that masks would be carried from.
 
-    One that is there without a mask is among the table's own problems.
+    A sequence without a mask is among the table's own problems.
     """
-    lender = conversion.wanted.labels_from
+    lender = conversion.choice.labels_from
     return [
-        f"{conversion.cohort.table.name}, row {case.patient.row}, column "
-        f"{case.reference.name}_label: empty, and the patient has no {lender} to carry a mask "
-        f"from; draw one, or empty '{case.reference.name}' too"
+        Problem(
+            f"{conversion.cohort.table.name}, row {case.patient.row}, column "
+            f"{case.reference.name}_label: empty, and the patient has no {lender} to carry a mask "
+            f"from; draw one, or empty '{case.reference.name}' too",
+            Fault.MISSING,
+        )
         for case in conversion.cases
         if case.labeled.label is None
         and case.patient.split != "test"
@@ -248,43 +241,62 @@ def _without_mask(conversion: Conversion) -> list[str]:
 
 
 def _write(conversion: Conversion, todo: list[Case], runner: Runner) -> None:
-    """Write what is not whole yet; ``dataset.json`` last, so that only a whole dataset has one."""
+    """Write the unfinished cases; ``dataset.json`` last, so that only a whole dataset has one."""
     dataset, journal = conversion.dataset, conversion.journal
     dataset.raw.mkdir(parents=True, exist_ok=True)
     if conversion.pseudonyms != read_key(dataset.key):
         write_key(dataset.key, conversion.pseudonyms, conversion.cohort.patients)
     unchanged = {case.name for case in conversion.cases} - {case.name for case in todo}
     if todo or set(journal.records) != unchanged:
-        journal.begin(conversion.settings, [n for n in journal.records if n in unchanged])
+        journal.begin(conversion.stored_settings, [n for n in journal.records if n in unchanged])
         dataset.description.unlink(missing_ok=True)
     conversion.removed_files = remove_strangers(dataset, conversion.cases)
     make_folders(dataset, conversion.cases)
-    failed = []
-    registered = None
-    if conversion.registered is not None:
-        interpolation = conversion.registration.interpolation
-        registered = Registered(conversion.registered.folder, interpolation)
-    task = write_task(conversion.rules, dataset, registered)
-    for case, outcome in runner.run(task, todo, "writing"):
-        if isinstance(outcome, CaseFacts):
-            record = Record(conversion.stamps[case.name], source_places(case), outcome)
-            journal.append(case.name, record)
-        else:
-            failed.append(f"{case.name}: {outcome}")
-    if failed:
-        done = len(conversion.cases) - len(failed)
-        raise PartlyDoneError(
-            [*sorted(failed), f"{done} cases are written; run the same command again for the rest"]
-        )
+    _write_cases(conversion, todo, runner)
     facts = {name: record.facts for name, record in journal.records.items()}
     kept_covariates, _ = screen_covariates(conversion.cohort)
     description = dataset_description(
         conversion.cases,
         conversion.layout,
-        settings=conversion.settings,
-        sequences=conversion.wanted.sequences,
+        settings=conversion.stored_settings,
+        sequences=conversion.choice.sequences,
     )
     write_atomically(
         dataset.folder / CASE_TABLE, cases_table(conversion.cases, facts, kept_covariates)
     )
     write_atomically(dataset.description, json.dumps(description, indent=2) + "\n")
+
+
+def _write_cases(conversion: Conversion, todo: list[Case], runner: Runner) -> None:
+    """Write cases, and note each in the journal when it is whole.
+
+    Raises
+    ------
+    PartlyDoneError
+        When some could not be written.
+    """
+    settings = conversion.settings
+    failed: dict[str, Failure] = {}
+    registered = None
+    if conversion.registered is not None:
+        interpolation = settings.registration.interpolation
+        registered = Registered(conversion.registered.folder, interpolation)
+    task = write_task(settings.rules, conversion.dataset, registered)
+    for case, outcome in runner.run(task, todo, "writing"):
+        if isinstance(outcome, CaseFacts):
+            record = Record(conversion.stamps[case.name], source_places(case), outcome)
+            conversion.journal.append(case.name, record)
+        else:
+            failed[case.name] = outcome
+    if failed:
+        lines = [line for name in sorted(failed) for line in _failure(name, failed[name])]
+        done = len(conversion.cases) - len(failed)
+        text = f"{done} cases are written; run the same command again for the rest"
+        raise PartlyDoneError([*lines, Problem(text, Fault.FAILED)])
+
+
+def _failure(name: str, error: Failure) -> list[Problem]:
+    """Say why a case could not be written."""
+    if isinstance(error, PSTError):
+        return error.within(name)
+    return [Problem(str(error), Fault.UNWRITABLE).within(name)]

@@ -1,7 +1,7 @@
-"""What a conversion remembers beside the dataset folder: the key and the journal.
+"""The private files of a conversion beside the dataset folder: the key and the journal.
 
-Both are private (mode 0600) and lie in ``nnUNet_raw``, outside the dataset folder: the key names
-patients, and the journal holds digests of their files' paths and dates.
+Both have mode 0600 and are in ``nnUNet_raw``, outside the dataset folder: the key names patients,
+and the journal holds digests of their files' paths and dates.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from nnunet_pst.dataset.case_building import CaseFacts
-from nnunet_pst.dataset.cohort_table import Patient, Sequence
+from nnunet_pst.dataset.cohort import Patient, Sequence
 from nnunet_pst.dataset.layouts import Case
-from nnunet_pst.errors import InputError
+from nnunet_pst.errors import Fault, InputError
 from nnunet_pst.io.atomic_files import write_atomically
 from nnunet_pst.io.csv_text import csv_text, restored
 from nnunet_pst.io.image_paths import image_path_problem, source_files
@@ -36,7 +36,7 @@ def read_key(path: Path) -> dict[str, str]:
     Raises
     ------
     InputError
-        When the file is there but isn't a key: it is never replaced on a guess.
+        When the file is there but isn't a key: it is never replaced.
     """
     if not path.exists():
         return {}
@@ -48,7 +48,8 @@ def read_key(path: Path) -> dict[str, str]:
     except (OSError, ValueError, KeyError, AttributeError, csv.Error) as error:
         raise InputError(
             f"{path.name} is not a key that was written here; put the right one back, or move it "
-            "away to number the patients anew"
+            "away to number the patients again",
+            Fault.DAMAGED,
         ) from error
     return key
 
@@ -61,20 +62,19 @@ def _number(pseudonym: str) -> int:
 
 
 def assign_pseudonyms(patients: Iterable[Patient], key: Mapping[str, str]) -> dict[str, str]:
-    """Give every patient a pseudonym: the one that the key has, else the next number.
+    """Give every patient a pseudonym: that of the key, or else the next number.
 
     Parameters
     ----------
     patients
         In table order.
     key
-        Earlier pseudonyms. They stay, whatever the order of the table is now: results that name
-        them may be about.
+        Earlier pseudonyms. They stay, in any order of the table, because results may name them.
 
     Returns
     -------
     dict
-        Pseudonym by case-folded identifier, also of those in the key that the table lacks.
+        Pseudonym by case-folded identifier, also of patients in the key that the table lacks.
     """
     pseudonyms = dict(key)
     following = 1 + max(map(_number, key.values()), default=0)
@@ -86,7 +86,7 @@ def assign_pseudonyms(patients: Iterable[Patient], key: Mapping[str, str]) -> di
 
 
 def write_key(path: Path, pseudonyms: Mapping[str, str], patients: Iterable[Patient]) -> None:
-    """Write the key, readable for its owner only."""
+    """Write the key, readable by its owner only."""
     spelled = {patient.identifier.casefold(): patient.identifier for patient in patients}
     numbered = sorted(pseudonyms.items(), key=lambda item: _number(item[1]))
     named = ((pseudonym, spelled.get(folded, folded)) for folded, pseudonym in numbered)
@@ -102,15 +102,15 @@ def _sequences(case: Case) -> list[Sequence]:
 
 
 def has_sources(case: Case) -> bool:
-    """Whether all that a case is made from is there, and as far as names tell are images."""
+    """Whether all sources of a case exist and have the names of images."""
     return all(image_path_problem(path.name, path) is None for path in _sources(case))
 
 
 def source_stamp(case: Case) -> str:
-    """Digest of all that a case is made from: its row, and the state of its files.
+    """Digest of everything that a case is made from: its row, and the state of its files.
 
-    As in make, size and time stand for the content: reading every image again to find out that
-    nothing is to be done would take as long as doing it.
+    As in make, size and time represent the content: reading every image again to see that nothing
+    has changed would take as long as converting it.
     """
     files = [
         [str(source.resolve())]
@@ -130,7 +130,7 @@ def source_stamp(case: Case) -> str:
 
 
 def source_places(case: Case) -> str:
-    """Digest of where the files of a case lie, whatever they hold."""
+    """Digest of the paths of a case's files, without their content."""
     return _digest([str(path.resolve()) for path in _sources(case)])
 
 
@@ -140,7 +140,7 @@ def _digest(parts: list[Any]) -> str:
 
 @dataclass(frozen=True)
 class Record:
-    """A finished case: the state and the places of its sources then, and what became of it."""
+    """A finished case: state and paths of its sources when it was written, and its facts."""
 
     stamp: str
     places: str
@@ -149,14 +149,14 @@ class Record:
 
 @dataclass
 class Journal:
-    """The finished cases of a conversion, one line each, appended as they finish.
+    """The finished cases of a conversion, one line each, appended when they finish.
 
     Parameters
     ----------
     path
         The file.
     settings
-        Everything that holds for all cases; None when nothing was converted yet.
+        What holds for all cases; None when nothing was converted yet.
     records
         Finished cases by name.
     """
@@ -167,7 +167,7 @@ class Journal:
 
     @classmethod
     def read(cls, path: Path) -> Journal:
-        """Read a journal; lines that a kill left half-written are as if they never were."""
+        """Read a journal; lines that a killed process left incomplete are skipped."""
         journal = cls(path, None, {})
         if not path.exists():
             return journal
@@ -190,7 +190,7 @@ class Journal:
             return
 
     def begin(self, settings: dict[str, Any], keep: Iterable[str]) -> None:
-        """Start a run: forget all cases but those to keep, so that no older state survives."""
+        """Start a run: forget all cases except those to keep."""
         self.settings = settings
         self.records = {name: self.records[name] for name in keep}
         lines = [json.dumps({"settings": settings})]
@@ -198,7 +198,7 @@ class Journal:
         write_atomically(self.path, "".join(f"{line}\n" for line in lines), mode=_PRIVATE)
 
     def append(self, name: str, record: Record) -> None:
-        """Note that a case is whole; on disk before this returns."""
+        """Note that a case is finished; the note is on disk when this returns."""
         self.records[name] = record
         with self.path.open("a", encoding="utf-8") as file:
             file.write(f"{self._line(name, record)}\n")

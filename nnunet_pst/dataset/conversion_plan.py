@@ -1,37 +1,58 @@
-"""What a conversion is going to do: which sequences, which cases, after which rules."""
+"""The plan of a conversion: which sequences and cases it writes, and with which settings."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from nnunet_pst.dataset.annotation import LabelRules
-from nnunet_pst.dataset.cohort_table import Cohort, Patient
+from nnunet_pst.dataset.cohort import Cohort, Patient
 from nnunet_pst.dataset.conversion_journal import Journal, assign_pseudonyms, read_key
-from nnunet_pst.dataset.layouts import Case, Layout, Wanted
+from nnunet_pst.dataset.conversion_settings import ConversionSettings
+from nnunet_pst.dataset.layouts import Case, Layout, SequenceChoice
 from nnunet_pst.dataset.pair_registration import CohortRegistration
 from nnunet_pst.dataset.raw_dataset import RawDataset
-from nnunet_pst.errors import InputError
+from nnunet_pst.errors import Fault, InputError
 from nnunet_pst.io.image_paths import is_image_name, join_address, split_address
-from nnunet_pst.registration.policy import RegistrationSettings
 
 
 @dataclass
 class Conversion:
-    """A conversion that has been planned but not yet checked."""
+    """A conversion that has been planned but not yet checked.
+
+    Parameters
+    ----------
+    dataset, cohort, layout, settings
+        Where it writes, what, and how.
+    choice
+        The sequences that the settings mean in this cohort.
+    pseudonyms
+        By case-folded patient identifier.
+    cases
+        All cases of the cohort, in table order.
+    journal
+        What an earlier run finished.
+    stored_settings
+        The settings that hold for all cases, as in ``dataset.json`` and the journal.
+    whole_before
+        Names of the cases that an earlier run finished.
+    stamps
+        State of the sources by case, see `conversion_journal.source_stamp`.
+    removed_files
+        Number of files that belonged to no case.
+    registered
+        The registered pairs; None where nothing is registered.
+    """
 
     dataset: RawDataset
     cohort: Cohort
     layout: Layout
-    rules: LabelRules
-    wanted: Wanted
-    registration: RegistrationSettings
+    settings: ConversionSettings
+    choice: SequenceChoice
     pseudonyms: dict[str, str]
     cases: list[Case]
     journal: Journal
-    settings: dict[str, Any]
+    stored_settings: dict[str, Any]
     whole_before: frozenset[str]
     stamps: dict[str, str] = field(default_factory=dict)
     removed_files: int = 0
@@ -39,7 +60,7 @@ class Conversion:
 
     @property
     def unfinished(self) -> list[Case]:
-        """The cases that are not whole, or no longer made from what lies there now."""
+        """The cases that are not finished, or whose sources have changed since."""
         records = self.journal.records
         return [
             case
@@ -51,7 +72,7 @@ class Conversion:
 
 
 def with_roi(cohort: Cohort, roi: str | None) -> Cohort:
-    """Name the structure to read of every DICOM label whose cell names none."""
+    """Name the structure to read from every DICOM label whose cell names none."""
     if roi is None:
         return cohort
     return replace(cohort, patients=tuple(_named(patient, roi) for patient in cohort.patients))
@@ -68,70 +89,78 @@ def _named(patient: Patient, roi: str) -> Patient:
     return replace(patient, sequences=sequences)
 
 
-def drawn_sequence(
-    layout: Layout, sequences: Sequence[str] | None, labels_from: str | None
-) -> str | None:
-    """Name the sequence that must be drawn on; None: each of them."""
-    if labels_from is not None:
-        return labels_from
-    return sequences[0] if layout.fuses and sequences else None
+def annotated_sequence(layout: Layout, settings: ConversionSettings) -> str | None:
+    """Name the only sequence that needs masks; None where every sequence needs them."""
+    if settings.labels_from is not None:
+        return settings.labels_from
+    return settings.sequences[0] if layout.fuses and settings.sequences else None
 
 
-def chosen_sequences(
-    cohort: Cohort, sequences: Sequence[str] | None, layout: Layout, labels_from: str | None
+def _chosen_sequences(
+    cohort: Cohort, layout: Layout, settings: ConversionSettings
 ) -> tuple[str, ...]:
     """Return the sequences to convert: in the order of the channels, or of the table."""
-    named = [*(sequences or ()), *([labels_from] if labels_from else [])]
+    sequences, labels_from = settings.sequences, settings.labels_from
+    named = [*sequences, *([labels_from] if labels_from else [])]
     unknown = [name for name in dict.fromkeys(named) if name not in cohort.sequences]
     if unknown:
         raise InputError(
             f"{cohort.table.name} has no sequence {', '.join(unknown)}; it has "
-            f"{', '.join(cohort.sequences) or 'none'}"
+            f"{', '.join(cohort.sequences) or 'none'}",
+            Fault.UNKNOWN_NAME,
         )
     if not layout.fuses:
         return tuple(name for name in cohort.sequences if not sequences or name in sequences)
-    if not sequences or len(sequences) < 2 or len(set(sequences)) < len(sequences):
+    if len(sequences) < 2 or len(set(sequences)) < len(sequences):
         raise InputError(
             "layout fusion needs two channels or more, each once, the reference first: give "
-            f"--channels, such as --channels {' '.join(cohort.sequences[:2]) or 'T2 CET1'}"
+            f"--channels, such as --channels {' '.join(cohort.sequences[:2]) or 'T2 CET1'}",
+            Fault.TOO_FEW,
         )
     return tuple(sequences)
 
 
 def plan_conversion(
-    place: RawDataset,
-    cohort: Cohort,
-    *,
-    layout: Layout,
-    rules: LabelRules,
-    wanted: Wanted,
-    registration: RegistrationSettings,
+    place: RawDataset, cohort: Cohort, layout: Layout, settings: ConversionSettings
 ) -> Conversion:
-    """Number the patients, make the cases, and look up what an earlier run left."""
+    """Choose the sequences, number the patients, make the cases, and read the journal.
+
+    Raises
+    ------
+    InputError
+        When the cohort lacks a sequence that the settings name, ``fusion`` has less than two
+        channels, or the key is damaged.
+    """
+    sequences = _chosen_sequences(cohort, layout, settings)
+    choice = SequenceChoice(sequences, settings.allow_missing, settings.labels_from)
     pseudonyms = assign_pseudonyms(cohort.patients, read_key(place.key))
     cases = [
         case
         for patient in cohort.patients
-        for case in layout.cases(patient, pseudonyms[patient.identifier.casefold()], wanted)
+        for case in layout.cases(patient, pseudonyms[patient.identifier.casefold()], choice)
     ]
-    settings: dict[str, Any] = {"layout": layout.name, **asdict(rules)}
-    if layout.fuses or wanted.labels_from:
-        settings |= {
-            "allow_missing": wanted.allow_missing,
-            "labels_from": wanted.labels_from,
-            "registration": asdict(registration),
-        }
     journal = Journal.read(place.journal)
     return Conversion(
         dataset=place,
         cohort=cohort,
         layout=layout,
-        rules=rules,
-        wanted=wanted,
-        registration=registration,
+        settings=settings,
+        choice=choice,
         pseudonyms=pseudonyms,
         cases=cases,
         journal=journal,
-        settings=settings,
+        stored_settings=_stored(layout, settings),
         whole_before=frozenset(name for name in journal.records if place.holds(name)),
     )
+
+
+def _stored(layout: Layout, settings: ConversionSettings) -> dict[str, Any]:
+    """Write the settings that hold for all cases as in ``dataset.json`` and the journal."""
+    stored: dict[str, Any] = {"layout": layout.name, **asdict(settings.rules)}
+    if layout.fuses or settings.labels_from:
+        stored |= {
+            "allow_missing": settings.allow_missing,
+            "labels_from": settings.labels_from,
+            "registration": asdict(settings.registration),
+        }
+    return {**stored, "sequences": list(settings.sequences) or "all"}

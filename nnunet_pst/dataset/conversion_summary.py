@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from nnunet_pst.dataset.case_building import CaseFacts
-from nnunet_pst.dataset.cohort_table import SPLITS
+from nnunet_pst.dataset.cohort import SPLITS
 from nnunet_pst.dataset.conversion_plan import Conversion
 from nnunet_pst.dataset.covariates import screen_covariates
 from nnunet_pst.dataset.layouts import Case
@@ -26,25 +26,26 @@ class ConversionSummary:
     patients, cases
         Numbers by split.
     written, kept, removed_files
-        Cases written now, cases that were whole already, and files of neither.
+        Number of cases written now, cases that were finished already, and files of neither that
+        were removed.
     renewed, removed
-        Names of the cases that were whole and were written anew, or removed.
+        Names of the finished cases that were written again, or removed.
     coarse, fine
         Number of labels of each kind.
     known, tumor, free_negative, unknown, wrongly_free
         Number of slices over all labels, as in `CaseFacts`.
     resampled
-        What was done to masks on another grid, by case.
+        How masks on another grid were resampled, by case.
     notes
-        Lines about what was decided or left out.
+        Lines about decisions and omissions.
     registered, registered_before
-        Pairs of sequences that were registered, now and by an earlier run.
+        Number of pairs of sequences that were registered now, and by an earlier run.
     registration
         Folder with transforms, pictures and ``registration.csv``; None where nothing was
         registered.
     flagged
-        What could not be registered or carried, by pair or case, and why: done by the stated
-        fallback, to be looked at.
+        Why a pair could not be registered or a mask not carried, by pair or case. The stated
+        fallback was used; the user should look at the result.
     """
 
     dataset: str
@@ -110,9 +111,9 @@ def summarize(conversion: Conversion, written: set[str]) -> ConversionSummary:
 
 
 def _registration_counts(conversion: Conversion, facts: Sequence[CaseFacts]) -> dict[str, Any]:
-    """Say what was registered, and what has to be looked at."""
-    found = conversion.registered
-    if found is None:
+    """Say what was registered, and what the user should look at."""
+    registration = conversion.registered
+    if registration is None:
         return {"registered": 0, "registered_before": 0, "registration": None, "flagged": {}}
     carried = {
         case.name: f"mask of {case.labeled.name}, {fact.carried}: {'; '.join(fact.carry_problems)}"
@@ -120,28 +121,26 @@ def _registration_counts(conversion: Conversion, facts: Sequence[CaseFacts]) -> 
         if fact.carry_problems
     }
     return {
-        "registered": len(found.records) - found.kept,
-        "registered_before": found.kept,
-        "registration": found.folder,
-        "flagged": {**found.flagged, **carried},
+        "registered": len(registration.records) - registration.kept,
+        "registered_before": registration.kept,
+        "registration": registration.folder,
+        "flagged": {**registration.flagged, **carried},
     }
 
 
 def _notes(conversion: Conversion, facts: Sequence[CaseFacts]) -> list[str]:
-    """Say what was decided where the table left something open, and what was left out."""
+    """Say what was decided where the table leaves a choice, and what was left out."""
     cohort, cases = conversion.cohort, conversion.cases
     _, notes = screen_covariates(cohort)
     if not cohort.has_label_kind:
         masks = [case.labeled for case in cases if case.labeled.label is not None]
         fine = sum(sequence.label_kind == "fine" for sequence in masks)
-        notes.append(
-            f"no column 'label_kind': {fine} masks are taken as fine, drawn on every slice"
-        )
+        notes.append(f"no column 'label_kind': {fine} masks count as fine, drawn on every slice")
     left_out = len(cohort.patients) - len({case.pseudonym for case in cases})
     if left_out:
         which = "lack one" if conversion.layout.fuses else "have none"
         notes.append(
-            f"{left_out} patients {which} of {', '.join(conversion.wanted.sequences)}: left out"
+            f"{left_out} patients {which} of {', '.join(conversion.choice.sequences)}: left out"
         )
     notes += _shared_masks(cases)
     if not any(case.patient.split == "test" for case in cases):
@@ -153,7 +152,7 @@ def _notes(conversion: Conversion, facts: Sequence[CaseFacts]) -> list[str]:
     if wrong:
         notes.append(
             f"{sum(wrong)} of {sum(fact.free_negative for fact in facts)} free negative slices, in "
-            f"{len(wrong)} cases, hold tumor in the fine masks: lesions longer than the rule thinks"
+            f"{len(wrong)} cases, hold tumor in the fine masks: lesions longer than the rule allows"
         )
     notes += [
         f"{case.name} (row {case.patient.row}): {fact.note}: not applied"
@@ -169,7 +168,7 @@ def _notes(conversion: Conversion, facts: Sequence[CaseFacts]) -> list[str]:
 
 
 def _shared_masks(cases: Sequence[Case]) -> list[str]:
-    """Say which sequences of how many patients have one mask file in common."""
+    """Say which sequences share one mask file, and for how many patients."""
     users: dict[tuple[str, Path], list[str]] = {}
     for case in cases:
         if case.labeled.label is not None and case.mask_from is None:

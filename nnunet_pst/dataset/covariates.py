@@ -1,14 +1,14 @@
 """Which covariates of a cohort table may be shared: those that look like identifiers may not.
 
-Nobody can recognize every identifier; these rules catch the usual ones by the column's name and by
-its values, and err on the side of leaving a column out. What was left out is always said.
+No rules recognize every identifier; these find the usual ones by the column's name and by its
+values, and leave a column out when in doubt. The user is told which columns were left out.
 """
 
 from __future__ import annotations
 
 import re
 
-from nnunet_pst.dataset.cohort_table import Cohort
+from nnunet_pst.dataset.cohort import Cohort
 from nnunet_pst.errors import Problem, few_of_each_kind
 from nnunet_pst.io.case_table import CASE_COLUMNS
 from nnunet_pst.io.number_columns import number_problem, odd_cells
@@ -32,7 +32,7 @@ _DATE = re.compile(
 )
 _LONGEST_TEXT = 40
 _MOST_WORDS = 4
-#: So many rows that all differ in a word point to names rather than to a category.
+#: From this number of rows on, words that all differ are names rather than a category.
 _ROWS_FOR_NAMES = 6
 
 
@@ -42,7 +42,7 @@ def screen_covariates(cohort: Cohort) -> tuple[tuple[str, ...], list[str]]:
     Returns
     -------
     tuple
-        The columns to keep, and a line for each that is left out (which holds no value of it).
+        The columns to keep, and a line for each column that is left out, without its values.
     """
     kept, dropped = [], []
     for column in cohort.covariates:
@@ -55,7 +55,7 @@ def screen_covariates(cohort: Cohort) -> tuple[tuple[str, ...], list[str]]:
 
 
 def number_problems_of_cohort(cohort: Cohort) -> list[Problem]:
-    """Name the cells that keep a covariate that is kept from being a number, a line each."""
+    """Name the cells that are not numbers in shared columns of numbers, a line for each."""
     kept, _ = screen_covariates(cohort)
     return few_of_each_kind(
         (f"{cohort.table.name}, row {patient.row}, column {column}", number_problem(cells[place]))

@@ -1,4 +1,4 @@
-"""Images and masks of a cohort table, whether a file or DICOM: one way to read them."""
+"""Images and masks of a cohort table, read in the same way whether they are a file or DICOM."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from nnunet_pst.dataset.annotation import empty_mask
 from nnunet_pst.dicom.reading.addresses import (
     read_addressed_grid,
     read_addressed_image,
@@ -35,7 +36,7 @@ def read_source_image(source: Path) -> Volume:
 
 
 def read_source_grid(source: Path) -> Grid:
-    """Return where the voxels of an image lie; raises as `read_source_image`."""
+    """Return the grid of an image; raises as `read_source_image`."""
     if is_image_name(source):
         return read_header(source)
     grid = read_addressed_grid(source)
@@ -44,7 +45,9 @@ def read_source_grid(source: Path) -> Grid:
 
 
 def check_source_mask(source: Path) -> None:
-    """Read a mask whose image can't be read, so that its own problems show; DICOM needs the image.
+    """Read a mask whose image can't be read, to report the mask's problems too.
+
+    DICOM masks can't be read without their image and are skipped.
 
     Raises
     ------
@@ -68,17 +71,15 @@ def read_source_mask(
     Raises
     ------
     InputError
-        When it can't be used, is empty, or doesn't lie in the image's space.
+        When it can't be used, is empty, or isn't in the image's space.
     """
     if not is_image_name(source):
         placed = read_addressed_mask(source, image, grid)
         return placed.mask, None, placed.remarks
     mask = read_mask(source)
     if not mask.array.any():
-        raise InputError(
-            f"{source.name} is empty; draw the tumor, or empty both cells of the sequence"
-        )
+        raise InputError([empty_mask(source.name)])
     try:
         return *place_mask(mask, grid), ()
     except InputError as error:
-        raise InputError([f"{source.name}: {p}" for p in error.problems]) from error
+        raise InputError(error.within(source.name)) from error

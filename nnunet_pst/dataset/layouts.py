@@ -1,7 +1,7 @@
 """Layouts: how the sequences of a patient become nnU-Net cases.
 
 A layout is a module of the package ``nnunet_pst.dataset_conversion`` that holds one `Layout` named
-``LAYOUT``; it is found by name, so that a new one is a file there and a line in `LAYOUT_MODULES`.
+``LAYOUT``. It is loaded by name, so a new layout is a file there and a line in `LAYOUT_MODULES`.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from nnunet_pst.dataset.cohort_table import Patient, Sequence
-from nnunet_pst.errors import InputError
+from nnunet_pst.dataset.cohort import Patient, Sequence
+from nnunet_pst.errors import Fault, InputError
 
 #: Names on the command line and the modules behind them.
 LAYOUT_MODULES: dict[str, str] = {
@@ -21,8 +21,8 @@ LAYOUT_MODULES: dict[str, str] = {
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """Which sequences were asked for, and how.
+class SequenceChoice:
+    """Which sequences become cases, and how.
 
     Parameters
     ----------
@@ -31,7 +31,7 @@ class Wanted:
     allow_missing
         Make cases of patients who lack a channel other than the first.
     labels_from
-        Sequence whose mask serves the sequences that have none, or None.
+        Sequence whose mask is used for sequences without a mask, or None.
     """
 
     sequences: tuple[str, ...]
@@ -41,7 +41,7 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Case:
-    """What nnU-Net sees: one image set on one grid, with one label.
+    """A case of nnU-Net: the images of one patient on one grid, with one label.
 
     Parameters
     ----------
@@ -52,8 +52,8 @@ class Case:
     patient
         The row of the table (private).
     channels
-        The sequences that become ``_0000``, ``_0001``, ...; the others lie on the first one's
-        grid. None for a channel that the patient lacks: it becomes zeros.
+        The sequences that become ``_0000``, ``_0001``, ..., all on the grid of the first. None for
+        a channel that the patient lacks: it becomes zeros.
     mask_from
         Another sequence, whose mask is carried to this case; None where the first channel has one.
     missing
@@ -81,15 +81,15 @@ class Case:
 
     @property
     def labeled(self) -> Sequence:
-        """The sequence that was drawn on and clicked on."""
+        """The annotated sequence: its mask and clicks are used."""
         return self.mask_from or self.reference
 
     @property
     def registered(self) -> tuple[tuple[Sequence, Sequence], ...]:
         """Pairs (reference, moving) that the case needs registered, each in one direction."""
         pairs = [(self.reference, channel) for channel in self.present[1:]]
-        # The drawn sequence is the reference of a carried mask, as it would be of a fusion; where
-        # it is a channel, its registration is there already and only has to be turned round.
+        # The annotated sequence is the reference of a carried mask, as it would be in a fusion.
+        # Where it is a channel, its registration exists already and its inverse is used.
         if self.mask_from and self.mask_from not in self.present:
             pairs.append((self.mask_from, self.reference))
         return tuple(pairs)
@@ -104,17 +104,16 @@ class Layout:
     name
         As on the command line.
     channel_names
-        For ``dataset.json``, from the sequences asked for; nnU-Net chooses the normalization by
-        them.
+        For ``dataset.json``, from the chosen sequences; nnU-Net chooses the normalization by them.
     cases
-        Makes the cases of a patient from the patient, its pseudonym and what was asked for.
+        Makes the cases of a patient from the patient, its pseudonym and the choice of sequences.
     fuses
-        Whether a case has a channel for each sequence asked for.
+        Whether a case has a channel for each chosen sequence.
     """
 
     name: str
     channel_names: Callable[[tuple[str, ...]], tuple[str, ...]]
-    cases: Callable[[Patient, str, Wanted], list[Case]]
+    cases: Callable[[Patient, str, SequenceChoice], list[Case]]
     fuses: bool = False
 
 
@@ -124,10 +123,13 @@ def load_layout(name: str) -> Layout:
     Raises
     ------
     InputError
-        When there is none of that name.
+        When there is no layout of that name.
     """
     if name not in LAYOUT_MODULES:
-        raise InputError(f"there is no layout '{name}'; choose from: {', '.join(LAYOUT_MODULES)}")
+        raise InputError(
+            f"there is no layout '{name}'; choose from: {', '.join(LAYOUT_MODULES)}",
+            Fault.UNKNOWN_NAME,
+        )
     layout = importlib.import_module(LAYOUT_MODULES[name]).LAYOUT
     assert isinstance(layout, Layout)
     return layout

@@ -1,7 +1,7 @@
-"""Every pair of a cohort registered once: a folder with transforms, pictures and a table.
+"""Every pair of sequences registered once: a folder with transforms, pictures and a table.
 
 registration/DatasetPST/
-  registration.csv                            what was found and decided, a row a pair
+  registration.csv                            measures and decisions, a row for each pair
   contact_sheet.png                           all pictures, the rejected ones first
   transforms/PST_0001_CET1_to_T2.tfm          maps points of T2 (LPS mm) to CET1
   coverage/PST_0001_CET1_to_T2.nii.gz         on T2's grid: 1 where CET1 has voxels, else 0
@@ -9,7 +9,7 @@ registration/DatasetPST/
   records/PST_0001_CET1_to_T2.json            written last: the pair is finished
   engine/                                     the engine's own files, while it runs
 
-A finished pair is not registered again unless the content of its images, or a setting, changed.
+A finished pair is registered again only when the content of its images, or a setting, has changed.
 Everything is pseudonymous.
 """
 
@@ -26,7 +26,7 @@ from typing import Any
 
 import numpy as np
 
-from nnunet_pst.dataset.cohort_table import Sequence as Acquired
+from nnunet_pst.dataset.cohort import Sequence as Acquired
 from nnunet_pst.dataset.image_sources import read_source_image
 from nnunet_pst.dataset.layouts import Case
 from nnunet_pst.errors import InputError
@@ -48,7 +48,7 @@ from nnunet_pst.registration.transforms import (
 _FORMAT = 3
 TABLE, SHEET = "registration.csv", "contact_sheet.png"
 _FOLDERS = ("transforms", "coverage", "overlays", "records")
-#: Where engines keep their files: what a killed run left here, the next one removes.
+#: Where engines keep their files; the next run removes what a killed run left.
 _SCRATCH = "engine"
 _CHUNK_BYTES = 2**22
 
@@ -69,7 +69,7 @@ class Pair:
 
 @dataclass(frozen=True)
 class PairRecord:
-    """What was found and decided for a pair: a row of the table.
+    """Measures and decision for a pair: a row of the table.
 
     Attributes
     ----------
@@ -108,7 +108,7 @@ class CohortRegistration:
     Attributes
     ----------
     folder
-        Where everything lies.
+        Where all files are.
     records
         By name of the pair.
     kept
@@ -122,7 +122,7 @@ class CohortRegistration:
     @property
     def flagged(self) -> dict[str, str]:
         """Pairs that could not be registered, and why; they keep the scanner's coordinates."""
-        return {name: one.reason for name, one in self.records.items() if one.reason}
+        return {name: record.reason for name, record in self.records.items() if record.reason}
 
 
 def pairs_of(cases: Iterable[Case]) -> list[Pair]:
@@ -144,15 +144,15 @@ def register_cohort(
     ----------
     cases
         Of one dataset; files in ``folder`` that belong to none of their pairs are removed. Where
-        no case has a pair, the table names what is missing and there is no contact sheet.
+        no case has a pair, the table names the missing channels and there is no contact sheet.
     folder
-        Made if need be.
+        Made where it is missing.
 
     Raises
     ------
     InputError, HostError, OSError
-        An image can't be read, the engine is not installed, or a file can't be written. What is
-        finished stays.
+        An image can't be read, the engine is not installed, or a file can't be written. Finished
+        pairs stay.
     """
     pairs = pairs_of(cases)
     for name in _FOLDERS:
@@ -181,46 +181,46 @@ def register_cohort(
 def transforms_of(case: Case, folder: Path) -> dict[tuple[str, str], SpatialTransform]:
     """Read the transforms that a case needs, by the names of reference and moving sequence.
 
-    The way back is in each as well.
+    The inverse of each is included.
     """
-    found: dict[tuple[str, str], SpatialTransform] = {}
+    transforms: dict[tuple[str, str], SpatialTransform] = {}
     for reference, moving in case.registered:
         transform = read_transform(
             folder / "transforms" / Pair(case.pseudonym, reference, moving).name
         )
-        found[reference.name, moving.name] = transform
-        found[moving.name, reference.name] = transform.inverse()
-    return found
+        transforms[reference.name, moving.name] = transform
+        transforms[moving.name, reference.name] = transform.inverse()
+    return transforms
 
 
 def _register_pair(
     folder: Path, settings: RegistrationSettings, pair: Pair
 ) -> tuple[PairRecord, bool]:
-    """Register one pair, or read what an earlier run found; and whether that was so."""
+    """Register one pair, or read its record; and return whether it was finished before."""
     digest = _digest(pair, settings)
     finished = _finished(folder, pair, digest)
     if finished is not None:
         return finished, True
     reference = read_source_image(pair.reference.image)
     moving = read_source_image(pair.moving.image)
-    found = register(reference, moving, settings, scratch=folder / _SCRATCH)
+    result = register(reference, moving, settings, scratch=folder / _SCRATCH)
     record = PairRecord(
         patient=pair.pseudonym,
         reference=pair.reference.name,
         moving=pair.moving.name,
         engine=settings.engine,
         model=settings.model,
-        used="registered" if found.displacement_mm > 0 else "scanner",
-        reason=found.reason,
-        mutual_information_before=found.before.mutual_information,
-        mutual_information_after=found.after.mutual_information,
-        body_overlap_before=found.before.body_overlap,
-        body_overlap_after=found.after.body_overlap,
-        displacement_mm=found.displacement_mm,
-        covered=found.after.covered,
+        used="registered" if result.displacement_mm > 0 else "scanner",
+        reason=result.reason,
+        mutual_information_before=result.before.mutual_information,
+        mutual_information_after=result.after.mutual_information,
+        body_overlap_before=result.before.body_overlap,
+        body_overlap_after=result.after.body_overlap,
+        displacement_mm=result.displacement_mm,
+        covered=result.after.covered,
     )
-    write_transform(folder / "transforms" / pair.name, found.transform)
-    after, covered = resample_image(moving, reference.grid, found.transform)
+    write_transform(folder / "transforms" / pair.name, result.transform)
+    after, covered = resample_image(moving, reference.grid, result.transform)
     _write_coverage(folder / "coverage" / f"{pair.name}.nii.gz", Volume(covered, reference.grid))
     before, _ = resample_image(moving, reference.grid, SpatialTransform.identity())
     picture = folder / "overlays" / f"{pair.name}.png"
@@ -241,7 +241,7 @@ def _title(name: str, record: PairRecord) -> str:
 
 
 def _digest(pair: Pair, settings: RegistrationSettings) -> str:
-    """Digest of all that decides a pair's result: both files, the settings, the engine."""
+    """Digest of everything that decides a pair's result: both images, the settings, the engine."""
     total = hashlib.sha256()
     parts = [_FORMAT, pair.name, asdict(settings), engine_version(settings)]
     total.update(json.dumps(parts).encode())
@@ -250,7 +250,7 @@ def _digest(pair: Pair, settings: RegistrationSettings) -> str:
         if split_address(source)[1]:  # which of the images in a folder
             total.update(json.dumps(split_address(source)[1]).encode())
     for path in (file for source in sources for file in source_files(source)):
-        # Beginning with the size, so that two files can't be confused with one.
+        # The size comes first, so that two files can't be confused with one.
         total.update(str(path.stat().st_size).encode())
         with path.open("rb") as file:
             while chunk := file.read(_CHUNK_BYTES):
@@ -259,7 +259,7 @@ def _digest(pair: Pair, settings: RegistrationSettings) -> str:
 
 
 def _finished(folder: Path, pair: Pair, digest: str) -> PairRecord | None:
-    """Read the record of a pair that is whole and made from what lies there now."""
+    """Read the record of a pair whose files exist and whose images haven't changed."""
     path = folder / "records" / f"{pair.name}.json"
     others = [folder / "coverage" / f"{pair.name}.nii.gz", folder / "overlays" / f"{pair.name}.png"]
     if not all(file.is_file() for file in (path, *others)):
@@ -276,7 +276,7 @@ def _finished(folder: Path, pair: Pair, digest: str) -> PairRecord | None:
 
 
 def _remove_others(folder: Path, names: set[str]) -> None:
-    """Remove the files of pairs that the cohort no longer has, and unfinished ones."""
+    """Remove unfinished files and those of pairs that the cohort no longer has."""
     for inner in _FOLDERS:
         for path in (folder / inner).iterdir():
             stem = path.name.partition(".")[0]

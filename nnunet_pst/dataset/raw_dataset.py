@@ -1,4 +1,4 @@
-"""nnU-Net's raw dataset on disk: names, folders, files that appear whole or not at all.
+"""nnU-Net's raw dataset on disk: names, folders, and files that are whole or absent.
 
 nnUNet_raw/
   DatasetPST/
@@ -22,9 +22,9 @@ from typing import Any
 
 from nnunet_pst import __version__
 from nnunet_pst.dataset.case_building import BuiltCase, CaseFacts
-from nnunet_pst.dataset.cohort_table import format_slices
 from nnunet_pst.dataset.layouts import Case, Layout
-from nnunet_pst.errors import HostError, InputError
+from nnunet_pst.dataset.slice_ranges import format_slices
+from nnunet_pst.errors import Fault, HostError, InputError
 from nnunet_pst.io.atomic_files import PARTIAL, written_whole
 from nnunet_pst.io.case_table import CASE_COLUMNS
 from nnunet_pst.io.csv_text import csv_text
@@ -37,7 +37,7 @@ _OUR_FILES = re.compile(
     rf"PST_\d{{4,}}(_[A-Za-z0-9-]+)?(_\d{{4}})?\.nii\.gz|{re.escape(PARTIAL)}.*"
 )
 _CASE_FOLDERS = ("imagesTr", "labelsTr", "imagesTs", "labelsTs")
-#: The key of ``dataset.json`` under which our rules stand.
+#: The key of ``dataset.json`` that holds our rules.
 OWN_KEY = "nnunet_pst"
 
 
@@ -63,12 +63,12 @@ class RawDataset:
 
     @property
     def key(self) -> Path:
-        """The key from pseudonyms to patients; outside the folder, never to be shared."""
+        """The key from pseudonyms to patients; outside the folder, and never shared."""
         return self.raw / f"{self.name}_patients.csv"
 
     @property
     def journal(self) -> Path:
-        """What was converted from which state of the sources; outside the folder as well."""
+        """What was converted from which state of the sources; also outside the folder."""
         return self.raw / f"{self.name}_conversion.jsonl"
 
     @property
@@ -102,7 +102,7 @@ class RawDataset:
         return [*self.image_files(case), *([label] if label else [])]
 
     def holds(self, name: str) -> bool:
-        """Whether there is an image of a case of this name, whatever the table says of it now."""
+        """Whether there is an image of a case of this name, in the table or not."""
         return any(
             (self.folder / folder / f"{name}_0000{FILE_ENDING}").is_file()
             for folder in _CASE_FOLDERS
@@ -115,31 +115,36 @@ def _suffix(case: Case) -> str:
 
 
 def locate_dataset(name: str) -> RawDataset:
-    """Find the place of a dataset in nnU-Net's raw folder, and create that folder if need be.
+    """Find the place of a dataset in nnU-Net's raw folder; neither has to exist.
 
     Raises
     ------
     InputError
-        When the name is not one that nnU-Net accepts, or its number is taken.
+        When nnU-Net doesn't accept the name, or its number is taken.
     HostError
-        When ``nnUNet_raw`` is not set or no folder.
+        When ``nnUNet_raw`` is not set or not a folder.
     """
     if not _DATASET_NAME.fullmatch(name):
         raise InputError(
-            f"'{name}' is no dataset name; write such as DatasetPST or Dataset501_PST (letters, "
-            "digits, '_' and '-')"
+            f"'{name}' is not a dataset name; write such as DatasetPST or Dataset501_PST (letters, "
+            "digits, '_' and '-')",
+            Fault.MALFORMED,
         )
     root = os.environ.get("nnUNet_raw")  # noqa: SIM112 - the host's own spelling
     if not root:
-        raise HostError('nnUNet_raw is not set; run: eval "$(nnunet_pst env FOLDER)"')
+        raise HostError(
+            'nnUNet_raw is not set; run: eval "$(nnunet_pst env FOLDER)"', Fault.NOT_SET
+        )
     raw = Path(root)
     if raw.exists() and not raw.is_dir():
-        raise HostError(f"nnUNet_raw is no folder: {raw}")
+        raise HostError(f"nnUNet_raw is not a folder: {raw}", Fault.WRONG_TYPE)
     if number := re.match(r"Dataset\d{3}_", name):
-        # nnU-Net looks datasets up by the number and stops when it finds two.
+        # nnU-Net looks datasets up by their number and stops when it finds two.
         others = [p.name for p in raw.glob(f"{number[0]}*") if p.is_dir() and p.name != name]
         if others:
-            raise InputError(f"{others[0]} has the number of {name} already; choose another one")
+            raise InputError(
+                f"{others[0]} has the number of {name} already; choose another one", Fault.EXISTS
+            )
     return RawDataset(raw, name)
 
 
@@ -152,7 +157,7 @@ def write_case(dataset: RawDataset, case: Case, built: BuiltCase) -> None:
 
 
 def remove_strangers(dataset: RawDataset, cases: Iterable[Case]) -> int:
-    """Remove our files that belong to none of the cases: left-overs of a killed or older run.
+    """Remove our files that belong to none of the cases: those of a killed or older run.
 
     Returns
     -------
@@ -180,7 +185,7 @@ def make_folders(dataset: RawDataset, cases: Iterable[Case]) -> None:
 
 
 def is_ours(dataset: RawDataset) -> bool:
-    """Whether an existing dataset folder was made here (a finished or a broken-off conversion)."""
+    """Whether an existing dataset folder was made here, by a finished or interrupted conversion."""
     if dataset.journal.is_file():
         return True
     try:
@@ -198,7 +203,7 @@ def dataset_description(
 ) -> dict[str, Any]:
     """Build the content of ``dataset.json``: the host's keys, and ours under one name.
 
-    ``settings`` is everything that holds for all cases; ``sequences`` in the order of the channels.
+    ``settings`` holds for all cases; ``sequences`` are in the order of the channels.
     """
     return {
         "channel_names": {
@@ -222,7 +227,7 @@ def cases_table(
     rows: list[list[object]] = [[*CASE_COLUMNS, *covariates]]
     for case in cases:
         fact = facts[case.name]
-        # The clicks of a sequence whose mask was carried count that one's slices.
+        # Where a mask was carried, the clicks count the slices of the other sequence.
         clicked = None if case.mask_from else case.reference
         rows.append(
             [

@@ -1,4 +1,4 @@
-"""Folds that never separate a patient and look alike in what is known of the patients."""
+"""Folds that never separate the cases of a patient, and are alike in the known covariates."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ from nnunet_pst.io.number_columns import as_number, terciles, third_of
 #: Number of folds, nnU-Net's own.
 FOLDS = 5
 
-#: Covariates in which folds should look alike; the first size that exists is put into thirds.
+#: Covariates in which folds should be alike; the first size that exists is put into thirds.
 SIZE_COLUMNS = ("size_cm", "volume_ml")
 CATEGORY_COLUMNS = ("malignancy", "location")
 _THIRDS = ("small", "medium", "large")
 
-#: The content of ``splits_final.json``: per fold the cases of ``train`` and ``val``.
+#: The content of ``splits_final.json``: for each fold the cases of ``train`` and ``val``.
 Splits: TypeAlias = list[dict[str, list[str]]]
 
 
 @dataclass(frozen=True)
 class SplitPatient:
-    """A patient with its cases and the categories in which folds should look alike.
+    """A patient with its cases and the categories in which folds should be alike.
 
     Attributes
     ----------
     strata
         Such as ``{"size": "large", "location": "sacrum"}``.
     split
-        The table's own ``train`` or ``val``; empty when it leaves the choice to us.
+        The table's own ``train`` or ``val``; empty where it has none.
     """
 
     patient: str
@@ -71,7 +71,7 @@ def thirds(values: Mapping[str, float]) -> dict[str, str]:
 
 
 def make_splits(patients: Sequence[SplitPatient], seed: int) -> list[dict[str, list[str]]]:
-    """Return the content of ``splits_final.json``: per fold the cases of ``train`` and ``val``.
+    """Return the content of ``splits_final.json``: by fold the cases of ``train`` and ``val``.
 
     The table's own ``val`` patients make one fold. Otherwise there are `FOLDS` (fewer when there
     are fewer patients), stratified greedily: rarest category first, each patient goes to the fold
@@ -124,12 +124,14 @@ def _assign(patients: Sequence[SplitPatient], count: int, seed: int) -> dict[str
 def separated_patients(
     splits: Sequence[Mapping[str, Sequence[str]]], patient_of: Mapping[str, str]
 ) -> list[str]:
-    """Name the patients that stand on both sides of a fold; a case not listed is its own."""
-    found = set()
+    """Name the patients on both sides of a fold; a case not listed is a patient of its own."""
+    separated = set()
     for fold in splits:
-        sides = [{patient_of.get(case, case) for case in fold[side]} for side in ("train", "val")]
-        found |= sides[0] & sides[1]
-    return sorted(found)
+        train, val = (
+            {patient_of.get(case, case) for case in fold[side]} for side in ("train", "val")
+        )
+        separated |= train & val
+    return sorted(separated)
 
 
 def splits_like(

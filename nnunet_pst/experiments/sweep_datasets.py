@@ -7,7 +7,7 @@ import hashlib
 import json
 import os
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,10 @@ from nnunet_pst.dataset.annotation import LabelRules
 from nnunet_pst.dataset.cohort_table import parse_cohort
 from nnunet_pst.dataset.conversion import convert_cohort
 from nnunet_pst.dataset.conversion_journal import read_key
+from nnunet_pst.dataset.conversion_settings import ConversionSettings
 from nnunet_pst.dataset.raw_dataset import OWN_KEY, RawDataset, locate_dataset
 from nnunet_pst.dataset.splits import Splits, make_splits, split_patients, splits_like
-from nnunet_pst.errors import HostError, InputError
+from nnunet_pst.errors import Fault, HostError, InputError, Problem
 from nnunet_pst.experiments.sweep_plan import (
     ALL_SEQUENCE,
     DEFAULT_SEED,
@@ -28,14 +29,15 @@ from nnunet_pst.experiments.sweep_plan import (
 )
 from nnunet_pst.io.atomic_files import write_atomically
 from nnunet_pst.io.case_table import cases_of_dataset
-from nnunet_pst.nnunet.planning import CONFIGURATIONS, SPLITS_FILE, plan_dataset
+from nnunet_pst.nnunet.own_configurations import CONFIGURATIONS
+from nnunet_pst.nnunet.planning import SPLITS_FILE, plan_dataset
 from nnunet_pst.nnunet.training.settings import PLANS_KEY
 from nnunet_pst.registration.policy import RegistrationSettings
 
 
 @dataclass(frozen=True)
 class Source:
-    """What all datasets of a sweep are made from, and how."""
+    """The cohort of a sweep's datasets, and how they are made from it."""
 
     table: Path
     base: str
@@ -49,19 +51,19 @@ def cohort_sequences(table: Path) -> tuple[str, ...]:
 
 
 def prepare_datasets(source: Source, jobs: Sequence[Job], logs: Path) -> dict[str, str]:
-    """Convert and plan what the jobs need; what is whole and planned already is kept.
+    """Convert and plan the datasets of the jobs; complete and planned datasets are kept.
 
     The dataset of all sequences is always converted: it gives pseudonyms, label rules and folds.
 
     Parameters
     ----------
     logs
-        Folder for what nnU-Net prints while it plans.
+        Folder for nnU-Net's output while it plans.
 
     Returns
     -------
     dict
-        By dataset a digest of what it was converted from.
+        By dataset a digest of the files that it was converted from.
 
     Raises
     ------
@@ -99,31 +101,30 @@ def _rules(base: RawDataset) -> LabelRules:
     if ours.get("labels_from"):
         raise InputError(
             f"{base.name}: its masks were carried from {ours['labels_from']}; a sweep needs masks "
-            "drawn on every sequence: choose another --dataset"
+            "drawn on every sequence: choose another --dataset",
+            Fault.UNSUPPORTED,
         )
     known = {field.name for field in fields(LabelRules)}
     return LabelRules(**{name: value for name, value in ours.items() if name in known})
 
 
 def _convert(source: Source, name: str, strategy: Strategy | None, rules: LabelRules) -> None:
-    convert_cohort(
-        source.table,
-        name,
-        layout=strategy.layout if strategy else ALL_SEQUENCE,
-        sequences=strategy.sequences if strategy else None,
-        rules=rules,
-        registration=source.registration if strategy and strategy.layout == FUSION else None,
-        workers=source.workers,
-    )
+    settings = ConversionSettings(layout=ALL_SEQUENCE, rules=rules)
+    if strategy:
+        settings = replace(settings, layout=strategy.layout, sequences=strategy.sequences)
+        if strategy.layout == FUSION:
+            settings = replace(settings, registration=source.registration)
+    convert_cohort(source.table, name, settings, workers=source.workers)
 
 
 def _share_key(base: RawDataset, other: RawDataset) -> None:
-    """Give a dataset the pseudonyms of the one of all sequences, or refuse its own."""
+    """Give a dataset the pseudonyms of the dataset of all sequences; refuse different ones."""
     ours, theirs = read_key(base.key), read_key(other.key)
     if any(ours.get(patient) != pseudonym for patient, pseudonym in theirs.items()):
         raise InputError(
             f"{other.name} has other pseudonyms than {base.name}; remove {other.name} and its key, "
-            "or choose another --dataset"
+            "or choose another --dataset",
+            Fault.CONTRADICTION,
         )
     if ours != theirs:
         write_atomically(other.key, base.key.read_text(encoding="utf-8"), mode=0o600)
@@ -139,23 +140,33 @@ def _base_splits(base: RawDataset, rows: Sequence[Mapping[str, str]]) -> Splits:
         if cases != {row["case"] for row in training}:
             raise InputError(
                 f"{base.name}: its {SPLITS_FILE} has other cases than the cohort now; delete it "
-                "to make folds anew"
+                "to make folds anew",
+                Fault.CONTRADICTION,
             )
         return splits
     patients = split_patients(training)
     if len(patients) < 2:
-        raise InputError(f"{base.name}: has one training patient; a fold needs one more")
+        raise InputError(
+            f"{base.name}: has one training patient; a fold needs one more", Fault.TOO_FEW
+        )
     return make_splits(patients, DEFAULT_SEED)
 
 
 def _refuse_empty_folds(name: str, splits: Splits, folds: Collection[int]) -> None:
     problems = [
-        f"{name}: has no fold {fold}; choose --folds from 0 to {len(splits) - 1}"
+        Problem(
+            f"{name}: has no fold {fold}; choose --folds from 0 to {len(splits) - 1}",
+            Fault.UNKNOWN_NAME,
+        )
         for fold in sorted(folds)
         if fold >= len(splits)
     ]
     problems += [
-        f"{name}: fold {fold} has no {what} patients with these sequences; choose other --folds"
+        Problem(
+            f"{name}: fold {fold} has no {what} patients with these sequences; choose other "
+            "--folds",
+            Fault.TOO_FEW,
+        )
         for fold in sorted(folds)
         if fold < len(splits)
         for side, what in (("train", "training"), ("val", "validation"))
@@ -166,7 +177,7 @@ def _refuse_empty_folds(name: str, splits: Splits, folds: Collection[int]) -> No
 
 
 def _keep_splits(name: str, splits: Splits) -> None:
-    """Write the folds before planning, which keeps what it finds."""
+    """Write the folds before planning, which keeps existing folds."""
     file = _preprocessed(name) / SPLITS_FILE
     if not file.is_file():
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -174,7 +185,8 @@ def _keep_splits(name: str, splits: Splits) -> None:
     elif [_as_sets(fold) for fold in json.loads(file.read_text())] != [*map(_as_sets, splits)]:
         raise InputError(
             f"{name}: its {SPLITS_FILE} has other patients in a fold than the dataset of all "
-            "sequences, or lacks some; delete it to share the folds"
+            "sequences, or lacks some; delete it to share the folds",
+            Fault.CONTRADICTION,
         )
 
 
@@ -183,7 +195,7 @@ def _as_sets(fold: Mapping[str, Sequence[str]]) -> dict[str, set[str]]:
 
 
 def _plan(place: RawDataset, wanted: Collection[str], workers: int, logs: Path) -> None:
-    """Plan and preprocess a dataset, unless that was done since it was converted."""
+    """Plan and preprocess a dataset, unless that was done after its conversion."""
     stock = sorted({"2d", *wanted} - set(CONFIGURATIONS))
     if _is_planned(place, wanted):
         return
@@ -199,11 +211,11 @@ def _plan(place: RawDataset, wanted: Collection[str], workers: int, logs: Path) 
 
 
 def _is_planned(place: RawDataset, wanted: Collection[str]) -> bool:
-    """Whether plans and preprocessed cases are there, of these very cases and not older."""
+    """Whether plans and preprocessed cases are there, of the same cases and not older."""
     folder = _preprocessed(place.name)
     file = folder / f"{PLANS}.json"
     raw = sorted(place.folder.glob("*Tr/*.nii.gz"))
-    # As in make, time stands for content.
+    # As in make, a newer file counts as changed.
     if not file.is_file() or file.stat().st_mtime_ns < max(p.stat().st_mtime_ns for p in raw):
         return False
     configurations = json.loads(file.read_text())["configurations"]
@@ -219,7 +231,7 @@ def _is_planned(place: RawDataset, wanted: Collection[str]) -> bool:
 
 
 def _data_identifier(configurations: Mapping[str, Any], name: str) -> str:
-    """Name the folder of a configuration's data, through what it inherits from."""
+    """Name the folder of a configuration's data, which may be inherited."""
     content = configurations[name]
     if "data_identifier" in content:
         return str(content["data_identifier"])
@@ -227,7 +239,7 @@ def _data_identifier(configurations: Mapping[str, Any], name: str) -> str:
 
 
 def _seeded_plans(name: str, plans: str, seed: int) -> None:
-    """Write plans that differ in name and seed alone, on the same preprocessed data."""
+    """Write plans that differ in name and seed only, on the same preprocessed data."""
     folder = _preprocessed(name)
     content = json.loads((folder / f"{PLANS}.json").read_text())
     content["plans_name"] = plans
@@ -241,7 +253,7 @@ def _seeded_plans(name: str, plans: str, seed: int) -> None:
 
 
 def _digest(place: RawDataset) -> str:
-    """Digest of the state of everything that a dataset was converted from, in any order."""
+    """Digest of all files that a dataset was converted from, independent of their order."""
     lines = sorted(place.journal.read_text(encoding="utf-8").splitlines())
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
@@ -249,5 +261,7 @@ def _digest(place: RawDataset) -> str:
 def _preprocessed(name: str) -> Path:
     root = os.environ.get("nnUNet_preprocessed")  # noqa: SIM112 - the host's own spelling
     if not root:
-        raise HostError('nnUNet_preprocessed is not set; run: eval "$(nnunet_pst env FOLDER)"')
+        raise HostError(
+            'nnUNet_preprocessed is not set; run: eval "$(nnunet_pst env FOLDER)"', Fault.NOT_SET
+        )
     return Path(root) / name

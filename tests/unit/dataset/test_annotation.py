@@ -16,12 +16,13 @@ from nnunet_pst.dataset.annotation import (
     largest_slice,
     three_state_label,
 )
+from nnunet_pst.errors import Fault
 
 SPACING = (5.0, 1.0, 1.0)
 
 
 def mask_of(areas: list[int]) -> np.ndarray:
-    """A mask with so many voxels in each slice, in one row."""
+    """A mask with these numbers of voxels in its slices, each in one row."""
     mask = np.zeros((len(areas), 3, 20), dtype=bool)
     for z, area in enumerate(areas):
         mask[z, 1, :area] = True
@@ -41,7 +42,7 @@ def test_the_largest_slice_and_ties(areas: list[int], largest: int):
 
 
 def test_an_empty_mask_has_no_largest_slice():
-    with pytest.raises(ValueError, match="empty"):
+    with pytest.raises(ValueError):
         largest_slice(mask_of([0, 0]))
 
 
@@ -57,7 +58,7 @@ def test_annotated_slices_override_the_window():
     assert np.flatnonzero(known).tolist() == [0, 2]
 
 
-def test_simulation_forgets_what_lies_outside_its_window():
+def test_slices_outside_the_simulated_window_are_unknown():
     fine = drawing([1, 2, 9, 2, 1], "fine")
     rules = LabelRules(simulate_coarse=1)
     assert known_slices(fine, rules, simulate=True).tolist() == [False, True, True, True, False]
@@ -105,7 +106,7 @@ def test_far_negatives_give_way_to_a_long_lesion():
     assert "longer than wide" in str(note)
 
 
-def test_the_diameter_comes_from_what_is_known():
+def test_only_known_slices_are_measured():
     # The hidden slice is wider: it must not push the free negatives out.
     annotated = drawing([0] * 8 + [4, 20] + [0] * 8, annotated=(8,))
     known = known_slices(annotated, LabelRules(), simulate=True)
@@ -138,19 +139,19 @@ def test_diameters():
 
 
 @pytest.mark.parametrize(
-    ("cells", "said"),
+    ("cells", "fault"),
     [
-        ({"annotated": (1, 9)}, "annotated slice 9 does not exist"),
-        ({"annotated": (0,)}, "no annotated slice holds tumor"),
-        ({"first": 0, "last": 4}, "last slice 4 does not exist"),
-        ({"first": 2, "last": 3}, "outside first"),
+        ({"annotated": (1, 9)}, Fault.OUT_OF_RANGE),
+        ({"annotated": (0,)}, Fault.CONTRADICTION),
+        ({"first": 0, "last": 4}, Fault.OUT_OF_RANGE),
+        ({"first": 2, "last": 3}, Fault.CONTRADICTION),
     ],
 )
-def test_contradictions(cells: dict[str, object], said: str):
-    (line,) = drawing_problems(drawing([0, 1, 2, 0], **cells))
-    assert said in line
+def test_contradictions(cells: dict[str, object], fault: Fault):
+    (problem,) = drawing_problems(drawing([0, 1, 2, 0], **cells))
+    assert problem.fault is fault
 
 
 def test_no_contradictions():
     assert drawing_problems(drawing([0, 1, 2, 0], first=1, last=2, annotated=(2,))) == []
-    assert "empty" in drawing_problems(drawing([0, 0]))[0]
+    assert [problem.fault for problem in drawing_problems(drawing([0, 0]))] == [Fault.EMPTY]

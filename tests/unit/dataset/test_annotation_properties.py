@@ -18,7 +18,7 @@ from nnunet_pst.dataset.annotation import (
     slice_areas,
     three_state_label,
 )
-from nnunet_pst.dataset.cohort_table import format_slices, parse_slices
+from nnunet_pst.dataset.slice_ranges import format_slices, parse_slices
 from nnunet_pst.labels import BACKGROUND, IGNORE, TUMOR
 
 masks = hnp.arrays(
@@ -62,7 +62,7 @@ def labeled(
 
 
 @given(drawings(), all_rules, st.integers(1, 3))
-def test_known_free_and_unknown_slices_part_the_volume(
+def test_known_free_and_unknown_slices_are_the_whole_volume(
     drawing: Drawing, rules: LabelRules, lesions: int
 ):
     label, known, free = labeled(drawing, rules, lesions)

@@ -1,4 +1,4 @@
-"""The cohort table: what is understood, and every refusal."""
+"""The cohort table: what can be read, and every refusal."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from nnunet_pst.dataset.cohort_table import format_slices, parse_cohort, parse_slices, read_cohort
-from nnunet_pst.errors import InputError
+from nnunet_pst.dataset.cohort_table import parse_cohort, read_cohort
+from nnunet_pst.dataset.slice_ranges import format_slices, parse_slices
+from nnunet_pst.errors import Fault, InputError, Problem
 from nnunet_pst.io.sequence_columns import classify_columns, edit_distance, near_miss
 
 
@@ -19,7 +20,7 @@ def write(folder: Path, text: str, encoding: str = "utf-8") -> Path:
     return table
 
 
-def problems(folder: Path, text: str) -> list[str]:
+def problems(folder: Path, text: str) -> list[Problem]:
     with pytest.raises(InputError) as caught:
         read_cohort(write(folder, text))
     return caught.value.problems
@@ -68,7 +69,7 @@ def test_clicks_and_annotated_slices(tmp_path: Path):
         ("test,1,2,", "fine"),
     ],
 )
-def test_an_open_label_kind(tmp_path: Path, cells: str, kind: str):
+def test_the_default_label_kind(tmp_path: Path, cells: str, kind: str):
     table = write(
         tmp_path,
         "patient,T2,T2_label,split,T2_first,T2_last,T2_annotated\n"
@@ -95,7 +96,7 @@ def test_a_sequence_of_any_name(tmp_path: Path):
 
 
 def test_all_problems_come_together(tmp_path: Path):
-    found = problems(
+    lines = problems(
         tmp_path,
         "patient,T2,T2_label,split\n"
         "p1,missing.nii.gz,al.nii.gz,train\n"
@@ -104,97 +105,95 @@ def test_all_problems_come_together(tmp_path: Path):
         "p3,b.nii.gz,bl.nii.gz,trian\n"
         "p4,,,train\n",
     )
-    assert [line.partition(":")[0] for line in found] == [
-        "c.csv, row 2, column T2",
-        "c.csv, row 4, column patient",
-        "c.csv, row 4, column T2_label",
-        "c.csv, row 5, column split",
-        "c.csv, row 6",
-        "c.csv, row 3, column patient",
+    assert [(line.partition(":")[0], line.fault) for line in lines] == [
+        ("c.csv, row 2, column T2", Fault.MISSING),
+        ("c.csv, row 4, column patient", Fault.MISSING),
+        ("c.csv, row 4, column T2_label", Fault.MISSING),
+        ("c.csv, row 5, column split", Fault.UNKNOWN_NAME),
+        ("c.csv, row 6", Fault.MISSING),
+        ("c.csv, row 3, column patient", Fault.LEAK),
     ]
-    assert "there in split 'train' and here in 'test'" in found[-1]
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "fault"),
     [
-        ("patient,T2,T2_lable\np1,a.nii.gz,al.nii.gz\n", "did you mean 'T2_label'"),
-        ("patient,T2,T2_label,T2_frist\np1,a.nii.gz,al.nii.gz,1\n", "did you mean 'T2_first'"),
-        ("patient,T2,T2_label,Split\np1,a.nii.gz,al.nii.gz,train\n", "did you mean 'split'"),
-        ("patient,t2,T2_label\np1,a.nii.gz,al.nii.gz\n", "did you mean 'T2'"),
-        ("patient,age,T2_label\np1,4,al.nii.gz\n", "no image column 'T2'"),
-        ("patient,FLAIR,FLAIR_lable\np1,a.nii.gz,al.nii.gz\n", "did you mean 'FLAIR_label'"),
-        ("patient,T2,T2_label,T2\np1,a.nii.gz,al.nii.gz,\n", "occurs twice"),
-        ("patient,age\np1,4\n", "no image columns"),
-        ("patient,T_2,T_2_label\np1,a.nii.gz,al.nii.gz\n", "only letters, digits"),
-        ("Patient,T2,T2_label\np1,a.nii.gz,al.nii.gz\n", "rename 'Patient'"),
-        ("name,T2,T2_label\np1,a.nii.gz,al.nii.gz\n", "no column 'patient'"),
-        ("patient,T2,T2_label\n", "no rows"),
-        ("", "is empty"),
-        ("\n\n", "is empty"),
-        ("patient,T2,T2_label\np1,a.nii.gz\n", "2 cells under 3 columns"),
-        ("patient,T2,T2_label\np1,a.nii.gz,al.nii.gz,x\n", "4 cells under 3 columns"),
-        ("patient,T2,T2_label\np1,.,al.nii.gz\n", "is a folder"),
-        ("patient,T2,T2_label\np1,c.csv,al.nii.gz\n", "is not one of"),
-        ("patient,T2,T2_label\np1,,al.nii.gz\n", "'T2' (the image) is empty"),
-        ("patient,T2,T2_label\np1,a.nii.gz,\n", "need a mask"),
-        ("patient,T2,T2_label\np1,a.nii.gz,al.nii.gz\np2,a.nii.gz,al.nii.gz\n", "same file as in"),
-        ("patient,T2,T2_label\nP1,a.nii.gz,al.nii.gz\np1,b.nii.gz,bl.nii.gz\n", "already in row 2"),
+        ("patient,T2,T2_lable\np1,a.nii.gz,al.nii.gz\n", Fault.UNKNOWN_NAME),
+        ("patient,T2,T2_label,T2_frist\np1,a.nii.gz,al.nii.gz,1\n", Fault.UNKNOWN_NAME),
+        ("patient,T2,T2_label,Split\np1,a.nii.gz,al.nii.gz,train\n", Fault.UNKNOWN_NAME),
+        ("patient,t2,T2_label\np1,a.nii.gz,al.nii.gz\n", Fault.UNKNOWN_NAME),
+        ("patient,age,T2_label\np1,4,al.nii.gz\n", Fault.MISSING),
+        ("patient,FLAIR,FLAIR_lable\np1,a.nii.gz,al.nii.gz\n", Fault.UNKNOWN_NAME),
+        ("patient,T2,T2_label,T2\np1,a.nii.gz,al.nii.gz,\n", Fault.REPEATED),
+        ("patient,age\np1,4\n", Fault.MISSING),
+        ("patient,T_2,T_2_label\np1,a.nii.gz,al.nii.gz\n", Fault.MALFORMED),
+        ("Patient,T2,T2_label\np1,a.nii.gz,al.nii.gz\n", Fault.MISSING),
+        ("name,T2,T2_label\np1,a.nii.gz,al.nii.gz\n", Fault.MISSING),
+        ("patient,T2,T2_label\n", Fault.EMPTY),
+        ("", Fault.EMPTY),
+        ("\n\n", Fault.EMPTY),
+        ("patient,T2,T2_label\np1,a.nii.gz\n", Fault.MALFORMED),
+        ("patient,T2,T2_label\np1,a.nii.gz,al.nii.gz,x\n", Fault.MALFORMED),
+        ("patient,T2,T2_label\np1,.,al.nii.gz\n", Fault.WRONG_TYPE),
+        ("patient,T2,T2_label\np1,c.csv,al.nii.gz\n", Fault.WRONG_TYPE),
+        ("patient,T2,T2_label\np1,,al.nii.gz\n", Fault.MISSING),
+        ("patient,T2,T2_label\np1,a.nii.gz,\n", Fault.MISSING),
+        ("patient,T2,T2_label\np1,a.nii.gz,al.nii.gz\np2,a.nii.gz,al.nii.gz\n", Fault.REPEATED),
+        ("patient,T2,T2_label\nP1,a.nii.gz,al.nii.gz\np1,b.nii.gz,bl.nii.gz\n", Fault.REPEATED),
         (
             "patient,T2,T2_label,split\np1,a.nii.gz,al.nii.gz,test\np2,b.nii.gz,bl.nii.gz,val\n",
-            "no training patient",
+            Fault.TOO_FEW,
         ),
-        (
-            "patient,T2,T2_label,T2_first,T2_last\np1,a.nii.gz,al.nii.gz,4,\n",
-            "one of first and last",
-        ),
-        ("patient,T2,T2_label,T2_first,T2_last\np1,a.nii.gz,al.nii.gz,4,3\n", "is above last"),
-        ("patient,T2,T2_label,T2_first,T2_last\np1,a.nii.gz,al.nii.gz,-1,3\n", "no slice number"),
-        ("patient,T2,T2_label,T2_annotated\np1,a.nii.gz,al.nii.gz,9-7\n", "no list of slices"),
+        ("patient,T2,T2_label,T2_first,T2_last\np1,a.nii.gz,al.nii.gz,4,\n", Fault.MISSING),
+        ("patient,T2,T2_label,T2_first,T2_last\np1,a.nii.gz,al.nii.gz,4,3\n", Fault.CONTRADICTION),
+        ("patient,T2,T2_label,T2_first,T2_last\np1,a.nii.gz,al.nii.gz,-1,3\n", Fault.MALFORMED),
+        ("patient,T2,T2_label,T2_annotated\np1,a.nii.gz,al.nii.gz,9-7\n", Fault.MALFORMED),
         (
             "patient,T2,T2_label,T2_annotated,label_kind\np1,a.nii.gz,al.nii.gz,7,fine\n",
-            "given for a fine mask",
+            Fault.CONTRADICTION,
         ),
-        ("patient,T2,T2_label,label_kind\np1,a.nii.gz,al.nii.gz,rough\n", "'coarse' or 'fine'"),
+        ("patient,T2,T2_label,label_kind\np1,a.nii.gz,al.nii.gz,rough\n", Fault.UNKNOWN_NAME),
     ],
 )
-def test_one_clear_line(tmp_path: Path, text: str, said: str):
-    found = problems(tmp_path, text)
-    assert any(said in line for line in found), found
-    assert all(line.startswith("c.csv") for line in found)
+def test_every_problem_has_a_place_and_a_fault(tmp_path: Path, text: str, fault: Fault):
+    lines = problems(tmp_path, text)
+    assert lines[0].fault is fault
+    assert all(line.startswith("c.csv") for line in lines)
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "fault"),
     [
-        (b"PK\x03\x04\x14\x00\x06\x00", "Excel workbook"),
-        (b"\xd0\xcf\x11\xe0\xa1\xb1", "Excel workbook"),
-        (b"patient\0T2", "binary file"),
-        (b"patient,T2\n\xff\xfe\n", "not UTF-8"),
-        (b"\x89PNG\r\n\x1a\n" + bytes(range(256)), "not UTF-8"),
-        (b"\xef\xbb\xbf", "is empty"),
-        (b'patient,T2,T2_label\n"' + b"x" * 200_000, "no table that can be read"),
+        (b"PK\x03\x04\x14\x00\x06\x00", Fault.WRONG_TYPE),  # an Excel workbook
+        (b"\xd0\xcf\x11\xe0\xa1\xb1", Fault.WRONG_TYPE),  # an old one
+        (b"patient\0T2", Fault.WRONG_TYPE),
+        (b"patient,T2\n\xff\xfe\n", Fault.WRONG_TYPE),
+        (b"\x89PNG\r\n\x1a\n" + bytes(range(256)), Fault.WRONG_TYPE),
+        (b"\xef\xbb\xbf", Fault.EMPTY),
+        (b'patient,T2,T2_label\n"' + b"x" * 200_000, Fault.DAMAGED),
     ],
 )
-def test_a_table_that_is_no_table(tmp_path: Path, content: bytes, said: str):
+def test_a_file_that_is_not_a_table(tmp_path: Path, content: bytes, fault: Fault):
     table = tmp_path / "c.csv"
     table.write_bytes(content)
-    with pytest.raises(InputError, match=said) as caught:
+    with pytest.raises(InputError) as caught:
         parse_cohort(table)
-    assert len(caught.value.problems) == 1
+    (line,) = caught.value.problems
+    assert line.fault is fault
+    assert "c.csv" in line
 
 
 def test_a_missing_table_and_a_folder(tmp_path: Path):
-    with pytest.raises(InputError, match=r"none\.csv: no such file"):
-        read_cohort(tmp_path / "none.csv")
-    with pytest.raises(InputError, match="a folder; give the cohort table in it"):
-        read_cohort(tmp_path)
+    for path, fault in ((tmp_path / "none.csv", Fault.MISSING), (tmp_path, Fault.WRONG_TYPE)):
+        with pytest.raises(InputError) as caught:
+            read_cohort(path)
+        assert caught.value.fault is fault
 
 
 @pytest.mark.parametrize(
     "column", ["age", "size_cm", "location", "malignancy", "sex", "scanner", "site", "T1w", "T3"]
 )
-def test_covariates_are_no_slips(column: str):
+def test_covariates_are_not_typing_errors(column: str):
     columns = classify_columns(["patient", "T1", "T1_label", "T2", "T2_label", "split", column])
     assert columns.covariates == (column,)
     assert columns.problems == ()
@@ -205,7 +204,7 @@ def test_slices_there_and_back():
     assert format_slices((14, 7, 8, 9, 11, 13)) == "7-9,11,13-14"
     assert format_slices(()) == ""
     for wrong in ("", "7-", "a", "7--9", "9-7", "1.5"):
-        with pytest.raises(ValueError, match=r"slices|backwards"):
+        with pytest.raises(ValueError):
             parse_slices(wrong)
 
 
@@ -220,7 +219,7 @@ def test_edit_distance():
 @pytest.mark.parametrize(
     ("text", "column"),
     [
-        # The answer in the place of the question.
+        # The mask in the place of the image.
         ("patient,T2,T2_label\np1,al.nii.gz,al.nii.gz\n", "T2_label"),
         # One scan as two sequences.
         ("patient,T1,T1_label,T2,T2_label\np1,a.nii.gz,al.nii.gz,a.nii.gz,bl.nii.gz\n", "T2"),
@@ -230,10 +229,10 @@ def test_edit_distance():
         ),
     ],
 )
-def test_an_image_stands_for_one_thing(tmp_path: Path, text: str, column: str):
-    (found,) = problems(tmp_path, text)
-    assert f"column {column}" in found or f"'{column}'" in found
-    assert "the same file as in column" in found
+def test_an_image_has_one_role(tmp_path: Path, text: str, column: str):
+    (line,) = problems(tmp_path, text)
+    assert f"column {column}" in line or f"'{column}'" in line
+    assert line.fault is Fault.REPEATED
 
 
 @pytest.mark.parametrize(
@@ -245,7 +244,7 @@ def test_an_image_stands_for_one_thing(tmp_path: Path, text: str, column: str):
         ("patient,FLAIR,flair_label\np1,a.nii.gz,al.nii.gz\n", "did you mean 'FLAIR_label'"),
         ("patient,T2,T2_label,SPLIT\np1,a.nii.gz,al.nii.gz,train\n", "did you mean 'split'"),
         ("PATIENT,T2,T2_label\np1,a.nii.gz,al.nii.gz\n", "'patient'; rename 'PATIENT' to it"),
-        # What follows from an error is no second one.
+        # The consequences of an error are not reported.
         ("patient,T2,T2_lable\np1,a.nii.gz,al.nii.gz\n", "did you mean 'T2_label'"),
         ("patient,T2\np1,a.nii.gz\np2,b.nii.gz\n", "column T2_label: there is no such column"),
         ("patient,T2,T2_label\np1,,al.nii.gz\n", "'T2' (the image) is empty"),
@@ -253,22 +252,22 @@ def test_an_image_stands_for_one_thing(tmp_path: Path, text: str, column: str):
         ("patient,T2,T2_label,age\np1,a.nii.gz,al.nii.gz\n", "3 cells under 4 columns"),
         (
             "patient,T2,T2_label,T2_first,T2_last\np1,a.nii.gz,al.nii.gz,-1,3\n",
-            "'-1' is no slice number",
+            "'-1' is not a slice number",
         ),
         (
             "patient,T2,T2_label,T2_first,T2_last\np1,a.nii.gz,al.nii.gz,3,many\n",
-            "'many' is no slice number",
+            "'many' is not a slice number",
         ),
     ],
 )
-def test_one_line_and_no_other(tmp_path: Path, text: str, said: str):
-    (found,) = problems(tmp_path, text)
-    assert said in found
+def test_one_line_names_the_culprit(tmp_path: Path, text: str, said: str):
+    (line,) = problems(tmp_path, text)
+    assert said in line
 
 
 def test_all_columns_come_together(tmp_path: Path):
-    found = problems(tmp_path, "Patient,t2,t2_label,SPLIT\np1,a.nii.gz,al.nii.gz,train\n")
-    assert [line.partition(":")[0] for line in found] == [
+    lines = problems(tmp_path, "Patient,t2,t2_label,SPLIT\np1,a.nii.gz,al.nii.gz,train\n")
+    assert [line.partition(":")[0] for line in lines] == [
         "c.csv, row 1",
         "c.csv, column t2",
         "c.csv, column SPLIT",

@@ -1,12 +1,10 @@
-"""The verb ``convert``: what it writes, and every refusal with nothing written."""
+"""The verb ``convert``: what it writes, and what it says about it."""
 
 from __future__ import annotations
 
 import csv
 import json
-import re
 import stat
-from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -18,7 +16,7 @@ from nnunet_pst.cli.main import main
 from nnunet_pst.dataset import conversion
 from nnunet_pst.dataset.annotation import LabelRules
 from nnunet_pst.dataset.conversion import convert_cohort
-from nnunet_pst.errors import HostError, InputError
+from nnunet_pst.dataset.conversion_settings import ConversionSettings
 from nnunet_pst.io.volumes import read_image
 
 
@@ -31,6 +29,10 @@ def files(folder: Path) -> dict[str, bytes]:
 def rows(path: Path) -> list[dict[str, str]]:
     with path.open(newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
+
+
+def with_rules(**rules: object) -> ConversionSettings:
+    return ConversionSettings(rules=LabelRules(**rules))
 
 
 def label_values(path: Path) -> list[list[int]]:
@@ -105,7 +107,7 @@ def test_the_host_reads_it(small_cohort, raw: Path):
     from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
     from nnunetv2.utilities.utils import get_filenames_of_train_images_and_targets
 
-    convert_cohort(small_cohort.table, "DatasetPST", rules=LabelRules(simulate_coarse=1))
+    convert_cohort(small_cohort.table, "DatasetPST", with_rules(simulate_coarse=1))
     folder = raw / "DatasetPST"
     description = json.loads((folder / "dataset.json").read_text())
     cases = get_filenames_of_train_images_and_targets(str(folder), description)
@@ -126,7 +128,7 @@ def test_free_negatives_from_clicks_and_far(cohort_files, raw: Path):
     cohort_files.add("a", label_kind="coarse", T2_first=4, T2_last=12)
     cohort_files.add("b", label_kind="coarse")
     summary = convert_cohort(
-        cohort_files.table, "DatasetPST", rules=LabelRules(coarse_slices=1, far_negatives=True)
+        cohort_files.table, "DatasetPST", with_rules(coarse_slices=1, far_negatives=True)
     )
     clicked, far = (
         label_values(raw / "DatasetPST" / "labelsTr" / f"PST_000{i}_T2.nii.gz") for i in (1, 2)
@@ -145,26 +147,26 @@ def test_several_lesions_leave_far_negatives_out(cohort_files, raw: Path):
     two[1, 2, 2] = 1
     cohort_files.image("a_T2_label.nii.gz", two)
     summary = convert_cohort(
-        cohort_files.table, "DatasetPST", rules=LabelRules(simulate_coarse=1, far_negatives=True)
+        cohort_files.table, "DatasetPST", with_rules(simulate_coarse=1, far_negatives=True)
     )
     assert summary.free_negative == 0
     assert any("2 separate lesions" in note for note in summary.notes)
 
 
-def test_the_error_of_the_far_rule_is_said_where_it_can_be_known(cohort_files, raw: Path):
+def test_the_error_of_the_far_rule_is_reported_where_it_is_known(cohort_files, raw: Path):
     cohort_files.add("a")
     column = np.zeros((16, 18, 20), dtype=np.uint8)
     column[1:15, 8:10, 9:11] = 1
     column[8, 8:11, 9:11] = 1
     cohort_files.image("a_T2_label.nii.gz", column)
     summary = convert_cohort(
-        cohort_files.table, "DatasetPST", rules=LabelRules(simulate_coarse=1, far_negatives=True)
+        cohort_files.table, "DatasetPST", with_rules(simulate_coarse=1, far_negatives=True)
     )
     assert summary.wrongly_free > 0
     assert any("hold tumor in the fine masks" in note for note in summary.notes)
 
 
-def test_unknown_as_background_is_said(small_cohort, raw: Path, capsys):
+def test_unknown_as_background_is_reported(small_cohort, raw: Path, capsys):
     words = ["convert", str(small_cohort.table), "--dataset", "DatasetPST", "--workers", "1"]
     assert main([*words, "--simulate-coarse", "0", "--unknown", "background"]) == 0
     assert "unknown (written as background)" in capsys.readouterr().out
@@ -189,23 +191,25 @@ def test_a_resampled_mask_is_reported(cohort_files, raw: Path):
     assert (sitk.GetArrayFromImage(written) == sitk.GetArrayFromImage(label)).sum() == 16 * 18 * 20
 
 
-def test_masks_that_serve_two_sequences_are_said(small_cohort, raw: Path):
+def test_masks_of_two_sequences_are_reported(small_cohort, raw: Path):
     for row in small_cohort.rows[:2]:
         row["T2_label"] = row["T1_label"]
     summary = convert_cohort(small_cohort.table, "DatasetPST")
-    said = "one mask serves T1 and T2 of 2 patients: it is put onto each image's grid"
-    assert said in summary.notes
-    alone = convert_cohort(small_cohort.table, "DatasetAlone", sequences=["T2"])
+    note = "one mask serves T1 and T2 of 2 patients: it is put onto each image's grid"
+    assert note in summary.notes
+    alone = convert_cohort(
+        small_cohort.table, "DatasetAlone", ConversionSettings(sequences=("T2",))
+    )
     assert not any("one mask" in note for note in alone.notes)
 
 
-def test_a_cohort_without_test_patients_is_told_so(small_cohort, raw: Path):
+def test_a_cohort_without_test_patients_is_reported(small_cohort, raw: Path):
     with_test = convert_cohort(small_cohort.table, "DatasetPST")
     assert not any("imagesTs" in note for note in with_test.notes)
     del small_cohort.rows[2]
     without = convert_cohort(small_cohort.table, "DatasetTrain")
-    (said,) = (note for note in without.notes if "no imagesTs" in note)
-    assert "write 'test' for some patients in column 'split'" in said
+    (line,) = (note for note in without.notes if "no imagesTs" in note)
+    assert "write 'test' for some patients in column 'split'" in line
 
 
 def test_chosen_sequences_and_json(small_cohort, raw: Path, capsys):
@@ -237,143 +241,16 @@ def test_one_and_two_workers_write_the_same_bytes(
     assert written[0] == written[1]
 
 
-@pytest.mark.parametrize(("cases", "wanted"), [(1, 1), (15, 1), (16, 2), (999, 4)])
-def test_a_few_cases_start_no_processes(cases: int, wanted: int):
+@pytest.mark.parametrize(("cases", "processes"), [(1, 1), (15, 1), (16, 2), (999, 4)])
+def test_a_few_cases_start_no_processes(cases: int, processes: int):
     plan = SimpleNamespace(cases=[SimpleNamespace(registered=[])] * cases)
-    assert conversion._processes(plan, 4) == wanted
-
-
-def spoil_image(array: np.ndarray, **geometry: tuple[float, ...]) -> Callable[..., None]:
-    return lambda cohort: cohort.image("anna_T2.nii.gz", array, **geometry)
-
-
-def spoil_label(array: np.ndarray, **geometry: tuple[float, ...]) -> Callable[..., None]:
-    return lambda cohort: cohort.image("anna_T2_label.nii.gz", array, **geometry)
-
-
-def ones(value: float = 1, dtype: type = np.float32) -> np.ndarray:
-    array = np.zeros((16, 18, 20), dtype=dtype)
-    array[8, 9, 10] = value
-    return array
-
-
-def cell(**cells: object) -> Callable[..., None]:
-    return lambda cohort: cohort.rows[0].update(cells)
-
-
-SPOILED = {
-    "missing image": (cell(T2="none.nii.gz"), "column T2: no such file"),
-    "a DICOM file": (
-        lambda c: (c.rows[0].update(T2="1.dcm"), (c.folder / "1.dcm").touch()),
-        "column T2: 1.dcm: is empty; copy it again",
-    ),
-    "image in 4-D": (
-        lambda c: sitk.WriteImage(
-            sitk.GetImageFromArray(np.ones((2, 3, 4, 5), np.int16), isVector=False),
-            str(c.folder / "anna_T2.nii.gz"),
-        ),
-        "column T2: .*3-D",
-    ),
-    "image in 2-D": (
-        lambda c: sitk.WriteImage(
-            sitk.GetImageFromArray(np.ones((4, 5), np.int16)), str(c.folder / "anna_T2.nii.gz")
-        ),
-        "column T2: .*3-D",
-    ),
-    "NaN": (spoil_image(ones(np.nan)), "column T2: .*NaN"),
-    "infinite": (spoil_image(ones(np.inf)), "column T2: .*infinite"),
-    "slice axis": (spoil_image(ones(), spacing=(5.0, 1.5, 1.5)), "column T2: .*axis x"),
-    "float label": (spoil_label(ones(0.5)), "column T2_label: .*0, 0.5"),
-    "labels with gaps": (spoil_label(ones(3)), "column T2_label: .*0, 3"),
-    "empty label": (spoil_label(ones(0)), "column T2_label: .*is empty"),
-    "label elsewhere": (spoil_label(ones(), origin=(400.0, 0.0, 0.0)), "T2_label: .*frame"),
-    "annotated outside": (cell(T2_annotated="7-40", label_kind="coarse"), "slice 40 does not"),
-    "last outside": (cell(T2_first=1, T2_last=40), "last slice 40 does not"),
-    "clicks inside": (cell(T2_first=8, T2_last=8), "outside first"),
-    "two rows": (lambda c: c.rows.append({**c.rows[0]}), "already in row 2"),
-    "two splits": (lambda c: c.rows.append({**c.rows[0], "split": "test"}), "here in 'test'"),
-    "slip": (lambda c: [r.update(T2_lable=1) for r in c.rows], "did you mean 'T2_label'"),
-    "no training": (lambda c: [r.update(split="test") for r in c.rows], "no training patient"),
-}
-
-
-@pytest.mark.parametrize("what", SPOILED)
-def test_refused_with_nothing_written(
-    small_cohort, raw: Path, what: str, capsys: pytest.CaptureFixture[str]
-):
-    spoil, said = SPOILED[what]
-    spoil(small_cohort)
-    words = ["convert", str(small_cohort.table), "--dataset", "DatasetPST", "--workers", "1"]
-    assert main(words) == 1
-    (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("error: cohort.csv, ")
-    assert re.search(said, line), line
-    assert not raw.exists()
-
-
-def test_problems_of_table_and_files_come_together(
-    small_cohort, raw: Path, monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.setattr(conversion, "CASES_A_PROCESS", 1)
-    small_cohort.image("anna_T1.nii.gz", ones(np.nan))
-    small_cohort.image("bert_T2_label.nii.gz", ones(7))
-    small_cohort.rows[2]["T2"] = "none.nii.gz"
-    with pytest.raises(InputError) as caught:
-        convert_cohort(small_cohort.table, "DatasetPST", workers=2)
-    assert [line.partition(":")[0] for line in caught.value.problems] == [
-        "cohort.csv, row 4, column T2",
-        "cohort.csv, row 2, column T1",
-        "cohort.csv, row 3, column T2_label",
-    ]
-    assert not raw.exists()
-
-
-def test_no_training_patient_left_of_the_chosen_sequences(small_cohort, raw: Path):
-    for row in small_cohort.rows[:2]:
-        row |= {"T1": "", "T1_label": ""}
-    with pytest.raises(InputError, match=r"no training patient has any of T1"):
-        convert_cohort(small_cohort.table, "DatasetPST", sequences=["T1"])
-    with pytest.raises(InputError, match=r"has no sequence T3; it has T1, T2"):
-        convert_cohort(small_cohort.table, "DatasetPST", sequences=["T3"])
-
-
-@pytest.mark.parametrize(
-    "name", ["PST", "Dataset", "Dataset501", "Dataset_PST/x", "../DatasetX", "Dataset5_A", ""]
-)
-def test_names_that_are_none(small_cohort, raw: Path, name: str):
-    with pytest.raises(InputError, match=r"no dataset name"):
-        convert_cohort(small_cohort.table, name)
-
-
-def test_a_number_that_is_taken(small_cohort, raw: Path):
-    (raw / "Dataset501_Other").mkdir(parents=True)
-    with pytest.raises(InputError, match=r"Dataset501_Other has the number"):
-        convert_cohort(small_cohort.table, "Dataset501_PST")
-
-
-def test_without_a_raw_folder(small_cohort, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
-    monkeypatch.delenv("nnUNet_raw", raising=False)
-    with pytest.raises(HostError, match=r"nnUNet_raw is not set"):
-        convert_cohort(small_cohort.table, "DatasetPST")
-    monkeypatch.setenv("nnUNet_raw", str(small_cohort.table))
-    with pytest.raises(HostError, match=r"no folder"):
-        convert_cohort(small_cohort.table, "DatasetPST")
-
-
-@pytest.mark.parametrize(
-    "words",
-    [["--coarse-slices", "-1"], ["--workers", "0"], ["--layout", "mixed"], ["--unknown", "tumor"]],
-)
-def test_wrong_usage(small_cohort, raw: Path, words: list[str], capsys):
-    with pytest.raises(SystemExit) as stop:
-        main(["convert", str(small_cohort.table), "--dataset", "DatasetPST", *words])
-    assert stop.value.code == 2
+    assert conversion._processes(plan, 4) == processes
 
 
 @pytest.mark.slow
 def test_the_sarcoma_patients(sarcoma_table: Path, raw: Path):
     summary = convert_cohort(
-        sarcoma_table, "DatasetPST", rules=LabelRules(simulate_coarse=5, far_negatives=True)
+        sarcoma_table, "DatasetPST", with_rules(simulate_coarse=5, far_negatives=True)
     )
     assert summary.cases == {"train": 16, "val": 0, "test": 8}
     assert (summary.coarse, summary.fine) == (16, 8)

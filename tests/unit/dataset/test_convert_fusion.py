@@ -12,15 +12,19 @@ import pytest
 import SimpleITK as sitk  # noqa: N813
 
 from nnunet_pst.cli.main import main
-from nnunet_pst.dataset import conversion
-from nnunet_pst.dataset import pair_registration as registration_cohort
+from nnunet_pst.dataset import conversion, pair_registration
 from nnunet_pst.dataset.conversion import convert_cohort
-from nnunet_pst.errors import InputError
+from nnunet_pst.dataset.conversion_settings import ConversionSettings
+from nnunet_pst.errors import Fault, HostError, InputError
 from nnunet_pst.phantom.cohort import CohortPlan, write_cohort
 from nnunet_pst.registration.policy import RegistrationSettings
 
 FAST = RegistrationSettings(engine="simpleitk")
 TRUST = RegistrationSettings(engine="none")
+
+
+def fusion(*channels: str, **settings: object) -> ConversionSettings:
+    return ConversionSettings(layout="fusion", sequences=channels, **settings)
 
 
 @pytest.fixture(scope="module")
@@ -63,10 +67,8 @@ def table_without(phantom: Path, tmp_path: Path, **emptied: str) -> Path:
     return path
 
 
-def test_channels_lie_on_the_first_ones_grid(phantom: Path, raw: Path):
-    summary = convert_cohort(
-        phantom, "DatasetPST", layout="fusion", sequences=["T2", "CET1"], registration=FAST
-    )
+def test_channels_are_on_the_grid_of_the_first(phantom: Path, raw: Path):
+    summary = convert_cohort(phantom, "DatasetPST", fusion("T2", "CET1", registration=FAST))
     folder = raw / "DatasetPST"
     description = json.loads((folder / "dataset.json").read_text())
     assert description["channel_names"] == {"0": "T2", "1": "CET1"}
@@ -92,11 +94,11 @@ def test_channels_lie_on_the_first_ones_grid(phantom: Path, raw: Path):
 def test_two_workers_and_a_second_run_give_the_same(
     phantom: Path, raw: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    words = {"layout": "fusion", "sequences": ["T2", "T1"], "registration": FAST}
-    convert_cohort(phantom, "DatasetOne", workers=1, **words)
-    # Broken off when the first pair is done.
+    settings = fusion("T2", "T1", registration=FAST)
+    convert_cohort(phantom, "DatasetOne", settings, workers=1)
+    # Interrupted when the first pair is done.
     calls = []
-    original = registration_cohort._register_pair
+    original = pair_registration._register_pair
 
     def once(*arguments: object) -> object:
         if calls:
@@ -104,33 +106,35 @@ def test_two_workers_and_a_second_run_give_the_same(
         calls.append(arguments)
         return original(*arguments)
 
-    monkeypatch.setattr(registration_cohort, "_register_pair", once)
+    monkeypatch.setattr(pair_registration, "_register_pair", once)
     with pytest.raises(KeyboardInterrupt):
-        convert_cohort(phantom, "DatasetTwo", workers=1, **words)
+        convert_cohort(phantom, "DatasetTwo", settings, workers=1)
     assert not (raw / "DatasetTwo" / "dataset.json").exists()
     monkeypatch.undo()
     monkeypatch.setenv("nnUNet_raw", str(raw))
     # As a killed engine leaves it.
     (raw / "registration" / "DatasetTwo" / "engine" / "nnunet_pst-abc").mkdir()
-    summary = convert_cohort(phantom, "DatasetTwo", workers=2, **words)
+    summary = convert_cohort(phantom, "DatasetTwo", settings, workers=2)
     assert (summary.registered, summary.registered_before) == (2, 1)
     assert images(raw / "DatasetOne") == images(raw / "DatasetTwo")
     assert not (raw / "registration" / "DatasetTwo" / "engine").exists()
     parts = [images(raw / "registration" / name) for name in ("DatasetOne", "DatasetTwo")]
     assert parts[0] == parts[1]
     # Nothing changed: nothing is registered, nothing written.
-    again = convert_cohort(phantom, "DatasetTwo", workers=1, **words)
+    again = convert_cohort(phantom, "DatasetTwo", settings, workers=1)
     assert (again.registered, again.written) == (0, 0)
 
 
-def test_who_lacks_a_channel_is_left_out_or_gets_zeros(phantom: Path, raw: Path, tmp_path: Path):
+def test_a_missing_channel_leaves_the_patient_out_or_is_zero(
+    phantom: Path, raw: Path, tmp_path: Path
+):
     emptied = {f"CET1{part}": "0" for part in ("", "_label", "_first", "_last")}
     table = table_without(phantom, tmp_path, **emptied)
-    words = {"layout": "fusion", "sequences": ["T2", "CET1"], "registration": TRUST}
-    summary = convert_cohort(table, "DatasetPST", **words)
+    summary = convert_cohort(table, "DatasetPST", fusion("T2", "CET1", registration=TRUST))
     assert sum(summary.cases.values()) == 2
     assert any("1 patients lack one of T2, CET1: left out" in note for note in summary.notes)
-    convert_cohort(table, "DatasetAll", allow_missing=True, **words)
+    settings = fusion("T2", "CET1", registration=TRUST, allow_missing=True)
+    convert_cohort(table, "DatasetAll", settings)
     cases = rows(raw / "DatasetAll" / "cases.csv")
     assert [row["sequence"] for row in cases] == ["T2", "T2+CET1", "T2+CET1"]
     part = "Ts" if cases[0]["split"] == "test" else "Tr"
@@ -140,7 +144,7 @@ def test_who_lacks_a_channel_is_left_out_or_gets_zeros(phantom: Path, raw: Path,
     everybody = table_without(
         phantom, tmp_path, **{f"CET1{part}": "all" for part in ("", "_label", "_first", "_last")}
     )
-    summary = convert_cohort(everybody, "DatasetNone", allow_missing=True, **words)
+    summary = convert_cohort(everybody, "DatasetNone", settings)
     assert summary.registered == 0
     folder = raw / "registration" / "DatasetNone"
     assert [row["used"] for row in rows(folder / "registration.csv")] == ["missing"] * 3
@@ -172,13 +176,13 @@ def test_masks_are_carried_with_their_unknown_slices(phantom: Path, raw: Path, t
     emptied = {f"{s}{part}": "all" for s in ("T1", "CET1", "DWI")
                for part in ("_label", "_first", "_last")}  # fmt: skip
     table = table_without(phantom, tmp_path, **emptied)
-    with pytest.raises(InputError, match="T1_label: empty"):
+    with pytest.raises(InputError) as caught:
         convert_cohort(table, "DatasetPST")
-    summary = convert_cohort(
-        table, "DatasetPST", sequences=["T2", "T1"], labels_from="T2", registration=FAST
-    )
+    assert caught.value.fault is Fault.MISSING
+    settings = ConversionSettings(sequences=("T2", "T1"), labels_from="T2", registration=FAST)
+    summary = convert_cohort(table, "DatasetPST", settings)
     assert not summary.flagged
-    drawn = {row["case"]: row for row in rows(raw / "DatasetPST" / "cases.csv")}
+    cases = {row["case"]: row for row in rows(raw / "DatasetPST" / "cases.csv")}
     true = rows(phantom)
     for number, row in enumerate(true, 1):
         if row["split"] == "test":
@@ -189,15 +193,13 @@ def test_masks_are_carried_with_their_unknown_slices(phantom: Path, raw: Path, t
         tumor = label == 1
         dice = 2 * (tumor & own).sum() / (tumor.sum() + (own & known).sum())
         assert dice > 0.85
-        assert drawn[f"PST_000{number}_T1"]["label_kind"] == "coarse"
+        assert cases[f"PST_000{number}_T1"]["label_kind"] == "coarse"
         # T2's clicks count T2's slices.
-        assert drawn[f"PST_000{number}_T1"]["first"] == ""
+        assert cases[f"PST_000{number}_T1"]["first"] == ""
 
 
-def test_what_is_registered_names_nobody(phantom: Path, raw: Path):
-    convert_cohort(
-        phantom, "DatasetPST", layout="fusion", sequences=["T2", "T1"], registration=TRUST
-    )
+def test_registration_files_name_no_patient(phantom: Path, raw: Path):
+    convert_cohort(phantom, "DatasetPST", fusion("T2", "T1", registration=TRUST))
     for path in sorted((raw / "registration").rglob("*")):
         if path.is_file():
             content = path.read_bytes()
@@ -217,27 +219,28 @@ def test_what_is_registered_names_nobody(phantom: Path, raw: Path):
         (["--labels-from", "T3"], "has no sequence T3"),
     ],
 )
-def test_what_makes_no_sense_is_refused(phantom: Path, raw: Path, capsys, words, said):
+def test_contradictory_options_are_refused(phantom: Path, raw: Path, capsys, words, said):
     assert main(["convert", str(phantom), "--dataset", "DatasetPST", *words]) == 1
     assert said in capsys.readouterr().err
     assert not raw.exists()
 
 
-def test_the_engine_is_looked_for_first(phantom: Path, raw: Path, monkeypatch: pytest.MonkeyPatch):
+def test_the_engine_is_checked_first(phantom: Path, raw: Path, monkeypatch: pytest.MonkeyPatch):
     def missing(_: RegistrationSettings) -> None:
-        raise InputError("no engine")
+        raise HostError("no engine", Fault.NOT_INSTALLED)
 
     monkeypatch.setattr(conversion, "require_engine", missing)
-    with pytest.raises(InputError, match="no engine"):
-        convert_cohort(phantom, "DatasetPST", layout="fusion", sequences=["T2", "T1"])
+    with pytest.raises(HostError) as caught:
+        convert_cohort(phantom, "DatasetPST", fusion("T2", "T1"))
+    assert caught.value.fault is Fault.NOT_INSTALLED
     assert not raw.exists()
 
 
 def test_a_channel_that_lends_its_mask_is_registered_once(phantom: Path, raw: Path, tmp_path: Path):
     emptied = {f"T2{part}": "all" for part in ("_label", "_first", "_last")}
     table = table_without(phantom, tmp_path, **emptied)
-    words = {"layout": "fusion", "sequences": ["T2", "CET1"], "labels_from": "CET1"}
-    convert_cohort(table, "DatasetPST", registration=TRUST, **words)
+    settings = fusion("T2", "CET1", labels_from="CET1", registration=TRUST)
+    convert_cohort(table, "DatasetPST", settings)
     records = rows(raw / "registration" / "DatasetPST" / "registration.csv")
     assert [(row["reference"], row["moving"]) for row in records] == [("T2", "CET1")] * 3
     for path in sorted((raw / "DatasetPST" / "labelsTr").iterdir()):

@@ -1,4 +1,4 @@
-"""``convert`` that was killed, and ``convert`` that finds an older state."""
+"""``convert`` after it was killed, and ``convert`` over an older state."""
 
 from __future__ import annotations
 
@@ -19,9 +19,10 @@ from nnunet_pst.cli.main import main
 from nnunet_pst.dataset import case_tasks
 from nnunet_pst.dataset.annotation import LabelRules
 from nnunet_pst.dataset.conversion import convert_cohort
-from nnunet_pst.errors import InputError, PartlyDoneError
+from nnunet_pst.dataset.conversion_settings import ConversionSettings
+from nnunet_pst.errors import Fault, InputError, PartlyDoneError, Problem
 
-#: Converts, and is stopped for good at one point of one case.
+#: Converts, and is killed at one point of one case.
 KILLED = """
 import os, signal, sys
 from pathlib import Path
@@ -54,7 +55,7 @@ def files(folder: Path) -> dict[str, bytes]:
 
 @pytest.fixture
 def whole(small_cohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, bytes]:
-    """The files of a conversion that nothing disturbed."""
+    """The files of a conversion that was not disturbed."""
     monkeypatch.setenv("nnUNet_raw", str(tmp_path / "undisturbed"))
     convert_cohort(small_cohort.table, "DatasetPST")
     return files(tmp_path / "undisturbed" / "DatasetPST")
@@ -134,21 +135,30 @@ def test_a_second_run_finds_nothing_to_do(small_cohort, raw: Path):
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("settings", "change"),
     [
-        ({"rules": LabelRules(coarse_slices=3)}, r"coarse_slices 5 \(now 3\)"),
-        ({"rules": LabelRules(unknown="background")}, r"unknown ignore \(now background\)"),
-        ({"sequences": ["T2"]}, r"sequences all"),
+        (ConversionSettings(rules=LabelRules(coarse_slices=3)), "coarse_slices 5 (now 3)"),
+        (
+            ConversionSettings(rules=LabelRules(unknown="background")),
+            "unknown ignore (now background)",
+        ),
+        (ConversionSettings(sequences=("T2",)), "sequences all (now ['T2'])"),
     ],
+    ids=["slices", "unknown", "sequences"],
 )
-def test_changed_options_are_refused(small_cohort, raw: Path, options: dict, said: str):
+def test_changed_settings_are_refused(
+    small_cohort, raw: Path, settings: ConversionSettings, change: str
+):
     table = small_cohort.table
     convert_cohort(table, "DatasetPST")
     before = files(raw)
-    with pytest.raises(InputError, match=said):
-        convert_cohort(table, "DatasetPST", **options)
+    with pytest.raises(InputError) as caught:
+        convert_cohort(table, "DatasetPST", settings)
+    (line,) = caught.value.problems
+    assert line.fault is Fault.EXISTS
+    assert change in line
     assert files(raw) == before
-    assert convert_cohort(table, "DatasetPST", overwrite=True, **options).kept == 0
+    assert convert_cohort(table, "DatasetPST", settings, overwrite=True).kept == 0
     assert files(raw) != before
 
 
@@ -181,8 +191,8 @@ def test_a_changed_table(small_cohort, raw: Path):
     assert list((raw / "DatasetPST" / "imagesTs").iterdir()) == []
 
 
-def refused(table: Path, raw: Path) -> str:
-    """The only line of a conversion that must leave everything as it is."""
+def refused(table: Path, raw: Path) -> Problem:
+    """The only line of a conversion that must leave everything unchanged."""
     before = files(raw)
     with pytest.raises(InputError) as caught:
         convert_cohort(table, "DatasetPST")
@@ -195,10 +205,11 @@ def test_whole_cases_are_removed_on_request_only(small_cohort, raw: Path, capsys
     convert_cohort(small_cohort.table, "DatasetPST")
     del small_cohort.rows[1]  # bert
     small_cohort.rows[1] |= {"T1": "", "T1_label": ""}  # cora's
-    said = refused(small_cohort.table, raw)
-    assert "3 of the 6 cases of DatasetPST are not in cohort.csv any more" in said
-    assert "(PST_0002_T1, PST_0002_T2, PST_0003_T1)" in said
-    assert "--overwrite" in said
+    line = refused(small_cohort.table, raw)
+    assert line.fault is Fault.EXISTS
+    assert "3 of the 6 cases of DatasetPST are not in cohort.csv any more" in line
+    assert "(PST_0002_T1, PST_0002_T2, PST_0003_T1)" in line
+    assert "--overwrite" in line
     words = ["convert", str(small_cohort.table), "--dataset", "DatasetPST", "--workers", "1"]
     assert main([*words, "--overwrite"]) == 0
     printed = capsys.readouterr().out
@@ -212,9 +223,9 @@ def test_another_cohort_is_refused(small_cohort, raw: Path, tmp_path: Path):
     (tmp_path / "other").mkdir()
     other = type(small_cohort)(tmp_path / "other")
     other.add("eva", ("T1", "T2"))
-    said = refused(other.table, raw)
-    assert "6 of the 6 cases of DatasetPST" in said
-    assert "PST_0003_T1 and 1 more" in said
+    line = refused(other.table, raw)
+    assert "6 of the 6 cases of DatasetPST" in line
+    assert "PST_0003_T1 and 1 more" in line
     # The same names, as in cohorts that count their patients.
     other.rows.clear()
     for patient in ("anna", "bert", "cora", "dora"):
@@ -224,7 +235,7 @@ def test_another_cohort_is_refused(small_cohort, raw: Path, tmp_path: Path):
     assert (summary.written, len(summary.renewed), summary.removed) == (8, 6, [])
 
 
-def test_files_may_be_filled_in_and_exchanged_for_some(small_cohort, raw: Path):
+def test_some_files_may_be_added_and_replaced(small_cohort, raw: Path):
     late = {column: small_cohort.rows[2][column] for column in ("T1_label", "T2_label")}
     small_cohort.rows[2] |= dict.fromkeys(late, "")
     convert_cohort(small_cohort.table, "DatasetPST")
@@ -235,24 +246,24 @@ def test_files_may_be_filled_in_and_exchanged_for_some(small_cohort, raw: Path):
     assert summary.renewed == ["PST_0001_T1", "PST_0003_T1", "PST_0003_T2"]
 
 
-def test_files_that_changed_where_they_are_may_be_all_of_them(small_cohort, raw: Path):
+def test_all_files_may_change_where_they_are(small_cohort, raw: Path):
     convert_cohort(small_cohort.table, "DatasetPST")
     for image in small_cohort.folder.glob("*.nii.gz"):
         os.utime(image, ns=(1, 1))
     assert convert_cohort(small_cohort.table, "DatasetPST").written == 6
 
 
-def test_a_dataset_that_was_deleted_by_hand_makes_room(small_cohort, raw: Path):
+def test_a_dataset_deleted_by_hand_is_converted_again(small_cohort, raw: Path):
     convert_cohort(small_cohort.table, "DatasetPST")
     shutil.rmtree(raw / "DatasetPST")
     del small_cohort.rows[1]
     assert convert_cohort(small_cohort.table, "DatasetPST").written == 4
 
 
-def test_a_table_with_problems_is_no_other_cohort_yet(small_cohort, raw: Path):
+def test_a_table_with_problems_is_not_another_cohort(small_cohort, raw: Path):
     convert_cohort(small_cohort.table, "DatasetPST")
     small_cohort.rows[1]["split"] = "tset"
-    assert "'tset' is unknown" in refused(small_cohort.table, raw)
+    assert refused(small_cohort.table, raw).fault is Fault.UNKNOWN_NAME
 
 
 def test_pseudonyms_stay(small_cohort, raw: Path):
@@ -263,26 +274,28 @@ def test_pseudonyms_stay(small_cohort, raw: Path):
     assert (raw / "DatasetPST_patients.csv").read_bytes() == key
 
 
-def test_a_file_that_is_no_key_is_left_alone(small_cohort, raw: Path):
+def test_a_file_that_is_not_a_key_stays(small_cohort, raw: Path):
     raw.mkdir()
     key = raw / "DatasetPST_patients.csv"
     key.write_text("patient,pseudonym\nanna,somebody\n")
-    with pytest.raises(InputError, match=r"is not a key"):
+    with pytest.raises(InputError) as caught:
         convert_cohort(small_cohort.table, "DatasetPST", overwrite=True)
+    assert caught.value.fault is Fault.DAMAGED
     assert key.read_text().endswith("somebody\n")
 
 
 @pytest.mark.parametrize("overwrite", [False, True])
-def test_a_folder_of_somebody_else_is_left_alone(small_cohort, raw: Path, overwrite: bool):
+def test_a_folder_of_another_tool_stays(small_cohort, raw: Path, overwrite: bool):
     other = raw / "DatasetPST" / "imagesTr" / "case_0000.nii.gz"
     other.parent.mkdir(parents=True)
     other.touch()
-    with pytest.raises(InputError, match=r"not made by"):
+    with pytest.raises(InputError) as caught:
         convert_cohort(small_cohort.table, "DatasetPST", overwrite=overwrite)
+    assert caught.value.fault is Fault.EXISTS
     assert files(raw) == {"DatasetPST/imagesTr/case_0000.nii.gz": b""}
 
 
-def test_a_torn_journal_costs_one_case(
+def test_a_cut_off_journal_costs_one_case(
     small_cohort, raw: Path, whole: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setenv("nnUNet_raw", str(raw))
@@ -307,10 +320,13 @@ def test_a_case_that_cannot_be_written_costs_only_itself(
 
     table = small_cohort.table
     monkeypatch.setattr(case_tasks, "write_case", full_disk)
-    with pytest.raises(PartlyDoneError, match=r"PST_0002_T1: No space left") as caught:
+    with pytest.raises(PartlyDoneError) as caught:
         convert_cohort(table, "DatasetPST")
     assert caught.value.exit_code == 3
-    assert "5 cases are written" in caught.value.problems[-1]
+    failure, summary = caught.value.problems
+    assert failure == "PST_0002_T1: No space left on device"
+    assert failure.fault is Fault.UNWRITABLE
+    assert "5 cases are written" in summary
     assert not (raw / "DatasetPST" / "dataset.json").exists()
     monkeypatch.setattr(case_tasks, "write_case", write)
     assert convert_cohort(table, "DatasetPST").written == 1
