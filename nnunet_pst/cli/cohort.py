@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from nnunet_pst.io.dataset_folders import dataset_folder
 from nnunet_pst.errors import Fault, InputError
+from nnunet_pst.io.dataset_folders import dataset_folder
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nnunet_pst.cli.argument_types import positive
-from nnunet_pst.io.dataset_folders import dataset_folder
 from nnunet_pst.errors import Fault, InputError
+from nnunet_pst.io.dataset_folders import dataset_folder
 
 if TYPE_CHECKING:
     from nnunet_pst.evaluation.references import References

@@ -7,8 +7,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nnunet_pst.io.dataset_folders import dataset_folder
 from nnunet_pst.errors import Fault, InputError
+from nnunet_pst.io.dataset_folders import dataset_folder
 
 if TYPE_CHECKING:
     from nnunet_pst.comparison.results import Comparison

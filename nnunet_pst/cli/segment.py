@@ -8,12 +8,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nnunet_pst.errors import Fault, InputError, PartlyDoneError, Problem
+from nnunet_pst.errors import InputError, PartlyDoneError
 
 if TYPE_CHECKING:
     from nnunet_pst.segmentation.batch import BatchOutcome
-    from nnunet_pst.segmentation.model_interface import ModelChoice
-    from nnunet_pst.segmentation.study_input import Study
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -73,21 +71,29 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Segment, write, and print a line for each mask."""
-    from nnunet_pst.registration.policy import RegistrationSettings, require_engine
-    from nnunet_pst.segmentation.batch import key_of, segment_studies
+    from nnunet_pst.nnunet.models.segment import ModelSettings, segment
+    from nnunet_pst.registration.policy import RegistrationSettings
+    from nnunet_pst.segmentation.batch import key_of
     from nnunet_pst.segmentation.study import SegmentationSettings
 
-    registration = RegistrationSettings(engine=arguments.registration)
-    require_engine(registration)
-    studies, unread = _studies(arguments.study)
-    _check_apart(arguments.study, arguments.output)
-    outcome = segment_studies(
-        studies,
-        _models(arguments),
+    outcome = segment(
+        arguments.study,
+        arguments.model,
         arguments.output,
-        SegmentationSettings(consensus=arguments.consensus, registration=registration),
+        SegmentationSettings(
+            consensus=arguments.consensus,
+            registration=RegistrationSettings(engine=arguments.registration),
+        ),
+        ModelSettings(
+            device=arguments.device,
+            engine=arguments.engine,
+            mirroring=not arguments.no_mirroring,
+            trusted=arguments.trust_model,
+        ),
         overwrite=arguments.overwrite,
     )
+    for note in outcome.notes:
+        print(f"note: {note}", file=sys.stderr)
     if outcome.failed and not outcome.finished:
         raise InputError(outcome.failed)
     if arguments.json:
@@ -95,62 +101,9 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         print("\n".join(_lines(outcome, arguments.output)))
         print(f"which study is which: {key_of(arguments.output).name} (private)")
-    if outcome.failed or unread:
-        raise PartlyDoneError([*outcome.failed, *unread])
+    if outcome.failed or outcome.unread:
+        raise PartlyDoneError([*outcome.failed, *outcome.unread])
     return 0
-
-
-def _check_apart(words: list[str], output: Path) -> None:
-    """Refuse to write into an input folder: the next run would read its own results."""
-    place = output.resolve()
-    inside = [word for word in words if Path(word).is_dir() and _within(place, Path(word))]
-    if inside:
-        raise InputError(
-            f"{output}: is inside {inside[0]}, which is read; choose a folder outside",
-            Fault.CONTRADICTION,
-        )
-
-
-def _within(place: Path, folder: Path) -> bool:
-    return place.is_relative_to(folder.resolve())
-
-
-def _studies(words: list[str]) -> tuple[list[Study], list[Problem]]:
-    """Return the studies of sequence files or of DICOM, and the files that cannot be read."""
-    from nnunet_pst.segmentation.dicom_studies import studies_of_dicom
-    from nnunet_pst.segmentation.study_input import study_of_files
-
-    pairs = [word for word in words if "=" in word and not Path(word).exists()]
-    if pairs and len(pairs) < len(words):
-        other = next(word for word in words if word not in pairs)
-        raise InputError(
-            f"{other}: give either folders and archives, or SEQUENCE=FILE pairs",
-            Fault.CONTRADICTION,
-        )
-    if pairs:
-        return [study_of_files(words)], []
-    studies, notes, unread = studies_of_dicom([Path(word) for word in words])
-    for note in notes:
-        print(f"note: {note}", file=sys.stderr)
-    return studies, unread
-
-
-def _models(arguments: argparse.Namespace) -> ModelChoice:
-    from nnunet_pst.nnunet.models.prediction import load_model
-    from nnunet_pst.segmentation.model_interface import choose_models
-
-    return choose_models(
-        [
-            load_model(
-                path,
-                device=arguments.device,
-                engine=arguments.engine,
-                mirroring=not arguments.no_mirroring,
-                trusted=arguments.trust_model,
-            )
-            for path in arguments.model
-        ]
-    )
 
 
 def _lines(outcome: BatchOutcome, output: Path) -> list[str]:

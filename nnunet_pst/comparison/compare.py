@@ -12,24 +12,23 @@ import json
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from nnunet_pst import __version__
 from nnunet_pst.comparison.difference_figure import draw_differences
-from nnunet_pst.comparison.methods import Method, Part, host_ranking, score_part
+from nnunet_pst.comparison.inputs import ComparisonInputs, ComparisonSettings, gather_inputs
+from nnunet_pst.comparison.methods import Part, check_methods, host_ranking, score_part
 from nnunet_pst.comparison.paired_figures import draw_dice_by_sequence
+from nnunet_pst.comparison.results import Comparison
 from nnunet_pst.comparison.results_folder import read_comparison
 from nnunet_pst.comparison.same_masks import same_masks
 from nnunet_pst.comparison.statistics import INTERVAL_KIND, LEVEL
 from nnunet_pst.comparison.strata import Stratum, strata
-from nnunet_pst.comparison.tables import Design, difference_rows, interval_rows, means_by_patient
-from nnunet_pst.errors import Fault, InputError, Problem
+from nnunet_pst.comparison.tables import difference_rows, interval_rows, means_by_patient
+from nnunet_pst.errors import Fault, InputError
 from nnunet_pst.evaluation.averaging import mean
-from nnunet_pst.evaluation.metrics.measures import MEASURES
-from nnunet_pst.evaluation.references import References
 from nnunet_pst.evaluation.score_tables import Row, write_csv
 from nnunet_pst.io.atomic_files import (
     PARTIAL,
@@ -38,47 +37,71 @@ from nnunet_pst.io.atomic_files import (
     replace_folder,
     write_atomically,
 )
+from nnunet_pst.io.dataset_folders import dataset_folder
 
 DESCRIPTION = "comparison.json"
 _KEYS = ("method", "repeat", "case", "patient", "sequence")
 
 
-@dataclass(frozen=True)
-class Plan:
-    """What is compared, and how.
+def compare(
+    methods: Mapping[str, str | Path | Sequence[str | Path]],
+    dataset: str | Path,
+    output: str | Path,
+    settings: ComparisonSettings | None = None,
+    *,
+    workers: int = 1,
+    overwrite: bool = False,
+) -> Comparison:
+    """Compare methods on the same patients of a raw dataset, and write the folder.
 
     Parameters
     ----------
     methods
-        In the order of the tables.
-    parts
-        Their folders, from `compared_methods.parts_of`.
-    references
-        Labels of all cases.
-    design
-        What is tested.
-    covariates
-        Rows of the dataset's case table; empty where there is none.
-    warnings
-        What a reader must know, beside what is found here.
-    """
+        By name, the folder of a method's masks; several folders are repeats (seeds), or folds.
+    dataset
+        Name of a dataset in ``nnUNet_raw``, or its folder.
+    output, workers, overwrite
+        As for `run_comparison`.
+    settings
+        Baseline, split, measures, margin and seed; the first method is the default baseline.
 
-    methods: Sequence[Method]
-    parts: Sequence[Part]
-    references: References
-    design: Design
-    covariates: Sequence[Mapping[str, str]] = ()
-    warnings: tuple[str, ...] = ()
+    Raises
+    ------
+    InputError
+        As for `run_comparison`, `gather_inputs` and `methods.check_methods`.
+
+    Examples
+    --------
+    >>> import nnunet_pst
+    >>> comparison = nnunet_pst.compare(
+    ...     {"2d_5": "predictions", "again": "predictions_again"}, "DatasetPST", "comparison"
+    ... )
+    >>> comparison.methods, comparison.baseline
+    (('2d_5', 'again'), '2d_5')
+    """
+    folders = {
+        name: [Path(places)] if isinstance(places, str | Path) else [Path(p) for p in places]
+        for name, places in methods.items()
+    }
+    found = check_methods([(name, path) for name, paths in folders.items() for path in paths])
+    inputs = gather_inputs(found, dataset_folder(dataset), settings or ComparisonSettings())
+    run_comparison(inputs, Path(output), workers=workers, overwrite=overwrite)
+    return read_comparison(Path(output))
 
 
 def run_comparison(
-    plan: Plan, output: Path, *, workers: int = 1, overlays: bool = True, overwrite: bool = False
+    inputs: ComparisonInputs,
+    output: Path,
+    *,
+    workers: int = 1,
+    overlays: bool = True,
+    overwrite: bool = False,
 ) -> None:
     """Score all methods, compare them, and write the folder.
 
     Parameters
     ----------
-    plan
+    inputs
         What is compared.
     output
         Becomes a folder with ``cases.csv``, ``patients.csv``, ``intervals.csv``,
@@ -99,9 +122,9 @@ def run_comparison(
     check_output(output, overwrite=overwrite)
     with refusals_in_one_line(output), _draft(output) as draft:
         result = draft / "result"
-        rows = _score_all(plan, draft, workers=workers, overlays=overlays)
-        groups = strata(_case_rows(plan))
-        _write_tables(plan, rows, groups, result)
+        rows = _score_all(inputs, draft, workers=workers, overlays=overlays)
+        groups = strata(_case_rows(inputs))
+        _write_tables(inputs, rows, groups, result)
         comparison = read_comparison(result)
         pictures = {"patients": draw_dice_by_sequence(comparison)}
         if (drawn := draw_differences(comparison)) is not None:
@@ -148,10 +171,10 @@ def _draft(output: Path) -> Iterator[Path]:
         yield folder
 
 
-def _score_all(plan: Plan, draft: Path, *, workers: int, overlays: bool) -> list[Row]:
+def _score_all(inputs: ComparisonInputs, draft: Path, *, workers: int, overlays: bool) -> list[Row]:
     """Score every folder; the problems of all are reported together."""
     home = draft / "result" / "methods"
-    _forget_strangers(plan, home)
+    _forget_strangers(inputs, home)
     problems: list[str] = []
 
     def scored(part: Part) -> list[Row]:
@@ -161,15 +184,15 @@ def _score_all(plan: Plan, draft: Path, *, workers: int, overlays: bool) -> list
             problems.extend(error.problems)
             return []
 
-    rows = [row for part in plan.parts for row in scored(part)]
+    rows = [row for part in inputs.parts for row in scored(part)]
     if problems:
         raise InputError(problems)
     return rows
 
 
-def _forget_strangers(plan: Plan, home: Path) -> None:
+def _forget_strangers(inputs: ComparisonInputs, home: Path) -> None:
     """Remove the evaluations of a draft that are not part of this comparison."""
-    wanted = {part.place for part in plan.parts}
+    wanted = {part.place for part in inputs.parts}
     for folder in sorted(home.glob("*")) + sorted(home.glob("*/*")):
         place = str(folder.relative_to(home))
         inside = any(part == place or part.startswith(f"{place}/") for part in wanted)
@@ -178,14 +201,16 @@ def _forget_strangers(plan: Plan, home: Path) -> None:
             shutil.rmtree(folder)
 
 
-def _case_rows(plan: Plan) -> list[Mapping[str, str]]:
+def _case_rows(inputs: ComparisonInputs) -> list[Mapping[str, str]]:
     """Rows of the case table for the cases that are compared."""
-    compared = {case.name for part in plan.parts for case in part.references.cases}
-    return [row for row in plan.covariates if row["case"] in compared]
+    compared = {case.name for part in inputs.parts for case in part.references.cases}
+    return [row for row in inputs.covariates if row["case"] in compared]
 
 
-def _write_tables(plan: Plan, rows: Sequence[Row], groups: Sequence[Stratum], folder: Path) -> None:
-    design = plan.design
+def _write_tables(
+    inputs: ComparisonInputs, rows: Sequence[Row], groups: Sequence[Stratum], folder: Path
+) -> None:
+    design = inputs.design
     names = [measure.name for measure in design.measures]
     write_csv(rows, [*_KEYS, *names], folder / "cases.csv")
     means = {
@@ -207,21 +232,23 @@ def _write_tables(plan: Plan, rows: Sequence[Row], groups: Sequence[Stratum], fo
     write_csv(intervals, list(intervals[0]), folder / "intervals.csv")
     differences = difference_rows(rows, design, groups)
     write_csv(differences, list(differences[0]), folder / "differences.csv")
-    facts = _facts(plan, groups, means)
+    facts = _facts(inputs, groups, means)
     text = json.dumps(facts, indent=2, allow_nan=False)
     write_atomically(folder / DESCRIPTION, text + "\n")
 
 
 def _facts(
-    plan: Plan, groups: Sequence[Stratum], means: Mapping[tuple[str, str], Mapping[str, float]]
+    inputs: ComparisonInputs,
+    groups: Sequence[Stratum],
+    means: Mapping[tuple[str, str], Mapping[str, float]],
 ) -> dict[str, Any]:
-    design = plan.design
+    design = inputs.design
     return {
-        "dataset": plan.references.name,
-        "split": plan.references.split,
+        "dataset": inputs.references.name,
+        "split": inputs.references.split,
         "methods": list(design.methods),
         "repeats": {
-            name: max(part.repeat for part in plan.parts if part.method == name)
+            name: max(part.repeat for part in inputs.parts if part.method == name)
             for name in design.methods
         },
         "baseline": design.baseline,
@@ -235,17 +262,17 @@ def _facts(
         "margin": design.margin,
         "seed": design.seed,
         "resamples": design.resamples,
-        "strata": {group.name: _described(group, plan) for group in groups},
-        "label_rules": dict(plan.references.label_rules),
-        "warnings": [*plan.warnings, *same_masks(plan.parts), *_ranking_warning(plan, means)],
+        "strata": {group.name: _described(group, inputs) for group in groups},
+        "label_rules": dict(inputs.references.label_rules),
+        "warnings": [*inputs.warnings, *same_masks(inputs.parts), *_ranking_warning(inputs, means)],
         "versions": {"nnunet_pst": __version__}
         | {name: metadata.version(name) for name in ("nnunetv2", "numpy", "scipy", "SimpleITK")},
     }
 
 
-def _described(group: Stratum, plan: Plan) -> dict[str, Any]:
+def _described(group: Stratum, inputs: ComparisonInputs) -> dict[str, Any]:
     """Say how many patients each level has, how many have none, and where numbers were cut."""
-    patient_of = {row["case"]: row["patient"] for row in _case_rows(plan)}
+    patient_of = {row["case"]: row["patient"] for row in _case_rows(inputs)}
     members = {
         level: {patient_of[case] for case, own in group.levels.items() if own == level}
         for level in group.order
@@ -257,9 +284,11 @@ def _described(group: Stratum, plan: Plan) -> dict[str, Any]:
     }
 
 
-def _ranking_warning(plan: Plan, means: Mapping[tuple[str, str], Mapping[str, float]]) -> list[str]:
+def _ranking_warning(
+    inputs: ComparisonInputs, means: Mapping[tuple[str, str], Mapping[str, float]]
+) -> list[str]:
     """Warn when nnU-Net's own scores order the methods otherwise."""
-    host = host_ranking(plan.methods)
+    host = host_ranking(inputs.methods)
     if not host:
         return []
     ours = {name: mean(means[name, "dice"].values()) for name in host}
@@ -268,33 +297,3 @@ def _ranking_warning(plan: Plan, means: Mapping[tuple[str, str], Mapping[str, fl
         return []
     said = ", ".join(f"{name} {host[name]:.3f}" for name in theirs)
     return [f"nnU-Net's own mean Dice (annotated voxels only) orders the methods otherwise: {said}"]
-
-
-def measures_of(names: Sequence[str]) -> tuple[str, ...]:
-    """Check the names of the family.
-
-    Raises
-    ------
-    InputError
-        With a line for each that is not a measure, or has no best value.
-    """
-    known = {measure.name: measure for measure in MEASURES}
-    problems = [
-        f"'{name}' is not a measure; known are {', '.join(known)}"
-        for name in names
-        if name not in known
-    ]
-    if names[0] != "dice":
-        text = f"'{names[0]}' comes first; put dice there, from which a comparison concludes"
-        problems.append(Problem(text, Fault.MALFORMED))
-    problems += [
-        Problem(
-            f"'{name}' describes the case and has no best value; it cannot be tested",
-            Fault.UNSUPPORTED,
-        )
-        for name in names
-        if name in known and known[name].best is None
-    ]
-    if problems:
-        raise InputError(problems)
-    return tuple(dict.fromkeys(names))

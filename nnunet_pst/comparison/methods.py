@@ -10,7 +10,7 @@ from __future__ import annotations
 import csv
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -67,31 +67,55 @@ def parse_methods(words: Sequence[str]) -> list[Method]:
     Raises
     ------
     InputError
-        With a line for each word that is not such a pair, names no folder or comes twice, or whose
-        name can't stand in a table, a picture and the name of a folder.
+        With a line for each word that is not such a pair, and as for `check_methods`.
     """
-    folders: dict[str, list[Path]] = {}
-    problems = []
+    pairs, problems = [], []
     for word in words:
         name, equals, path = word.partition("=")
         if not equals or not name or not path:
             text = f"{word!r} is not NAME=FOLDER, such as ours=predictions"
             problems.append(Problem(text, Fault.MALFORMED))
-        elif wrong := name_problem(name, folders):
+        else:
+            pairs.append((name, Path(path)))
+    return check_methods(pairs, problems)
+
+
+def check_methods(
+    pairs: Iterable[tuple[str, Path]], problems: Sequence[Problem] = ()
+) -> list[Method]:
+    """Collect the folders of each method.
+
+    Parameters
+    ----------
+    pairs
+        Name of a method and a folder of its masks.
+    problems
+        Problems that are known already; they are reported with those found here.
+
+    Raises
+    ------
+    InputError
+        With a line for each folder that is missing or comes twice, and for each name that cannot
+        be in a table, a picture and the name of a folder; or there are fewer than two methods.
+    """
+    folders: dict[str, list[Path]] = {}
+    problems = list(problems)
+    for name, path in pairs:
+        if wrong := name_problem(name, folders):
             problems.append(Problem(f"{name!r} cannot name a method: {wrong}", Fault.MALFORMED))
-        elif not Path(path).is_dir():
+        elif not path.is_dir():
             text = f"{path}: is not a folder; give what nnUNetv2_predict wrote"
             problems.append(Problem(text, Fault.WRONG_TYPE))
-        elif Path(path).resolve() in {known.resolve() for known in folders.get(name, ())}:
+        elif path.resolve() in {known.resolve() for known in folders.get(name, ())}:
             problems.append(Problem(f"{path}: is given twice for {name}", Fault.REPEATED))
         else:
-            folders.setdefault(name, []).append(Path(path))
+            folders.setdefault(name, []).append(path)
     if not problems and len(folders) < 2:
         text = "give two methods or more: NAME=FOLDER NAME=FOLDER"
         problems.append(Problem(text, Fault.TOO_FEW))
     if problems:
         raise InputError(problems)
-    return [Method(name, tuple(found)) for name, found in folders.items()]
+    return [Method(name, tuple(paths)) for name, paths in folders.items()]
 
 
 def parts_of(methods: Sequence[Method], references: References) -> list[Part]:

@@ -22,10 +22,11 @@ from nnunet_pst.evaluation.case_scoring import CaseScore, ScoringJob, score_case
 from nnunet_pst.evaluation.metrics.measures import DEFAULT_TOLERANCES_MM
 from nnunet_pst.evaluation.overlays import draw_contact_sheet
 from nnunet_pst.evaluation.prediction_names import name_problems
-from nnunet_pst.evaluation.references import References
+from nnunet_pst.evaluation.references import References, references_of_dataset
 from nnunet_pst.evaluation.resumable_draft import Draft, case_key
 from nnunet_pst.evaluation.score_tables import Evaluation, evaluate_scores, write_tables
 from nnunet_pst.io.atomic_files import gone_if_refused, refusals_in_one_line
+from nnunet_pst.io.dataset_folders import dataset_folder
 from nnunet_pst.io.workers import Failure, Runner
 
 #: What an evaluation consists of; ``overwrite`` replaces a folder only if it holds nothing else.
@@ -49,6 +50,49 @@ class _Scored:
 
     score: CaseScore
     was_kept: bool
+
+
+def evaluate(
+    predictions: str | Path,
+    dataset: str | Path,
+    *,
+    split: str = "test",
+    output: str | Path | None = None,
+    workers: int = 1,
+    overwrite: bool = False,
+) -> Evaluation:
+    """Score predictions of a raw dataset against its labels, with tables and pictures.
+
+    Parameters
+    ----------
+    predictions
+        Folder that ``nnUNetv2_predict`` wrote.
+    dataset
+        Name of a dataset in ``nnUNet_raw``, or its folder.
+    split
+        ``test``, ``train``, ``val``, or ``training`` for the last two together.
+    output, workers, overwrite
+        As for `evaluate_predictions`, which has more choices.
+
+    Raises
+    ------
+    InputError
+        As for `evaluate_predictions`; or there is no such dataset or split.
+
+    Examples
+    --------
+    >>> import nnunet_pst
+    >>> evaluation = nnunet_pst.evaluate("predictions", "DatasetPST", output="scores")
+    >>> [row["sequence"] for row in evaluation.sequences]
+    ['T2', 'all']
+    """
+    return evaluate_predictions(
+        Path(predictions),
+        references_of_dataset(dataset_folder(dataset), split),
+        output=None if output is None else Path(output),
+        workers=workers,
+        overwrite=overwrite,
+    )
 
 
 def evaluate_predictions(

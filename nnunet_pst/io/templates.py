@@ -21,7 +21,7 @@ def render(package: str, template: str, values: Mapping[str, object]) -> str:
     values
         What the template's names stand for.
     """
-    place = resources.files(package).joinpath("templates", template)
+    place = resources.files(package).joinpath("templates").joinpath(template)
     return render_text(place.read_text(encoding="utf-8"), values)
 
 

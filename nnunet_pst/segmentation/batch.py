@@ -58,11 +58,17 @@ class BatchOutcome:
         Number of studies that an earlier run finished.
     failed
         A line for each problem.
+    notes
+        Series that were left out because they have no pixels.
+    unread
+        A problem for each file that cannot be read; any study may lack it.
     """
 
     finished: dict[str, dict[str, Any]] = field(default_factory=dict)
     kept: int = 0
     failed: list[Problem] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    unread: list[Problem] = field(default_factory=list)
 
 
 def segment_studies(

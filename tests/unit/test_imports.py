@@ -121,6 +121,9 @@ def violations(module: str, source: str) -> list[str]:
 def objection(module: str, name: str) -> str:
     """Why a module may not import a name; empty if it may."""
     room, top = room_of(module), name.partition(".")[0]
+    if not room:
+        # The front door names what the rooms offer; that it loads none of it has tests of its own.
+        return ""
     if top != "nnunet_pst":
         owners = LIBRARY_OWNERS.get(top, (room,))
         return "" if room in owners else f"that is for {' and '.join(owners)} alone"
@@ -144,9 +147,10 @@ def test_no_files_of_a_room_import_each_other_in_a_circle():
         module: {
             name
             for name in imported_names(path.read_text(encoding="utf-8"))
-            if name in MODULES and name != module
+            if name in MODULES and name not in (module, "nnunet_pst")
         }
         for module, path in MODULES.items()
+        if module != "nnunet_pst"
     }
     assert TopologicalSorter(graph).prepare() is None
 

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nnunet_pst.cli import segment
 from nnunet_pst.cli.main import main
 from nnunet_pst.dataset.cohort_table import read_cohort
 from nnunet_pst.dataset.covariates import screen_covariates
 from nnunet_pst.io.volumes import Volume
+from nnunet_pst.nnunet.models import segment
 from nnunet_pst.segmentation.model_interface import ModelChoice, ModelFacts, Prediction
 
 PRINTED = ("Mustermann", "Doe-4711", "Quasimodo", "secret-study-folder")
@@ -131,7 +131,7 @@ class Bright:
 def test_a_segmented_study_names_nobody(
     planted_cohort, tmp_path: Path, find_planted: Callable, monkeypatch, capsys
 ):
-    monkeypatch.setattr(segment, "_models", lambda _: ModelChoice(Bright(), None))
+    monkeypatch.setattr(segment, "load_models", lambda *_: ModelChoice(Bright(), None))
     folder = planted_cohort.table.parent
     output = tmp_path / "masks"
     files = [f"T2={folder / 'Mustermann_T2.nii.gz'}", f"T1={folder / 'Doe-4711_T2.mha'}"]

@@ -377,7 +377,7 @@ def test_the_same_masks_under_two_names_are_said(
     [
         (["--measures", "dise"], "'dise' is not a measure"),
         (["--measures", "reference_ml"], "has no best value"),
-        (["--baseline", "c"], "is none of the methods a, b"),
+        (["--baseline", "c"], "is not one of the methods a, b"),
         (["--measures", "hd95_mm", "dice"], "put dice there"),
     ],
 )

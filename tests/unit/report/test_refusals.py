@@ -95,8 +95,8 @@ def test_a_folder_that_is_no_sweep(example: Example, capsys: pytest.CaptureFixtu
     (line,) = problems(example, capsys, "--sweep", str(example.folder / "nowhere"))
     assert "nnunet_pst sweep" in line
     (line,) = problems(example, capsys, "--sweep", str(example.dataset))
-    assert "DatasetPST: is no sweep; the folder of one, " in line
-    assert "holds sweep.json, jobs/ and, of table2.csv, table3.csv, table4.csv" in line
+    assert "DatasetPST: is not the folder of a sweep" in line
+    assert "holds sweep.json, jobs/ and tables such as table2.csv" in line
 
 
 def test_a_slip_in_the_datasets_table(example: Example, capsys: pytest.CaptureFixture[str]):

@@ -13,11 +13,11 @@ import pydicom
 import pytest
 import SimpleITK as sitk  # noqa: N813
 
-from nnunet_pst.cli import segment
 from nnunet_pst.cli.main import main
 from nnunet_pst.dicom.masks.structures import contours_of, structure_mask
 from nnunet_pst.errors import InputError
 from nnunet_pst.io.volumes import Volume
+from nnunet_pst.nnunet.models import segment
 from nnunet_pst.segmentation.dicom_studies import studies_of_dicom
 from nnunet_pst.segmentation.model_interface import ModelChoice, ModelFacts, Prediction
 
@@ -51,7 +51,7 @@ class Bright:
 @pytest.fixture
 def model(monkeypatch: pytest.MonkeyPatch) -> Bright:
     bright = Bright()
-    monkeypatch.setattr(segment, "_models", lambda _: ModelChoice(bright, None))
+    monkeypatch.setattr(segment, "load_models", lambda *_: ModelChoice(bright, None))
     return bright
 
 

@@ -1,0 +1,155 @@
+"""What is compared, and how: declared before anything is scored."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from nnunet_pst.comparison.methods import VALIDATION, Method, Part, parts_of
+from nnunet_pst.comparison.tables import Design
+from nnunet_pst.errors import Fault, InputError, Problem
+from nnunet_pst.evaluation.metrics.measures import MEASURES
+from nnunet_pst.evaluation.references import TRAINING, References, references_of_dataset
+from nnunet_pst.io.case_table import cases_of_dataset, number_problems
+
+#: What is tested unless something else is declared: overlap, and the surface where it is worst.
+FAMILY = ("dice", "hd95_mm")
+
+
+@dataclass(frozen=True)
+class ComparisonSettings:
+    """What a user may decide about a comparison.
+
+    Parameters
+    ----------
+    baseline
+        The method that all others are compared with; None for the first.
+    split
+        Cases that are scored; None for ``test``, or all of ``labelsTr`` where a folder is a fold's
+        validation.
+    measures
+        The family that is tested and corrected; ``dice`` first, from which is concluded.
+    margin
+        Non-inferiority margin in Dice; None for none.
+    seed
+        Of the bootstrap.
+    """
+
+    baseline: str | None = None
+    split: str | None = None
+    measures: tuple[str, ...] = FAMILY
+    margin: float | None = None
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class ComparisonInputs:
+    """What is compared, and how.
+
+    Parameters
+    ----------
+    methods
+        In the order of the tables.
+    parts
+        Their folders, from `methods.parts_of`.
+    references
+        Labels of all cases.
+    design
+        What is tested.
+    covariates
+        Rows of the dataset's case table; empty where there is none.
+    warnings
+        What a reader must know, beside what is found here.
+    """
+
+    methods: Sequence[Method]
+    parts: Sequence[Part]
+    references: References
+    design: Design
+    covariates: Sequence[Mapping[str, str]] = ()
+    warnings: tuple[str, ...] = ()
+
+
+def gather_inputs(
+    methods: Sequence[Method],
+    dataset: Path,
+    settings: ComparisonSettings,
+    warnings: tuple[str, ...] = (),
+) -> ComparisonInputs:
+    """Find the labels, sort the folders of masks, and declare what is tested.
+
+    Parameters
+    ----------
+    methods
+        From `methods.check_methods` or `trained_methods.trained_methods`.
+    dataset
+        Raw dataset that holds the labels.
+    warnings
+        What a reader must know of how the methods were chosen.
+
+    Raises
+    ------
+    InputError
+        The baseline or a measure is unknown, labels are missing, a covariate of the case table has
+        a slip, or the methods have predicted different cases.
+    """
+    baseline = settings.baseline or methods[0].name
+    names = tuple(method.name for method in methods)
+    if baseline not in names:
+        raise InputError(
+            f"--baseline {baseline}: is not one of the methods {', '.join(names)}",
+            Fault.UNKNOWN_NAME,
+        )
+    family = check_family(settings.measures)
+    validated = any(path.name == VALIDATION for method in methods for path in method.folders)
+    split = settings.split or (TRAINING if validated else "test")
+    references, table = references_of_dataset(dataset, split), cases_of_dataset(dataset)
+    if problems := number_problems(table):
+        raise InputError(problems)
+    if not table:
+        warnings += (
+            "the dataset has no cases.csv: every case counts as a patient of its own, and "
+            "intervals and p hold only if that is so",
+        )
+    design = Design(
+        methods=names,
+        baseline=baseline,
+        measures=MEASURES,
+        family=family,
+        margin=settings.margin,
+        seed=settings.seed,
+    )
+    return ComparisonInputs(
+        methods, parts_of(methods, references), references, design, table, warnings
+    )
+
+
+def check_family(names: Sequence[str]) -> tuple[str, ...]:
+    """Check the names of the family.
+
+    Raises
+    ------
+    InputError
+        With a line for each that is not a measure, or has no best value.
+    """
+    known = {measure.name: measure for measure in MEASURES}
+    problems = [
+        f"'{name}' is not a measure; known are {', '.join(known)}"
+        for name in names
+        if name not in known
+    ]
+    if names[0] != "dice":
+        text = f"'{names[0]}' comes first; put dice there, from which a comparison concludes"
+        problems.append(Problem(text, Fault.MALFORMED))
+    problems += [
+        Problem(
+            f"'{name}' describes the case and has no best value; it cannot be tested",
+            Fault.UNSUPPORTED,
+        )
+        for name in names
+        if name in known and known[name].best is None
+    ]
+    if problems:
+        raise InputError(problems)
+    return tuple(dict.fromkeys(names))

@@ -1,0 +1,158 @@
+"""New studies through trained models, in one call: what `nnunet_pst segment` does."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from nnunet_pst.errors import Fault, InputError, Problem
+from nnunet_pst.nnunet.models.prediction import load_model
+from nnunet_pst.registration.policy import require_engine
+from nnunet_pst.segmentation.batch import BatchOutcome, segment_studies
+from nnunet_pst.segmentation.dicom_studies import studies_of_dicom
+from nnunet_pst.segmentation.model_interface import ModelChoice, choose_models
+from nnunet_pst.segmentation.study import SegmentationSettings
+from nnunet_pst.segmentation.study_input import Study, study_of_files
+
+
+@dataclass(frozen=True)
+class ModelSettings:
+    """How models are loaded and computed.
+
+    Attributes
+    ----------
+    device
+        ``cpu`` or ``cuda``; None: ``cuda`` where there is one and the engine is torch, else
+        ``cpu``.
+    engine
+        ``torch``, ``openvino`` or ``openvino-bf16``; the last two are for our own networks.
+    mirroring
+        Average over mirrored images, as nnU-Net does.
+    trusted
+        Load checkpoints that could run code.
+    """
+
+    device: str | None = None
+    engine: str = "torch"
+    mirroring: bool = True
+    trusted: bool = False
+
+
+def segment(
+    studies: Sequence[str | Path],
+    models: Sequence[str | Path],
+    output: str | Path,
+    settings: SegmentationSettings | None = None,
+    model_settings: ModelSettings | None = None,
+    *,
+    overwrite: bool = False,
+) -> BatchOutcome:
+    """Segment studies one after the other; a study that fails leaves the others alone.
+
+    Parameters
+    ----------
+    studies
+        Folders or zip archives of DICOM, each with one study or many; or the files of one study,
+        each with its sequence, such as ``T2=t2.nii.gz``.
+    models
+        Folders or zip archives of trained models, at most one for single sequences and one for a
+        fusion of the same channels.
+    output
+        Gets a folder a study: masks, pictures, ``report.html``, ``report.json``, and for DICOM
+        input SEG and RTSTRUCT. It must be outside the input.
+    settings
+        Consensus and registration.
+    model_settings
+        Device, engine, mirroring, trust.
+    overwrite
+        Segment studies again that are finished in ``output``.
+
+    Returns
+    -------
+    BatchOutcome
+        Reports of the finished studies, and a problem for each failure and each unreadable file.
+
+    Raises
+    ------
+    InputError
+        Nothing can be read, a model does not fit, or ``output`` is inside the input.
+    HostError
+        A library or a device that the settings name is missing.
+
+    Examples
+    --------
+    >>> import nnunet_pst
+    >>> outcome = nnunet_pst.segment(["T2=study/t2.nii.gz"], ["model"], "masks")
+    >>> report = next(iter(outcome.finished.values()))
+    >>> [result["name"] for result in report["results"]]
+    ['T2']
+    """
+    settings, output = settings or SegmentationSettings(), Path(output)
+    require_engine(settings.registration)
+    words = [str(word) for word in studies]
+    found, notes, unread = find_studies(words)
+    _check_apart(words, output)
+    loaded = load_models([Path(path) for path in models], model_settings or ModelSettings())
+    outcome = segment_studies(found, loaded, output, settings, overwrite=overwrite)
+    outcome.notes[:0] = notes
+    outcome.unread.extend(unread)
+    return outcome
+
+
+def load_models(paths: Sequence[Path], settings: ModelSettings) -> ModelChoice:
+    """Load one model for single sequences, one for a fusion, or both.
+
+    Raises
+    ------
+    InputError, HostError
+        As for `load_model` and `choose_models`.
+    """
+    return choose_models(
+        [
+            load_model(
+                path,
+                device=settings.device,
+                engine=settings.engine,
+                mirroring=settings.mirroring,
+                trusted=settings.trusted,
+            )
+            for path in paths
+        ]
+    )
+
+
+def find_studies(words: Sequence[str]) -> tuple[list[Study], list[str], list[Problem]]:
+    """Return the studies of sequence files or of DICOM.
+
+    Returns
+    -------
+    tuple
+        The studies, notes on series without pixels, and a problem for each unreadable file.
+
+    Raises
+    ------
+    InputError
+        Files and folders are mixed, or as for `study_of_files` and `studies_of_dicom`.
+    """
+    pairs = [word for word in words if "=" in word and not Path(word).exists()]
+    if pairs and len(pairs) < len(words):
+        other = next(word for word in words if word not in pairs)
+        raise InputError(
+            f"{other}: give either folders and archives, or SEQUENCE=FILE pairs",
+            Fault.CONTRADICTION,
+        )
+    if pairs:
+        return [study_of_files(pairs)], [], []
+    return studies_of_dicom([Path(word) for word in words])
+
+
+def _check_apart(words: Sequence[str], output: Path) -> None:
+    """Refuse to write into an input folder: the next run would read its own results."""
+    place = output.resolve()
+    for word in words:
+        if Path(word).is_dir() and place.is_relative_to(Path(word).resolve()):
+            raise InputError(
+                f"{output}: is inside {word}, which is read; choose a folder outside",
+                Fault.CONTRADICTION,
+            )
