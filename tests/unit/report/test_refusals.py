@@ -63,7 +63,7 @@ def test_a_method_is_no_way_out_of_the_folder(
     facts["methods"][name] = {}
     (example.comparison / "comparison.json").write_text(json.dumps(facts))
     (line,) = problems(example, capsys)
-    assert "no plain folder name" in line
+    assert "not a plain folder name" in line
 
 
 @pytest.mark.usefixtures("undrawn")
