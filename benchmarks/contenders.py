@@ -1,7 +1,7 @@
-"""What is measured, each in a process of its own: loaders, training steps, predictions.
+"""The measured programs: loaders, training steps, predictions; each runs in its own process.
 
-Ours and stock go the same way: the trainer that the plans call for, its own hooks, the host's
-predictor. nnU-Net prints a lot; the process that calls this has silenced standard output.
+Ours and stock are called alike: the trainer of the plans, its own hooks, the host's predictor.
+nnU-Net prints a lot; the calling process has silenced standard output.
 """
 
 from __future__ import annotations
@@ -38,18 +38,18 @@ from nnunet_pst.nnunet.training.settings import PLANS_KEY
 
 @dataclass
 class Contender:
-    """Something that can be measured again and again.
+    """A measurement that can be repeated.
 
     Attributes
     ----------
     measure
-        Does it once and returns seconds.
+        Measures once and returns seconds.
     items
-        Bags, slices or volumes that one measurement makes.
+        Number of bags, slices or volumes of one measurement.
     scale
         Seconds are multiplied by this; other than 1 means extrapolated.
     facts
-        What else a reader needs to know.
+        Further facts for readers.
     """
 
     measure: Callable[[], float]
@@ -67,14 +67,14 @@ def loader(
     sampled: bool = True,
     same_crops: bool = False,
 ) -> Contender:
-    """Draw, read and augment batches on one core, in its time: neighbors don't count.
+    """Draw, read and augment batches on one core, in processor time.
 
     Parameters
     ----------
     cache_gb
-        0: every slice is read and decompressed, as of a cohort larger than the memory.
+        0: every slice is read and decompressed, as for a cohort larger than the memory.
     sampled
-        False: what the processor does where a GPU samples the bags (ours only).
+        False: only the processor's part, where a GPU samples the bags (ours only).
     same_crops
         Patches of the size of our crops instead of the planned ones.
     """
@@ -96,7 +96,7 @@ def loader(
 
 
 def training_input(device: str, configuration: str, *, batches: int) -> Contender:
-    """Start a training as far as its first batch, which is timed once; then draw batches."""
+    """Start a training up to its first batch, which is timed once; then draw batches."""
     torch.set_num_threads(1)
     start = time.perf_counter()
     trainer, stream = _training(configuration, "cpu")
@@ -115,9 +115,9 @@ def training_input(device: str, configuration: str, *, batches: int) -> Contende
 def training_step(
     device: str, configuration: str, *, fresh: bool = False, single: bool = False
 ) -> Contender:
-    """Forward, loss, backward and update of one batch, at hand or, ``fresh``, made meanwhile.
+    """Forward, loss, backward and update of one batch: ready, or, ``fresh``, made meanwhile.
 
-    ``single`` keeps our step in single precision on processors that have bfloat16.
+    ``single`` keeps our step in single precision on processors with bfloat16.
     """
     trainer, stream = _training(configuration, device, threads=LOADING_THREADS if fresh else 0)
     if single:
@@ -153,7 +153,7 @@ def prediction(
     """
     plans, dataset_json = _plans(), _json("dataset.json")
     config = plans["configurations"][configuration]
-    if PLANS_KEY in config:  # as `plan` does for a cohort of so many slices
+    if PLANS_KEY in config:  # as `plan` does for a cohort with this number of slices
         config["patch_size"][0] = slices + SPARE_SLICES
     predictor, axes = _predictor(plans, dataset_json, configuration, device, mirroring)
     volume = _volume(configuration, slices)
@@ -176,7 +176,7 @@ def prediction(
         predictor.predict_sliding_window_return_logits(part).cpu()
         return time.perf_counter() - start
 
-    # A slice is enough to make what is made once; the rest of a volume's patch is padding.
+    # One slice is enough for one-time work; the rest of a volume's patch is padding.
     measure(volume if one_tile else volume[:, :1])
     return Contender(measure, scale=scale, facts=facts)
 

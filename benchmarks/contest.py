@@ -1,7 +1,7 @@
-"""Measures contenders in turn, each in a process of its own, and sums up.
+"""Measures contenders in turn, each in its own process, and summarizes.
 
-A B A B, not A A B B: what else the machine does meanwhile then hits all of them, and a ratio is
-taken between neighbors in time.
+A B A B, not A A B B: other load of the machine then affects all contenders, and ratios are of
+measurements that follow each other.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-#: Imported once by the process that all contenders are forked from.
+#: Imported once by the process from which all contenders are forked.
 PRELOADED = (
     "nnunet_pst.nnunet.training.base_trainer",
     "nnunetv2.inference.predict_from_raw_data",
@@ -40,7 +40,7 @@ class Entry:
     configuration
         Of the plans.
     stock
-        Whether the others are compared with it.
+        Whether the other contenders are compared with it.
     """
 
     name: str
@@ -51,7 +51,7 @@ class Entry:
 
 
 def hold(entries: Sequence[Entry], *, device: str, rounds: int, title: str) -> list[dict[str, Any]]:
-    """Measure every entry ``rounds`` times in turn and return a row for each.
+    """Measure every entry ``rounds`` times in turn and return a row for each entry.
 
     Ratios are of items per second, taken round by round.
     """
@@ -130,7 +130,7 @@ class _Running:
         return self.receive()
 
     def receive(self) -> Any:
-        """Wait for an answer; an error over there ends the run here."""
+        """Wait for an answer; an error of the contender ends the run."""
         try:
             good, answer = self._connection.recv()
         except EOFError:
@@ -141,7 +141,7 @@ class _Running:
 
 
 def _serve(connection: Connection, entry: Entry, device: str) -> None:
-    """Make the contender, then answer until the other side hangs up."""
+    """Make the contender, then answer until the other side closes the connection."""
     sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 (until the process ends)
     try:
         import contenders

@@ -4,10 +4,10 @@
 
 Two methods score the same patients. Scores are Dice-like: skewed, with some lost tumors (0), alike
 within a patient, who has one to four sequences; a method suits some patients better than others.
-The truth is the mean over 2 million patients. Beside the interval that the package prints stand
-the Student, studentised, BCa and percentile intervals of the same patient means, and the
-percentile interval of cases resampled as if they were patients, which is what a comparison that
-ignores patients does.
+The truth is the mean over 2 million patients. The interval that the package prints is compared with
+the Student, studentized, BCa and percentile intervals of the same patient means, and with the
+percentile interval of cases resampled as if they were patients, as in a comparison that ignores
+patients.
 """
 
 from __future__ import annotations
@@ -41,13 +41,13 @@ COLORS = ("#000000", "#0072B2", "#009E73", "#E69F00", "#56B4E9", "#D55E00")
 
 
 def draw_study(generator: np.random.Generator, patients: int) -> tuple[np.ndarray, np.ndarray]:
-    """(patients, 4 sequences, 2 methods) scores, and (patients, 4) which sequences there are."""
+    """(patients, 4 sequences, 2 methods) scores, and (patients, 4) whether a sequence exists."""
     patient = generator.normal(1.6, 1.0, (patients, 1, 1))
     sequence = generator.normal(0.0, 0.5, (patients, 4, 1))
     suits = generator.normal(0.0, 0.35, (patients, 1, 2))
     noise = generator.normal(0.0, 0.3, (patients, 4, 2))
     scores = 1 / (1 + np.exp(-(patient + sequence + suits + noise + np.array([0.0, 0.15]))))
-    # A patient whose tumor is hard to see is lost on any sequence, by either method.
+    # A tumor that is hard to see is missed on every sequence, by either method.
     hard = generator.random((patients, 1, 1)) < 0.1
     scores[hard & (generator.random(scores.shape) < 0.4)] = 0.0
     there = np.arange(4) < generator.integers(1, 5, (patients, 1))
@@ -65,7 +65,7 @@ def patient_means(values: np.ndarray, there: np.ndarray) -> np.ndarray:
 
 
 def truth(name: str, seed: int) -> tuple[float, float]:
-    """Mean over very many patients and its standard error."""
+    """Mean over 2 million patients and its standard error."""
     generator = np.random.default_rng(seed)
     means = np.concatenate(
         [
@@ -111,7 +111,7 @@ def intervals(
 
 
 def simulate(studies: int, resamples: int, seed: int) -> list[dict]:
-    """Coverage, which side was missed, and median width, by quantity, size and interval."""
+    """Coverage, misses on each side, and median width, by quantity, size and interval."""
     truths = {name: truth(name, seed) for name in QUANTITIES}
     rows = []
     for size in SIZES:
@@ -183,7 +183,7 @@ def draw(rows: list[dict], studies: int, path: Path) -> None:
 
 
 def main() -> None:
-    """Simulate, print, and write what was asked for."""
+    """Simulate, print, and write the requested files."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--studies", type=int, default=2000)
     parser.add_argument("--resamples", type=int, default=2000)

@@ -1,10 +1,10 @@
-"""What conversion, training and prediction cost as the cohort and the images grow.
+"""The cost of conversion, training and prediction as the cohort and the images grow.
 
     python benchmarks/curves.py --out benchmarks/results --figure docs/cost_curves.png
 
 Conversion: `nnunet_pst convert` of a table of synthetic patients (size ``small``, four sequences
 each), seconds and the largest process's memory, by patients and workers. A few patients are drawn
-and their files linked under many names, so every row is read, checked and written like any other.
+and their files linked under many names, so every row is read, checked and written.
 Training: from the trainer's start to its first batch, and a batch afterwards, by patients; the
 preprocessed cases are links too. Prediction: one volume, by slices and by matrix, nnU-Net's own
 predictor with mirroring, network time and memory.
@@ -42,14 +42,14 @@ SEQUENCES = ("T1", "T2", "DWI", "CET1")
 
 @dataclass(frozen=True)
 class Scale:
-    """How much is measured.
+    """The extent of the measurements.
 
     Attributes
     ----------
     drawn
-        Patients that are drawn; the others are their files under other names.
+        Synthetic patients; all others are links to their files.
     case
-        Of the cases that are trained on; what is predicted differs in slices and matrix.
+        Of the training cases; predicted volumes differ in slices and matrix.
     suffix
         Of the results' file.
     """
@@ -68,7 +68,7 @@ QUICK = Scale((2, 4), (8, 10), (32, 64), drawn=2, case=TINY, rounds=1, suffix="-
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Measure what was asked for; parts measured before are taken from ``--out``'s file."""
+    """Measure the requested parts; parts measured before are taken from ``--out``'s file."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS)
     parser.add_argument("--most-patients", type=int, default=max(FULL.patients))
@@ -99,7 +99,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def conversion(folder: Path, counts: Sequence[int], scale: Scale) -> Iterator[dict[str, Any]]:
-    """Convert tables of so many patients with so many workers."""
+    """Convert tables of these numbers of patients with these numbers of workers."""
     program = Path(sysconfig.get_path("scripts")) / "nnunet_pst"
     drawn = folder / "drawn"
     _quietly(program, "phantom", drawn, "--patients", scale.drawn, "--size", "small", "--coarse")
@@ -143,7 +143,7 @@ def _table_of(source: Path, folder: Path, count: int) -> Path:
 
 def _quietly(*words: object, environment: dict[str, str] | None = None) -> float:
     """Run a command; return the largest memory of one of its processes, in MB."""
-    # A process of its own, because the system sums up a process's children, not one child.
+    # In its own process, because the system reports the memory of all children, not of one.
     script = (
         "import resource, subprocess, sys; "
         "code = subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL).returncode; "
@@ -160,7 +160,7 @@ def _quietly(*words: object, environment: dict[str, str] | None = None) -> float
 
 
 def training(folder: Path, counts: Sequence[int], scale: Scale) -> Iterator[dict[str, Any]]:
-    """Start a training on so many cases, and draw batches from all of them."""
+    """Start trainings on these numbers of cases, and draw batches from all cases."""
     home = _cohort(folder, replace(scale.case, cases=scale.drawn))
     for count in counts:
         _link_cases(home / "nnUNet_preprocessed" / DATASET, scale.drawn, count)
@@ -175,7 +175,7 @@ def training(folder: Path, counts: Sequence[int], scale: Scale) -> Iterator[dict
 
 
 def _cohort(folder: Path, geometry: Geometry) -> Path:
-    """Make a cohort where the last one was: what measures is forked with the host's folders set."""
+    """Replace the last cohort: the measuring process is forked with the host's folders set."""
     home = folder / "nnunet_data"
     if home.exists():
         shutil.rmtree(home)
@@ -185,7 +185,7 @@ def _cohort(folder: Path, geometry: Geometry) -> Path:
 
 
 def _link_cases(preprocessed: Path, drawn: int, count: int) -> None:
-    """Give the cases other names until there are so many."""
+    """Link the cases under other names up to this number."""
     for data in (path for path in preprocessed.iterdir() if path.is_dir()):
         for file in list(data.glob("BENCH_000[0-9]*")):
             for number in range(int(file.name[6:10]) + drawn, count, drawn):
@@ -236,7 +236,7 @@ def render(results: dict[str, Any]) -> str:
 
 
 def draw(results: dict[str, Any], scale: Scale, path: Path) -> None:
-    """Draw what was measured: three panels, memory written beside the points."""
+    """Draw the measurements: three panels, with the memory beside the points."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(12, 3.8), layout="constrained")

@@ -1,7 +1,7 @@
-"""Images of a patient written as a DICOM study, as a scanner would send it; for benchmarks, tests.
+"""Images of a patient, written as a DICOM study as from a scanner; for benchmarks and tests.
 
-What a series is stands in the tags that scanners of all makers fill: sequence, echo and repetition
-time, b-value, contrast agent. Identifiers are the caller's.
+The tags that scanners of all makers fill tell the kind of a series: sequence, echo and repetition
+time, b-value, contrast agent. The caller gives the identifiers.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ PROTOCOL: dict[str, dict[str, Any]] = {
 
 @dataclass(frozen=True)
 class Identity:
-    """Whose study it is: everything that must not be found in what is shared."""
+    """The identifiers of a study, which shared files must not hold."""
 
     name: str
     patient_id: str

@@ -1,9 +1,9 @@
-"""How long `evaluate` takes, with how much memory, and what an interruption costs.
+"""Time and memory of `evaluate`, and the cost of an interruption.
 
     python benchmarks/evaluation.py --cases 500 --methods 5 --out benchmarks/results
 
 Synthetic masks of a realistic size, one lesion each, predicted by made-up methods that move,
-shrink and sprinkle it. Tables only: no pictures. Every run is a process of its own, whose largest
+shrink and sprinkle it. Tables only: no pictures. Every run is its own process, whose largest
 resident memory, and that of its largest worker, are read when it ends.
 """
 
@@ -117,7 +117,7 @@ def measure(folder: Path, methods: int, workers: int, interrupted: bool) -> dict
 
 
 def kill_halfway(words: list[str], output: Path, number: int) -> None:
-    """Kill an evaluation without warning once it has scored so many cases."""
+    """Kill an evaluation without warning when it has scored this number of cases."""
     process = subprocess.Popen(words, stdout=subprocess.DEVNULL)
     scored = output.with_name(f".partial-{output.name}") / "cases"
     while process.poll() is None and len(list(scored.glob("*.json"))) < number:
@@ -127,7 +127,7 @@ def kill_halfway(words: list[str], output: Path, number: int) -> None:
 
 
 def run(predictions: Path, references: Path, output: Path, workers: int) -> None:
-    """Evaluate one folder; print what was kept and the largest memory, in MB."""
+    """Evaluate one folder; print the number of kept cases and the largest memory, in MB."""
     done = evaluate_predictions(
         predictions, references_in_folder(references), output=output, workers=workers
     )

@@ -1,4 +1,4 @@
-"""What a training step asks of a GPU, counted on the real network, and what that would take.
+"""The work of a training step, counted on the real network, and its estimated time on a GPU.
 
     python benchmarks/gpu_estimate.py [--crop 224] [--bags 12]
 
@@ -45,16 +45,16 @@ AFTER_EPOCH_S = 0.15
 
 @dataclass(frozen=True)
 class Count:
-    """What a piece of work asks of a device.
+    """The amount of work for a device.
 
     Attributes
     ----------
     operations
         ATen operations that compute something: about as many kernels.
     moved_bytes
-        What each of them reads and writes, as if nothing stayed in a cache.
+        Bytes that each operation reads and writes, without caches.
     convolution_bytes
-        What convolutions alone read and write: what is left where all else is fused into them.
+        Bytes that convolutions read and write: the rest if all else is fused into them.
     """
 
     operations: int
@@ -105,7 +105,7 @@ def forward_flops(network: nn.Module, data: torch.Tensor) -> int:
 def training_step(bags: int, crop: int) -> tuple[Count, int]:
     """Count the paper's step: 3 slices a bag, fused AdamW, gradient scaler, frozen norms.
 
-    The second number is that of its additions and multiplications. Backward is taken for twice
+    The second number counts its additions and multiplications. Backward is assumed to be twice
     forward: PyTorch's counter multiplies the backward of depthwise convolutions by their groups.
     """
     network = Unet25D(1, 2, canvas=crop)
@@ -126,7 +126,7 @@ def training_step(bags: int, crop: int) -> tuple[Count, int]:
 
 
 def raw_batch(bags: int, crop: int, canvas: int) -> augmentation.RawBags:
-    """Return a batch as the processor would deliver it."""
+    """Return a batch as the processor makes it."""
     settings = TrainingSettings()
     ranges = augmentation.AugmentationRanges(settings.rotation_degrees, settings.scale)
     rng = np.random.default_rng(0)

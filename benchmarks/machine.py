@@ -1,4 +1,4 @@
-"""What the numbers were measured on, without host name, user or paths."""
+"""The machine of a measurement, without host name, user or paths."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PACKAGES = (
 
 
 def describe(device: str) -> dict[str, Any]:
-    """Describe processor, memory, versions and what else decides speed."""
+    """Describe processor, memory, versions and other factors of speed."""
     import torch
 
     return {
@@ -44,7 +44,7 @@ def describe(device: str) -> dict[str, Any]:
 
 def _versions() -> Iterator[tuple[str, str]]:
     for name in PACKAGES:
-        with contextlib.suppress(metadata.PackageNotFoundError):  # extras need not be there
+        with contextlib.suppress(metadata.PackageNotFoundError):  # extras are optional
             yield name, metadata.version(name)
 
 

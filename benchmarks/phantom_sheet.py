@@ -1,4 +1,4 @@
-"""A picture of synthetic patients, beside real slices where there are any, windowed alike.
+"""A picture of synthetic patients, beside real slices if there are some, windowed alike.
 
     python benchmarks/phantom_sheet.py docs/phantom.png --real ../shared/data
 
@@ -23,7 +23,7 @@ from nnunet_pst.phantom.cohort import render_patient
 from nnunet_pst.phantom.patients import draw_patient
 
 PATIENTS = 12
-#: Part of a series' folder name, and what to call it.
+#: Part of a series' folder name, and its label.
 REAL = {
     "prostatex-0218/26.000000-fl3dvibe": "prostate T1 (VIBE)",
     "prostatex-0218/5.000000-t2tsetra": "prostate T2",

@@ -1,11 +1,11 @@
-"""What each choice of the recipe is worth: one change at a time, the same patients and iterations.
+"""The effect of each choice of the recipe: one change at a time, same patients and iterations.
 
     python benchmarks/recipe_study.py cohort.csv --out study --seeds 1 2 3 --epochs 20
 
 ``cohort.csv`` holds fine masks (``nnunet_pst phantom`` without ``--coarse``, or the sarcomas): the
-study makes them coarse itself, and only those of training patients. Every variant is a dataset of
-its own, trained on all training patients for a number of epochs of 50 batches, and scored on the
-test patients with nnU-Net's own commands. What is finished is kept: a second run goes on. Prints
+study makes them coarse itself, and only those of training patients. Every variant is its own
+dataset, trained on all training patients for a number of epochs of 50 batches, and scored on the
+test patients with nnU-Net's own commands. Finished trainings are kept: a second run goes on. Prints
 and writes ``study.md`` and ``study.csv``: mean Dice over patients and seeds, and the difference
 from the defaults over the seeds that both have, with how many patients are better or worse.
 """
@@ -54,7 +54,7 @@ class Variant:
     loss
         ``dice`` or ``dice_ce``.
     precision
-        ``float32`` or ``bfloat16``: what convolutions of a training step are computed in.
+        ``float32`` or ``bfloat16``: the type of a training step's convolutions.
     """
 
     name: str
@@ -85,7 +85,7 @@ VARIANTS = (
 
 
 def main() -> None:
-    """Run what is not finished and write the table."""
+    """Run the trainings that are not finished and write the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("cohort", type=Path)
     parser.add_argument("--out", type=Path, required=True, help="folder for everything")
@@ -170,7 +170,7 @@ def change_plans(path: Path, variant: Variant, seed: int) -> None:
 
 
 def table(variants: list[Variant], arguments: argparse.Namespace) -> str:
-    """Lay out what is finished, and write it as CSV too."""
+    """Lay out the finished trainings, and write them as CSV too."""
     scores = {variant: patient_means(variant, arguments) for variant in variants}
     reference = scores.get(DEFAULT, {})
     lines = [

@@ -1,10 +1,10 @@
-"""How exactly and how fast each engine finds a known motion: synthetic patients, one core.
+"""Accuracy and speed of each engine for a known motion: synthetic patients, one core.
 
     OMP_NUM_THREADS=1 python benchmarks/registration.py --patients 20 --out benchmarks/results
 
-The error is the distance between where a registration and where the truth put the tumor's voxels.
-Both engines see the same pairs in turn, and ANTs's first use in the process is not counted. DWI is
-bent by echo-planar imaging, which no rigid motion undoes: its error is reported, not judged.
+The error is the distance between the tumor's voxels after registration and after the true motion.
+Both engines get the same pairs in turn, and ANTs's first use in the process is not counted. DWI is
+distorted by echo-planar imaging, which no rigid motion undoes: its error is reported, not judged.
 
 Seconds are the processor's, on one thread, so that a busy machine doesn't count: for the estimate,
 and for the whole of `register`, which measures and judges it too. Each pair is written to
@@ -37,7 +37,7 @@ MOVING = ("CET1", "T1", "DWI")
 
 
 def main() -> None:
-    """Measure what is not measured yet, and write the tables."""
+    """Measure the missing pairs, and write the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--patients", type=int, default=20)
     parser.add_argument("--size", choices=["small", "paper"], default="paper")
@@ -66,7 +66,7 @@ def main() -> None:
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
-    """Read the finished pairs; a line that a killed run left half-written is dropped."""
+    """Read the finished pairs; an incomplete line of a killed run is dropped."""
     if not path.is_file():
         return []
     lines = [line for line in path.read_text().splitlines() if line.endswith("}")]
@@ -98,7 +98,7 @@ def measure(patient: RenderedPatient, moving: Any, engine: str) -> dict[str, Any
         whole = time.process_time() - begin
     finally:
         policy._estimate = estimate
-    # What the engine found, whether or not it would be used.
+    # The engine's transform, even if `register` rejects it.
     after = error_mm(patient, moving, estimates[0])
     before = error_mm(patient, moving, SpatialTransform.identity())
     return {
@@ -114,7 +114,7 @@ def measure(patient: RenderedPatient, moving: Any, engine: str) -> dict[str, Any
 
 
 def error_mm(patient: RenderedPatient, moving: Any, found: SpatialTransform) -> np.ndarray:
-    """Distance of every tumor voxel's place from the true one."""
+    """Distance of every tumor voxel from its true position, in mm."""
     label = patient.labels["T2"]
     affine = label.grid.affine_lps_mm
     points = np.argwhere(label.array)[:, ::-1] @ affine[:3, :3].T + affine[:3, 3]

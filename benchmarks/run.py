@@ -31,7 +31,7 @@ MIRRORING = True
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Measure what was asked for, print it and write it down."""
+    """Measure the requested parts, print and write the results."""
     arguments = _arguments(argv)
     import torch
 
@@ -56,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             results.update(_measure(part, geometry, device, arguments.quick))
     text = tables.render(results)
     print(text)
-    # What is not a whole run must not take the place of one of the same day.
+    # A partial run must not replace a whole one of the same day.
     partial = [*(arguments.only or ()), *(["quick"] if arguments.quick else ())]
     if not results["machine"]["allocator_variables"]:
         partial.append("allocator-unset")
@@ -74,7 +74,7 @@ def _measure(part: str, geometry: Geometry, device: str, quick: bool) -> dict[st
         )
     }
     if part == "predict":
-        # One after another: together they would need the memory of all.
+        # In turn: together they would need the memory of all.
         found["memory"] = [
             row
             for entry in _memory_entries(geometry, quick)

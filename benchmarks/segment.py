@@ -2,11 +2,10 @@
 
     python benchmarks/segment.py MODEL --studies 20 --engine openvino --out benchmarks/results
 
-First the command in a fresh process on the first study; then one process segments all of them, one
-after the other. With another engine than torch all are segmented by torch too, whose masks are
-nnUNetv2_predict's bit for bit (tests/golden/test_segment.py), and the masks are compared. Also
-counts how often a checkpoint is read, and looks for the planted identifiers in everything that is
-written but SEG and RTSTRUCT; either is an error when it isn't as it should be.
+First the command in a fresh process on the first study; then one process segments all studies in
+turn. Masks of other engines than torch are compared with torch's, which are nnUNetv2_predict's bit
+for bit (tests/golden/test_segment.py). It is an error if a checkpoint is read more than once, or if
+a planted identifier is found in any file but SEG and RTSTRUCT.
 """
 
 from __future__ import annotations
@@ -41,7 +40,7 @@ PLANTED = ("Quasimodo", "4711-", "19370812", "20240229", "ACC8842917")
 
 
 def main() -> None:
-    """Write the studies, segment them, and print or write what was measured."""
+    """Write the studies, segment them, and print or write the measurements."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("model", type=Path, nargs="+", help="one or two trained models")
     parser.add_argument("--studies", type=int, default=20)
@@ -79,7 +78,7 @@ def _identity(number: int) -> Identity:
 
 
 def make_studies(folder: Path, arguments: argparse.Namespace) -> None:
-    """Write as many synthetic patients as wanted, as DICOM."""
+    """Write this number of synthetic patients as DICOM."""
     made = 0
     for number in itertools.count():
         patient = render_patient(draw_patient(0, number), 0, arguments.size)
@@ -113,7 +112,7 @@ def fresh(study: Path, output: Path, arguments: argparse.Namespace) -> float:
 
 
 def agreement(reference: Path, output: Path) -> dict[str, Any]:
-    """Dice of every mask that isn't empty in both, and of all voxels together."""
+    """Dice of every mask that is not empty in both, and of all voxels together."""
     each, both, sums = [], 0, 0
     for file in sorted(reference.glob("study_*/*_mask.nii.gz")):
         one, other = (
@@ -184,7 +183,7 @@ def precision(reports: list[Path]) -> str:
 
 
 def planted(output: Path) -> Iterator[str]:
-    """Where an identifier is left outside of the DICOM objects, which must carry it."""
+    """Files with an identifier, except the DICOM objects, which must carry it."""
     for path in sorted(output.rglob("*")):
         if path.is_file() and path.parent.name != "dicom":
             content = path.read_bytes()
@@ -220,7 +219,7 @@ def table(found: dict[str, Any]) -> str:
 
 
 def compared(found: dict[str, Any]) -> list[str]:
-    """How the masks agree with torch's."""
+    """Agreement of the masks with torch's."""
     if "dice_with_torch" not in found:
         return []
     dice = found["dice_with_torch"]

@@ -1,4 +1,4 @@
-"""How long commands take that do next to nothing: what their imports cost."""
+"""Time of commands that do almost nothing: the cost of their imports."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from typing import Any
 
 from nnunet_pst.nnunet.environment import make_folders, shell_environment
 
-#: A small table: so many synthetic patients, T1, T2, DWI and CET1 each.
+#: Synthetic patients of a small table, with T1, T2, DWI and CET1 each.
 PATIENTS = 2
 
 
 def startup(rounds: int) -> list[dict[str, Any]]:
     """Measure start-ups in turn, ours and stock, each in a fresh process; a row for each.
 
-    The first round is not counted: it reads files that the others find in memory.
+    The first round is not counted: it reads files that later rounds find in memory.
     """
     with tempfile.TemporaryDirectory(prefix="benchmark-startup-") as folder:
         commands = dict(_commands(Path(folder)))

@@ -40,11 +40,11 @@ class Geometry:
     known_slices: int = 5
 
     def as_dict(self) -> dict[str, object]:
-        """Return what is written into the results."""
+        """Return the description for the results."""
         return asdict(self)
 
 
-#: For a smoke test: everything runs, no number means anything.
+#: For a smoke test: everything runs, but the numbers mean nothing.
 TINY = Geometry(cases=2, slices=8, rows=64, columns=64, known_slices=2)
 
 
@@ -81,7 +81,7 @@ def _write_raw(folder: Path, geometry: Geometry) -> None:
 
 
 def _case(geometry: Geometry, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Noise in the air (nothing is zero, so nothing is cropped), a body, a lesion in its middle."""
+    """Noise in the air (no zeros, so nothing is cropped), a body, a lesion in its middle."""
     size = (geometry.slices, geometry.rows, geometry.columns)
     z, y, x = np.meshgrid(*(np.linspace(-1, 1, n) for n in size), indexing="ij", sparse=True)
     image = rng.rayleigh(12, size) + 1

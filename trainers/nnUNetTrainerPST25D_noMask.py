@@ -1,4 +1,4 @@
-"""The ablation: what nobody has drawn counts as background."""
+"""The ablation: slices and voxels without annotation count as background."""
 
 from __future__ import annotations
 

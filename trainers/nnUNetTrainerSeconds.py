@@ -1,4 +1,4 @@
-"""Stock nnU-Net for a given time, beside which the 2.5D trainer can be judged."""
+"""Stock nnU-Net for a given time, to compare the 2.5D trainer with."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
 """Stock nnU-Net for a number of iterations, for comparisons on small machines.
 
 One stock epoch is 250 iterations of the planned batch, which takes most of an hour on two CPU
-cores. Here it is one epoch of ``STOCK_ITERATIONS``, at the stock learning rate; nothing else is
-changed. `nnUNetTrainerSeconds` in ``trainers/`` does the same for a number of seconds, with the
-learning rate falling; this one made the number of stock ``2d`` in ``docs/results.md``.
+cores. Here it is one epoch of ``STOCK_ITERATIONS``, at the stock learning rate, without other
+changes. `nnUNetTrainerSeconds` in ``trainers/`` does the same for a number of seconds, with a
+falling learning rate; this trainer made the number of stock ``2d`` in ``docs/results.md``.
 
 Put this folder into ``nnUNet_extTrainer``.
 """

@@ -92,7 +92,7 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"every series with its reason ({summary.rows} rows): {summary.series}")
         if summary.key is not None:
             print(f"key from pseudonyms to patients, never to be shared: {summary.key}")
-            print("names of folders stand in the table; if they name patients, don't share it")
+            print("the table holds names of folders; if they name patients, don't share it")
         then = ["nnunet_pst", "convert", str(summary.cohort), "--dataset", "DatasetPST"]
         if summary.masks:
             print(f"look through it, then: {shlex.join(then)}")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import combinations
 
 from nnunet_pst.comparison.methods import Part
-from nnunet_pst.evaluation.resumable_draft import file_digest
+from nnunet_pst.io.digests import file_digest
 
 
 def same_masks(parts: Sequence[Part]) -> list[str]:

@@ -25,11 +25,11 @@ from nnunet_pst import __version__
 from nnunet_pst.evaluation.case_scoring import CaseScore, ScoringJob
 from nnunet_pst.evaluation.metrics.window_distance import AtDistance
 from nnunet_pst.io.atomic_files import PARTIAL, replace_folder, write_atomically, written_whole
+from nnunet_pst.io.digests import file_digest
 
 #: Raised when the same files and settings would give other scores or pictures than before.
 _FORMAT = 1
 _LIBRARIES = ("numpy", "scipy", "SimpleITK", "matplotlib")
-_CHUNK_BYTES = 2**20
 
 
 @dataclass(frozen=True)
@@ -136,15 +136,6 @@ def case_key(job: ScoringJob) -> str:
         [file_digest(path) for path in files],
     ]
     return hashlib.sha256(json.dumps(said).encode()).hexdigest()
-
-
-def file_digest(path: Path) -> str:
-    """SHA-256 of a file's bytes, of which a chunk at a time is in memory."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(_CHUNK_BYTES):
-            digest.update(chunk)
-    return digest.hexdigest()
 
 
 @lru_cache(maxsize=1)

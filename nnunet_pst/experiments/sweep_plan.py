@@ -63,7 +63,7 @@ class Strategy:
     def dataset(self, base: str, everything: Sequence[str]) -> str:
         """Name the strategy's dataset: ``base`` itself for all sequences, else one beside it.
 
-        A number in the name is left to ``base``, because nnU-Net wants numbers to be unique.
+        A number in the name is left to ``base``, because nnU-Net needs unique numbers.
         """
         if self.layout == ALL_SEQUENCE and self.sequences == tuple(everything):
             return base

@@ -61,7 +61,7 @@ class SweepSettings:
 
 @dataclass(frozen=True)
 class Sweep:
-    """A sweep as it stands in its folder.
+    """A sweep as in its file.
 
     Attributes
     ----------

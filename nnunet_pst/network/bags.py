@@ -32,7 +32,7 @@ RunBags: TypeAlias = Callable[[Iterable[Tensor]], Iterator[Tensor]]
 def bag_members(present: npt.NDArray[np.bool_], slices_per_bag: int) -> npt.NDArray[np.intp]:
     """Return, for each slice, the indices of the slices in its bag.
 
-    Walking outwards from the center, a neighbor that lies outside the volume or is absent is
+    Walking outwards from the center, a neighbor that is outside the volume or absent is
     replaced by the last slice that was there; so a border slice repeats itself.
 
     Parameters

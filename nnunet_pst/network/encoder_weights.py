@@ -7,7 +7,6 @@ segmentation_models_pytorch.
 
 from __future__ import annotations
 
-import hashlib
 import os
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ import torch
 from torch import Tensor
 
 from nnunet_pst.errors import Fault, InputError
+from nnunet_pst.io.digests import file_digest
 from nnunet_pst.network.unet25d import Unet25D
 
 VARIABLE = "NNUNET_PST_ENCODER_WEIGHTS"
@@ -62,9 +62,8 @@ def load_encoder_weights(network: Unet25D, encoder: str, *, freeze_norms: bool =
 
 
 def _fingerprint(path: Path) -> str:
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
     # The name alone: paths must not get into logs.
-    return f"file {path.name}, sha256 {digest}"
+    return f"file {path.name}, sha256 {file_digest(path)}"
 
 
 def _encoder_from_hub(encoder: str) -> Any:  # noqa: ANN401 (smp has no types)

@@ -105,7 +105,7 @@ def decisions(
     folds = (
         f"{len(sizes)} (train/val cases {', '.join(sizes)}): no patient is on both sides"
         if sizes
-        else "left to nnU-Net, by case: there is no cases.csv that says which patient is whose"
+        else "left to nnU-Net, by case: there is no cases.csv, which names the patients"
     )
     smaller = settings.crop < TrainingSettings().crop
     reason = "the cohort's images are smaller than the paper's 224" if smaller else "as the paper"

@@ -88,7 +88,7 @@ class _Canvas:
         ]
         x, y, z = axes
         self._axes = (x, y[:, None], z[:, None, None])
-        #: Where each voxel lies in a body without irregularity.
+        #: Position of each voxel in a body without irregularity.
         self.points: Points = np.empty((*self.shape, 3), dtype=np.float32)
         for axis, values in enumerate(self._axes):
             warp = smooth_noise(self.shape, spacing_zyx_mm, WARP_LENGTH_MM, rng)

@@ -1,4 +1,4 @@
-"""The inventory of a pelvis: which shapes of which tissue, where, in which order.
+"""The shapes of a pelvis: their tissues, positions and order.
 
 Positions are those of an average adult, drawn by eye from anatomical atlases; sizes vary with sex,
 habitus and chance. Every list is painted from its first entry to its last.
@@ -98,7 +98,7 @@ def skeleton() -> Iterator[Layer]:
     yield Layer(Tissue.FAT, _SACRAL_CANAL, -1.5)
     yield Layer(Tissue.FLUID, _SACRAL_CANAL, 1.0)
     for side in (-1, 1):
-        # Nerve roots in the sacral foramina lie in fat.
+        # Fat surrounds the nerve roots in the sacral foramina.
         for y, z in ((47, 30), (62, 6), (69, -18)):
             yield Layer(Tissue.FAT, Ellipsoid((side * 24, y, z), (5, 6, 5)))
     for hip_bone in _both_sides(_HIP_BONE):

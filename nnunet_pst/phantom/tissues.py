@@ -12,8 +12,8 @@ E  Yeom 2013, diffusion of chordoma and chondrosarcoma (doi 10.3174/ajnr.A3333)
 F  no number was found or the tissue is a mixture; chosen so that the order of brightness against
    muscle and fat is the usual one
 
-Water content and uptake are always F: relative numbers, as nobody reports them alike. A number
-drawn for a patient lies a few per cent around the one here.
+Water content and uptake are always F: relative numbers, because reports differ in their units. A
+patient's numbers differ from these by a few percent.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the contract tests share: sentences that name the host, a wheel, a tiny planned dataset."""
+"""Shared by the contract tests: messages that name the host, a wheel, a tiny planned dataset."""
 
 from __future__ import annotations
 

@@ -52,7 +52,7 @@ def test_init_parameters(host: Host, trainer: type):
 def test_build_network_architecture_is_static(host: Host, trainer: type):
     found = inspect.getattr_static(trainer, "build_network_architecture")
     assert isinstance(found, staticmethod), host(
-        f"{trainer.__name__}.build_network_architecture is no static method"
+        f"{trainer.__name__}.build_network_architecture is not a static method"
     )
     names = list(inspect.signature(found.__func__).parameters)
     assert names == [

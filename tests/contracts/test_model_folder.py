@@ -87,7 +87,7 @@ def test_export_and_install(
     from nnunetv2.model_sharing.model_export import export_pretrained_model
     from nnunetv2.model_sharing.model_import import install_model_from_zip_file
 
-    # What a training leaves behind besides, and export insists on.
+    # Further files of a training, which the export needs.
     (model / "fold_0" / "progress.png").touch()
     (model / "fold_0" / "validation").mkdir(exist_ok=True)
     (model / "fold_0" / "validation" / "summary.json").write_text("{}")

@@ -1,4 +1,4 @@
-"""What the host keeps, reads and writes around plans and preprocessed data."""
+"""How the host reads and writes plans and preprocessed data."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_the_ignore_label(host: Host, plans: dict):
     assert labels.num_segmentation_heads == 2, host("gives the ignore label an output")
 
 
-def test_class_locations_of_all_that_is_known(host: Host, planned: Path, plans: dict):
+def test_class_locations_cover_every_known_slice(host: Host, planned: Path, plans: dict):
     folder = planned / PlansManager(plans).get_configuration("2d").data_identifier
     properties = pickle.loads(next(folder.glob("*.pkl")).read_bytes())
     keys = list(properties["class_locations"])
@@ -68,7 +68,7 @@ def test_preprocessed_slices_are_those_of_the_file(host: Host, planned: Path, pl
         assert set(np.unique(label)) == {0, 1, 2}, host("changes label values")
 
 
-def test_references_lie_where_validation_looks(host: Host, raw: Path, planned: Path):
+def test_references_are_where_validation_reads_them(host: Host, raw: Path, planned: Path):
     wanted = sorted(path.name for path in (raw / "labelsTr").iterdir())
     found = sorted(path.name for path in (planned / "gt_segmentations").iterdir())
     assert found == wanted, host("validation reads gt_segmentations, which planning must fill")
@@ -96,7 +96,7 @@ def test_what_the_host_plans_is_possible(host: Host, plans: dict):
         pytest.fail(host(f"plans what `segment` refuses: {error}"))
 
 
-def test_who_builds_networks(host: Host):
+def test_the_trainers_that_build_networks(host: Host):
     for trainer in (nnUNetTrainer, PST25DTrainer):
         assert trainer.build_network_architecture.__module__ in WEIGHABLE, host(
             "builds networks elsewhere, so they are built without weighing them first"

@@ -19,7 +19,7 @@ Host = Callable[[str], str]
 TRAINERS = sorted(path.stem for path in trainer_folder().glob("nnUNetTrainer*.py"))
 
 # All in one process: each import of the host costs seconds. The host is asked for each by name, as
-# nnUNetv2_train does, and prints what it looked through.
+# nnUNetv2_train does, and prints the folders that it searched.
 FIND_ALL = """
 import contextlib, inspect, json, sys
 with contextlib.redirect_stdout(sys.stderr):

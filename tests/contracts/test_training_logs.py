@@ -1,4 +1,4 @@
-"""What the host prints after an epoch, which the report's learning curves are read from."""
+"""The host's lines after an epoch, from which the report's learning curves are read."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from nnunet_pst.report.training_logs import read_curves
 
 
 class Printing(SimpleNamespace):
-    """As much of a trainer as prints an epoch."""
+    """The part of a trainer that prints an epoch."""
 
     print_to_log_file = nnUNetTrainer.print_to_log_file
 

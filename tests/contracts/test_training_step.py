@@ -1,4 +1,4 @@
-"""Our training step beside the host's, and what a GPU would be told, without one."""
+"""Our training step beside the host's, and the calls for a GPU, without one."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_mixed_precision_scales_the_loss_and_not_the_step():
 
 
 def test_bfloat16_learns_what_single_precision_learns(unet: Unet25D):
-    """Emulated where the processor hasn't got it: slower, the same numbers."""
+    """Emulated on processors without it: slower, the same numbers."""
     losses: dict[torch.dtype, list[float]] = {torch.float32: [], torch.bfloat16: []}
     for precision, found in losses.items():
         network = copy.deepcopy(unet).train()
@@ -108,7 +108,7 @@ def test_bfloat16_learns_what_single_precision_learns(unet: Unet25D):
         ({"avx512_bf16": True}, torch.device("mps"), False, torch.float32),
     ],
 )
-def test_steps_convolve_in_what_the_device_is_made_for(
+def test_steps_convolve_in_the_type_of_the_device(
     capabilities: dict[str, bool],
     device: torch.device,
     scaled: bool,
@@ -120,8 +120,8 @@ def test_steps_convolve_in_what_the_device_is_made_for(
     assert step_precision(device, scaler) is wanted
 
 
-def test_a_fused_optimizer_spares_the_scaler_a_look_at_the_device():
-    # Else torch.amp.GradScaler fetches whether a gradient overflowed, in every step.
+def test_with_a_fused_optimizer_the_scaler_does_not_wait_for_the_device():
+    # Otherwise torch.amp.GradScaler fetches in every step whether a gradient overflowed.
     fused = torch.optim.AdamW(nn.Linear(2, 2).parameters(), fused=True)
     assert fused._step_supports_amp_scaling
 
@@ -139,7 +139,7 @@ def test_an_overflow_leaves_the_weights_alone(unet: Unet25D):
 
 @pytest.mark.parametrize("fused", [False, True])
 def test_a_resumed_optimizer_stays_fused_or_not(fused: bool, monkeypatch: pytest.MonkeyPatch):
-    """A checkpoint of another device must not bring back what its optimizer was."""
+    """A checkpoint of another device must not restore its kind of optimizer."""
     layer = nn.Linear(3, 2)
     layer(torch.rand(1, 3)).sum().backward()
     other = torch.optim.AdamW(layer.parameters(), lr=1e-3, fused=not fused)
@@ -178,8 +178,7 @@ def test_the_host_reads_the_same_variable(host: Callable[[str], str]):
     assert COMPILE_VARIABLE in source, host(f"{COMPILE_VARIABLE} is not its switch any more")
 
 
-#: In a process of its own: here, the shapes of tensors are checked at run time, which no compiler
-#: sees through.
+#: In its own process: here, tensors' shapes are checked at run time, which cannot be compiled.
 TRACED = """
 import copy, torch
 from nnunet_pst.network.losses import MaskedSoftDiceLoss

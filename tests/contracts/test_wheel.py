@@ -17,7 +17,7 @@ FOLDERS = {
 
 
 def modules_on_disk() -> set[str]:
-    """Where every module, template and table has to lie in a wheel."""
+    """Places of every module, template and table in a wheel."""
     return {
         f"{place}/{path.relative_to(CHECKOUT / folder).as_posix()}"
         for folder, place in FOLDERS.items()

@@ -1,4 +1,4 @@
-"""One tiny cohort on its whole way, made once and shared by all tests of this folder."""
+"""One tiny cohort from table to scores, made once and shared by all tests of this folder."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ DATASET = "DatasetPST"
 SHAPE_ZYX = (10, 56, 64)
 SPACING_ZYX_MM = (5.0, 1.0, 1.0)
 
-#: A patient identifier that stands in `tests/conftest.py`'s list of what must be found nowhere.
+#: A patient identifier from `tests/conftest.py`'s list of texts that no shared file may hold.
 IDENTIFIER = "Mustermann"
-#: Who trains, and where; neither is to be found in what is shared.
+#: User and machine of the training; shared files must not name them.
 USER, HOSTNAME = "dr-inquisitive", "reading-room-17"
 
 
@@ -69,7 +69,7 @@ class Workplace:
         )
 
     def check(self, *words: object) -> str:
-        """Run a command that must succeed, and return what it printed."""
+        """Run a command that must succeed, and return its output."""
         done = self.run(*words)
         assert done.returncode == 0, f"{words}\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
         return done.stdout
@@ -150,7 +150,7 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rows = []
     for number in range(8):
         patient = f"{IDENTIFIER}-{number}"
-        # Fields of view and slice counts differ, as they do.
+        # Fields of view and slice counts differ, as in real cohorts.
         shape = (SHAPE_ZYX[0] + number % 2, SHAPE_ZYX[1], SHAPE_ZYX[2])
         image, mask = _make_patient(number, shape)
         _write_image(folder / f"{patient}_T2.nii.gz", image, SPACING_ZYX_MM)
@@ -175,7 +175,7 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def empty_workplace(tmp_path_factory: pytest.TempPathFactory) -> Workplace:
-    """Folders without anything in them; the tests' trainers stand beside ours."""
+    """Empty folders, with the tests' trainers beside ours."""
     root = tmp_path_factory.mktemp("workplace")
     variables = shell_environment(
         root, {"nnUNet_def_n_proc": "1", "nnUNet_extTrainer": str(TRAINERS)}

@@ -19,7 +19,7 @@ SCRIPT = Path(__file__).with_name("two_processes.py")
 
 @pytest.fixture(scope="module")
 def ranks(planned, tmp_path_factory: pytest.TempPathFactory) -> list[dict]:
-    """What each of the two processes has seen; the folder stands under ``folder``."""
+    """The records of both processes, and their folder as ``folder``."""
     folder = tmp_path_factory.mktemp("ddp")
     workplace = planned.but(nnUNet_results=folder / "results")
     done = subprocess.run(

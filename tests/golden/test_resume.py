@@ -62,7 +62,7 @@ def test_killed_in_mid_epoch_all_whole_epochs_are_kept(killed):
 
 def test_half_a_checkpoint_never_passes_for_a_whole_one(killed_twice):
     fold = killed_twice.model / "fold_0"
-    # What was whole before the kill is still there, and still whole.
+    # Files that were whole before the kill are still whole.
     assert load(killed_twice, "checkpoint_latest.pth")["current_epoch"] == 2
     (half,) = [
         path for path in fold.iterdir() if path.suffix not in {".pth", ".txt", ".json", ".png"}
@@ -90,7 +90,7 @@ def test_it_ends_with_the_weights_of_an_uninterrupted_training(trained, resumed)
     assert found["logging"]["lrs"] == wanted["logging"]["lrs"]
 
 
-def test_what_a_kill_left_behind_does_no_harm(resumed, tmp_path: Path):
-    # The left-over half was written over and moved into place by the resumed training.
+def test_leftovers_of_a_killed_training_are_harmless(resumed, tmp_path: Path):
+    # The resumed training overwrote the incomplete file and moved it to its place.
     fold = resumed.model / "fold_0"
     assert [path.name for path in fold.iterdir() if "unfinished" in path.name] == []

@@ -40,9 +40,9 @@ def test_masks_and_probabilities_are_the_hosts(
 
 
 def test_segment_in_a_plain_shell(trained, tmp_path: Path):
-    """No variable of nnU-Net's is set: the trainer is found all the same."""
+    """Without nnU-Net's variables the trainer is still found."""
     image = next((trained.raw / "DatasetPST" / "imagesTs").iterdir())
-    # The tests' trainer lies in a folder of theirs, as a user's own would.
+    # The tests' trainer is in its own folder, like a user's own trainer.
     listed = trained.variables["nnUNet_extTrainer"].split(os.pathsep)
     plain = {k: v for k, v in os.environ.items() if not k.startswith(("nnUNet", "NNUNET"))}
     command = [str(Path(sys.executable).parent / "nnunet_pst"), "segment", f"T2={image}"]

@@ -39,7 +39,7 @@ def outputs(
 
 
 @pytest.mark.parametrize("name", STUDIES)
-def test_masks_lie_on_the_grid_of_their_image(outputs: tuple[Path, Path], name: str):
+def test_masks_have_the_grid_of_their_image(outputs: tuple[Path, Path], name: str):
     images, masks = outputs
     image = sitk.ReadImage(str(images / f"{name}_0000.nii.gz"))
     mask = sitk.ReadImage(str(masks / f"{name}.nii.gz"))
@@ -50,10 +50,10 @@ def test_masks_lie_on_the_grid_of_their_image(outputs: tuple[Path, Path], name: 
 
 
 @pytest.mark.parametrize("name", ["many", "fine", "wide"])
-def test_the_lesion_is_found_where_it_is(
+def test_the_lesion_is_found_at_its_place(
     outputs: tuple[Path, Path], name: str, voxels: Callable, make_patient: Callable
 ):
     found = voxels(outputs[1] / f"{name}.nii.gz").astype(bool)
     _, lesion = make_patient(5, *STUDIES[name])
-    # A flipped axis, a shifted tile or a lost slice leaves no overlap to speak of.
+    # A flipped axis, a shifted tile or a lost slice leaves hardly any overlap.
     assert 2 * (found & (lesion > 0)).sum() / (found.sum() + lesion.sum()) > 0.3

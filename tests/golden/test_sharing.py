@@ -1,4 +1,4 @@
-"""A model goes to somebody else: it works there, and says nothing of whom it was made from."""
+"""A shared model works on another machine, and names no patient."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ FOLD = Path(DATASET) / f"{TINY}__nnUNetPlans__2d_5" / "fold_0"
 
 @pytest.fixture(scope="module")
 def archive(trained, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What ``nnUNetv2_export_model_to_zip`` makes of the trained model."""
+    """The archive that ``nnUNetv2_export_model_to_zip`` makes of the trained model."""
     file = tmp_path_factory.mktemp("export") / "model.zip"
     trained.call(
         "nnUNetv2_export_model_to_zip", "-d", DATASET, "-o", file, "-c", "2d_5", "-f", "0",
@@ -35,7 +35,7 @@ def archive(trained, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def elsewhere(trained, archive: Path, tmp_path_factory: pytest.TempPathFactory):
-    """Another workplace, in which nothing is but the installed model."""
+    """Another workplace with nothing but the installed model."""
     root = tmp_path_factory.mktemp("elsewhere")
     folders = ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results")
     workplace = trained.but(**{name: root / name for name in folders})
@@ -66,7 +66,7 @@ def test_the_archive_itself_segments_the_same(
     assert np.array_equal(found.mask, wanted == 1)
 
 
-def test_the_archive_names_nobody(elsewhere, table: Path, find_planted: Callable):
+def test_the_archive_names_no_patient(elsewhere, table: Path, find_planted: Callable):
     assert find_planted(table.parent), "nothing was planted"
     assert find_planted(elsewhere.results) == []
 
@@ -98,7 +98,7 @@ def test_the_archive_names_no_machine(contents: list, table: Path, trained):
     assert found == []
 
 
-def test_what_is_searched_is_all_there_is(contents: list):
+def test_all_contents_are_searched(contents: list):
     assert {Path(name).name for name, _ in contents} >= {
         "plans.json",
         "dataset.json",
@@ -110,7 +110,7 @@ def test_what_is_searched_is_all_there_is(contents: list):
         "data.pkl",  # inside the checkpoint, which is an archive of its own
     }
     for name, content in contents:
-        # What a picture says of itself stands in chunks of text, which may be compressed.
+        # A picture's metadata are chunks of text, which may be compressed.
         if name.endswith(".png"):
             assert not {b"zTXt", b"iTXt", b"eXIf"} & {
                 content[at : at + 4] for at in chunks(content)
@@ -118,7 +118,7 @@ def test_what_is_searched_is_all_there_is(contents: list):
 
 
 def chunks(picture: bytes) -> list[int]:
-    """Where the names of a PNG's chunks stand."""
+    """Offsets of the names of a PNG's chunks."""
     at, found = picture.index(b"\x89PNG") + 8, []
     while at < len(picture):
         found.append(at + 4)

@@ -58,7 +58,7 @@ def free_ports(count: int) -> list[int]:
 
 
 def wait_for(what: str, ready: Callable[[], bool], seconds: float, logs: Path | None = None):
-    """Wait until something is so; else fail with the ends of SLURM's logs."""
+    """Wait until a condition holds; else fail with the ends of SLURM's logs."""
     end = time.monotonic() + seconds
     while not ready():
         if time.monotonic() > end:

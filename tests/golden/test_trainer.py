@@ -1,4 +1,4 @@
-"""The trainer inside the host, in this process: what it takes from where, and what it refuses."""
+"""The trainer inside the host, in this process: its inputs and its refusals."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_the_2d_network_trains_on_single_slices():
 
 
 @pytest.mark.usefixtures("workplace")
-def test_fold_all_trains_on_everybody():
+def test_fold_all_trains_on_all_patients():
     trainer = start(fold="all")
     trainer.on_train_start()
     assert len(trainer.dataloader_train.batches.sampler.cases) == 6
@@ -95,7 +95,7 @@ def test_a_fold_trains_on_its_patients_only(validation_cases):
 
 
 def test_a_fold_that_would_separate_a_patient_is_refused(workplace, tmp_path: Path):
-    # Two cases for every patient; a fold that is in no file is drawn by the host, case by case.
+    # Two cases for every patient; the host draws a fold that is in no file case by case.
     copy = workplace.but(nnUNet_preprocessed=tmp_path / "preprocessed")
     folder = copy.preprocessed / DATASET
     shutil.copytree(workplace.preprocessed / DATASET, folder)
@@ -147,12 +147,12 @@ def test_the_ablation_learns_from_what_is_unknown():
         }
         values[trainer.unknown_is_background] = set(target.unique().tolist()), 0 in kinds
         assert trainer.loss.ignore_label == (None if trainer.unknown_is_background else 2)
-    # No wholly unknown slice is left for the ablation; otherwise there is, and it is never drawn.
+    # The ablation has no wholly unknown slices; in other trainings they are never drawn.
     assert values == {False: ({0, 1}, True), True: ({0, 1}, False)}
 
 
 @pytest.mark.usefixtures("workplace")
-def test_switched_off_checkpoints_leave_a_killed_ones_half_where_it_is():
+def test_without_checkpoints_the_incomplete_file_of_a_killed_training_stays():
     trainer = start()
     trainer.initialize()
     trainer.disable_checkpointing = True

@@ -1,4 +1,4 @@
-"""Table to scores with the commands that users type, and everything that can follow a training."""
+"""From table to scores with the commands that users type, and every use of a trained model."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.slow
 DATASET = "DatasetPST"
 TINY = "nnUNetTrainerPST25D_tiny"
 OURS = ("-d", DATASET, "-c", "2d_5", "-tr", TINY, "-f", "0", "-device", "cpu")
-#: Preprocess, predict and export one after the other in this process.
+#: Preprocess, predict and export in turn in this process.
 HERE = ("-npp", "0", "-nps", "0")
 
 
@@ -63,7 +63,7 @@ def test_one_tile_covers_every_case_of_the_cohort(host: Callable, planned):
     assert patch == [15, 64, 64]
 
 
-def test_prediction_lies_on_the_image(predicted: Path, trained, voxels: Callable):
+def test_a_prediction_has_the_grid_of_its_image(predicted: Path, trained, voxels: Callable):
     for path in (trained.raw / DATASET / "labelsTs").iterdir():
         found, wanted = sitk.ReadImage(str(predicted / path.name)), sitk.ReadImage(str(path))
         assert found.GetSize() == wanted.GetSize()
@@ -117,7 +117,7 @@ def test_from_the_model_folder(predicted: Path, trained, tmp_path: Path, voxels:
 def test_ensemble_with_the_hosts_own_network(
     predicted: Path, trained, tmp_path: Path, voxels: Callable
 ):
-    # Hardly trained: what counts is that its probabilities and ours fit together.
+    # Hardly trained: the test is that its probabilities and ours can be combined.
     stock = "nnUNetTrainer_tiny"
     trained.call("nnUNetv2_train", DATASET, "2d", "0", "-tr", stock, "-device", "cpu")
     second, both = tmp_path / "2d", tmp_path / "both"

@@ -1,4 +1,4 @@
-"""What two processes of a distributed training do on a CPU; `test_ddp` starts it and looks.
+"""Two processes of a distributed training on a CPU; `test_ddp` starts them and checks the results.
 
 usage: two_processes.py FOLDER    (writes FOLDER/0.pt and FOLDER/1.pt)
 """
@@ -49,7 +49,7 @@ def split_loss(rank: int) -> tuple[float, torch.Tensor]:
 
 
 def make_trainer():
-    """Start a trainer as the host does, but for what needs CUDA."""
+    """Start a trainer as the host does, without the parts that need CUDA."""
     host = sys.modules[nnUNetTrainer.__module__]
     host.DDP = lambda network, device_ids: DistributedDataParallel(network)
     torch.nn.SyncBatchNorm.convert_sync_batchnorm = lambda network: network
@@ -62,7 +62,7 @@ def make_trainer():
 def save_while_the_other_looks_on(trainer, file: Path) -> bool:
     """Let the second process save while the first has written half of a checkpoint.
 
-    Returns whether the second one then saw a checkpoint that can't be whole yet.
+    Returns whether the second process then saw a checkpoint that cannot be whole yet.
     """
     save = torch.save
 

@@ -1,4 +1,4 @@
-"""Checkpoints and plans from strangers: read so that they can't run code.
+"""Checkpoints and plans from strangers: read so that they cannot run code.
 
 A checkpoint is a pickle, and a pickle may call any function. torch's restricted reader makes only
 tensors, numbers and containers, and those NumPy types that nnU-Net stores beside them (scalars in

@@ -17,6 +17,7 @@ from typing import Any
 from nnunet_pst.dicom.reading.files import archive_fault, is_archive, leaves_archive, printable
 from nnunet_pst.errors import Fault, InputError, Problem
 from nnunet_pst.io.atomic_files import write_atomically
+from nnunet_pst.io.digests import file_digest
 
 #: Beside ``plans.json`` of a model's folder; the name of an archive gets it appended.
 MANIFEST = "model.sha256"
@@ -195,7 +196,7 @@ def write_manifest(path: Path) -> Path:
         target = path.with_name(path.name + ARCHIVE_MANIFEST)
         # Unchecked, because the manifest that is there is being replaced.
         _open_archive(path, check=False).checkpoints()
-        lines = [f"{_digest_of_file(path)}  {path.name}"]
+        lines = [f"{file_digest(path)}  {path.name}"]
     else:
         files = open_model(path)
         files.manifest = None
@@ -239,7 +240,7 @@ def _open_archive(path: Path, *, check: bool = True) -> ModelFiles:
     manifest = path.with_name(path.name + ARCHIVE_MANIFEST)
     if check and manifest.is_file():
         expected = read_manifest(manifest).get(path.name)
-        if expected != _digest_of_file(path):
+        if expected != file_digest(path):
             raise InputError(
                 f"{path.name}: is not the file of its manifest {manifest.name}; get it again, or "
                 "write the manifest anew if you changed it",
@@ -249,7 +250,7 @@ def _open_archive(path: Path, *, check: bool = True) -> ModelFiles:
         with zipfile.ZipFile(path) as archive:
             members = [member for member in archive.infolist() if not member.is_dir()]
     except (zipfile.BadZipFile, OSError, ValueError) as error:
-        raise InputError([Problem(archive_fault(path)).within(path.name)]) from error
+        raise InputError([archive_fault(path).within(path.name)]) from error
     _check_members(path, members)
     places = [PurePosixPath(member.filename) for member in members]
     roots = sorted({place.parent for place in places if place.name == DESCRIPTIONS[0]})
@@ -308,11 +309,3 @@ def _no_model(path: Path) -> Problem:
         "<trainer>__<plans>__<configuration> of a training, or an exported archive",
         Fault.MISSING,
     )
-
-
-def _digest_of_file(path: Path) -> str:
-    total = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(2**22):
-            total.update(chunk)
-    return total.hexdigest()

@@ -41,7 +41,7 @@ def weighed_network(
     where
         Name of the model, for messages.
     patch
-        Size of a patch of the plans; None when the network can't be built without memory.
+        Size of a patch of the plans; None when the network cannot be built without memory.
     maps
         Channels in, maps out.
 

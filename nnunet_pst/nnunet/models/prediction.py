@@ -140,8 +140,7 @@ def load_model(
     path
         As for `nnunet_pst.nnunet.models.files.open_model`.
     device
-        ``cpu`` or ``cuda``; None: ``cuda`` where there is one and the engine is torch, else
-        ``cpu``.
+        ``cpu`` or ``cuda``; None: ``cuda`` if there is one and the engine is torch.
     engine
         For one of our own networks: ``torch``, ``openvino`` or ``openvino-bf16``.
     mirroring

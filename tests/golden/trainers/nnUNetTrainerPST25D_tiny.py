@@ -1,4 +1,4 @@
-"""A training of seconds, which kills itself where a test wants it to."""
+"""A training of seconds, which kills itself at a test's request."""
 
 from __future__ import annotations
 

@@ -28,4 +28,4 @@ class nnUNetTrainer_tiny(nnUNetTrainer):  # noqa: N801 (the host finds it by thi
         self.batch_size = 4
 
     def perform_actual_validation(self, save_probabilities: bool = False) -> None:
-        """Skip what nobody looks at; each process that it starts imports torch."""
+        """Skip the validation, which no test reads; each of its processes imports torch."""

@@ -1,4 +1,4 @@
-"""The demo's bookkeeping and its page; the whole of it runs in tests/golden."""
+"""The demo's bookkeeping and its page; tests/golden runs the whole demo."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PNG = base64.b64decode(
 
 @pytest.fixture
 def ran(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Commands leave what the page needs, and their names here, instead of running."""
+    """Commands write the page's inputs, and their names here, instead of running."""
     names: list[str] = []
     monkeypatch.delenv("NNUNET_PST_ENCODER_WEIGHTS", raising=False)
 
@@ -82,7 +82,7 @@ def test_a_folder_that_cannot_be_made_is_one_line(ran):
     assert caught.value.fault is Fault.UNWRITABLE
 
 
-def test_a_killed_demo_goes_on_and_says_so(ran, tmp_path: Path, capsys):
+def test_a_killed_demo_goes_on(ran, tmp_path: Path, capsys):
     demo = Demo(tmp_path / "demo", patients=8, seed=0, device="cpu")
     run_demo(demo)
     record = demo.folder / "steps.json"
@@ -127,7 +127,7 @@ def test_too_few_patients_are_wrong_usage(capsys):
     assert "8 or more" in capsys.readouterr().err
 
 
-def test_the_page_escapes_what_it_is_given(tmp_path: Path):
+def test_the_page_escapes_texts(tmp_path: Path):
     picture = tmp_path / "sheet.png"
     picture.write_bytes(PNG)
     page = render_demo_page(

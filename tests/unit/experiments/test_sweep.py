@@ -1,4 +1,4 @@
-"""A sweep's datasets, jobs, and what is left after failures; its commands are stand-ins here."""
+"""A sweep's datasets, jobs, and resumption after failures; its commands are fakes here."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def table(cohort_files) -> Path:
 
 @pytest.fixture
 def ran(raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
-    """Planning and commands leave their files without doing the work; their words are here."""
+    """Planning and commands write their files without doing the work; returns their words."""
     preprocessed = tmp_path / "preprocessed"
     monkeypatch.setenv("nnUNet_preprocessed", str(preprocessed))
     monkeypatch.setenv("nnUNet_def_n_proc", "1")
@@ -61,7 +61,7 @@ def ran(raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[list
             write_scores(raw / log.parent.name.partition("__")[0], log.parent / "evaluation")
         return 0, 2.0
 
-    # In this process, where the stand-ins are.
+    # In this process, which has the fakes.
     monkeypatch.setattr(workers, "apart", lambda function, *arguments: function(*arguments))
     monkeypatch.setattr(sweep_datasets, "plan_dataset", plan)
     monkeypatch.setattr(sweep_jobs, "run_logged", run)
@@ -199,7 +199,7 @@ def test_trainings_on_earlier_data_are_not_mixed_with_later_ones(
 ):
     assert sweep("--strategies", "T2", "--seconds", "5") == 0
     label = cohort_files.folder / "anna_T2_label.nii.gz"
-    label.write_bytes(label.read_bytes())  # drawn on since
+    label.write_bytes(label.read_bytes())  # changed since
     for place in ("data", "gt_segmentations"):
         folder = tmp_path / "preprocessed" / "DatasetPST_T2" / place
         for file in folder.iterdir():
@@ -216,7 +216,7 @@ def test_a_fold_without_patients_is_refused(sweep, ran, capsys):
     assert ran == []
 
 
-def test_a_fold_that_is_not_there_is_refused_before_training(sweep, ran, capsys):
+def test_a_missing_fold_is_refused_before_training(sweep, ran, capsys):
     assert sweep("--strategies", "all", "--folds", "0", "9", "--seconds", "5") == 1
     assert "has no fold 9; choose --folds from 0 to 3" in capsys.readouterr().err
     assert ran == []

@@ -94,7 +94,7 @@ def test_table_4_counts_only_patients_of_both_models():
     rows, columns = rows_of("4", TABLE4, [whole, fused], scores)
     assert columns == ("T2",)
     assert [row.cells["T2", "dice"].mean for row in rows] == [0.4, 0.6]
-    # Before the fusion is there, the other model's patients all count.
+    # Without scores of the fusion, all patients of the other model count.
     rows, _ = rows_of("4", TABLE4, [whole, fused], scores[:3])
     assert math.isclose(rows[0].cells["T2", "dice"].mean, 0.7)
     assert rows[1].cells["T2", "dice"].patients == 0

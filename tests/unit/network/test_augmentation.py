@@ -27,7 +27,7 @@ def crop_at(image, label, drawn, crop):
     return data[0], target[0].float()
 
 
-def test_identity_is_a_crop_of_the_very_pixels():
+def test_identity_is_a_crop_of_the_same_pixels():
     image = torch.rand(3, 40, 50)
     label = torch.randint(0, 3, (1, 40, 50)).float()
     data, target = crop_at(image, label, transform(center=(19.5, 19.5)), 32)
@@ -118,7 +118,7 @@ def test_the_lesion_pixel_stays_inside(size):
         assert (np.abs(place) <= 111.5 - LESION_MARGIN + 1e-9).all()
 
 
-def test_a_small_slice_lies_whole_inside_the_crop():
+def test_a_small_slice_is_wholly_inside_the_crop():
     rng = np.random.default_rng(4)
     for _ in range(50):
         drawn = draw_transform((60, 40), 96, NO_AUGMENTATION, rng, channels=1)
@@ -135,7 +135,7 @@ def test_dropped_channels_are_zero_and_never_all():
         [draw_transform((32, 32), 32, ranges, rng, channels=3).kept for _ in range(4000)]
     )
     assert kept.any(axis=1).all()
-    # All three are drawn to go with 0.4 ** 3; then one of them stays.
+    # With probability 0.4 ** 3 all three are dropped; then one of them stays.
     expected = 0.6 + 0.4**3 / 3
     assert kept.mean(axis=0) == pytest.approx(expected, abs=0.03)
     drawn = transform(center=(1.5, 1.5), gamma=(1.0, 1.0), gain=(1.0, 1.0))

@@ -50,5 +50,5 @@ def test_the_label_moves_with_its_image(size, seed):
     label = (torch.rand(1, *size) > 0.5).float()
     drawn = draw_transform(size, 64, RANGES, rng, channels=1)
     data, target = sampled(label, label, drawn)
-    # A pixel whose neighborhood is all one value has that value in image and label alike.
+    # A pixel in a uniform neighborhood has that value in both image and label.
     assert (target[data > 0.999] == 1).all()

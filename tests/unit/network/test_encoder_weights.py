@@ -55,18 +55,18 @@ def test_the_first_layer_fits_any_bag_as_smp_does_it(weights, monkeypatch, chann
     assert torch.equal(first_layer(network), expected.state_dict()["features.0.0.weight"])
 
 
-def test_none_is_said_and_changes_nothing(monkeypatch):
+def test_none_changes_nothing_and_is_logged(monkeypatch):
     monkeypatch.setenv(VARIABLE, "none")
     network = Unet25D(1, 2)
     before = first_layer(network).clone()
     assert load_encoder_weights(network, "mobilenet_v2", freeze_norms=True).startswith("none")
     assert torch.equal(first_layer(network), before)
-    # What random weights remember of no image at all is not worth keeping.
+    # The statistics of random weights come from no image and are not kept.
     assert not network.encoder_norms_frozen
 
 
 def norms(module: torch.nn.Module) -> dict[str, torch.Tensor]:
-    """Copy what batch norms remember."""
+    """Copy the statistics of batch norms."""
     return {k: v.clone() for k, v in module.state_dict().items() if "running" in k}
 
 
@@ -115,7 +115,7 @@ class Evil:
 
 
 @pytest.mark.parametrize("kind", ["missing", "garbage", "code", "other network"])
-def test_a_bad_file_stops_with_the_ways_on(tmp_path, monkeypatch, capsys, kind):
+def test_a_bad_file_is_refused_with_remedies(tmp_path, monkeypatch, capsys, kind):
     file = tmp_path / "weights.pth"
     if kind == "garbage":
         file.write_bytes(b"not weights")

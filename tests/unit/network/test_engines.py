@@ -1,4 +1,4 @@
-"""What computes the network: the folded network and OpenVINO against the plain one."""
+"""The folded network and OpenVINO against the plain network."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_openvino_in_single_precision_is_torch(
 
 
 def test_a_decoder_in_bfloat16_is_near(network: Unet25D, in_bfloat16: OpenVINONetwork):
-    """It has 8 bits: two per cent of the logits' spread is a wide bound."""
+    """It has 8 bits: two percent of the logits' spread is a wide bound."""
     bags = torch.randn(2, 3, 64, 64)
     (found,) = in_bfloat16.run_bags([bags])
     expected = plain(network, bags)

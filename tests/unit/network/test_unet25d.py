@@ -114,7 +114,7 @@ def test_folding_batch_norms_changes_nothing_but_speed(network):
 
 
 def test_new_weights_are_folded_anew():
-    """nnU-Net's predictor loads one fold after the other into the same network."""
+    """nnU-Net's predictor loads the folds in turn into the same network."""
     bags, donor = torch.rand(1, 3, 64, 64), Unet25D(1, 2, canvas=64).eval()
     network = Unet25D(1, 2, canvas=64).eval()
     with torch.inference_mode():

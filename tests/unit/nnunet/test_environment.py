@@ -32,7 +32,7 @@ def nothing_set(monkeypatch: pytest.MonkeyPatch):
 
 
 def run_env(root: Path, *, shell_before: str = "") -> dict[str, str]:
-    """What `eval "$(nnunet_pst env ROOT)"` leaves in a POSIX shell."""
+    """The variables after `eval "$(nnunet_pst env ROOT)"` in a POSIX shell."""
     program = 'eval "$("$0" -m nnunet_pst.cli.main env "$1")"; exec "$0" -c "$2"'
     report = "import json, os; print(json.dumps(dict(os.environ)))"
     done = subprocess.run(
@@ -60,7 +60,7 @@ def test_a_relative_root_becomes_absolute(tmp_path: Path, monkeypatch: pytest.Mo
     assert shell_environment("data", {})["nnUNet_raw"] == str(tmp_path / "data" / "nnUNet_raw")
 
 
-def test_nothing_is_made_by_naming(tmp_path: Path):
+def test_naming_the_variables_creates_no_folders(tmp_path: Path):
     shell_environment(tmp_path / "data", {})
     assert list(tmp_path.iterdir()) == []
 
@@ -198,7 +198,7 @@ def test_info_without_a_trainer_folder_does_not_ask_the_host(monkeypatch: pytest
 
 
 @pytest.mark.parametrize(
-    ("ours", "to_do"), [(True, "can't be imported"), (False, "does not list our trainers")]
+    ("ours", "to_do"), [(True, "cannot be imported"), (False, "does not list our trainers")]
 )
 def test_info_tells_a_broken_trainer_from_a_wrong_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ours: bool, to_do: str
@@ -240,7 +240,7 @@ def test_weights_in_the_hubs_cache(monkeypatch: pytest.MonkeyPatch):
     assert not absent.to_do
 
 
-def test_part_of_the_allocator_variables_is_noticed(monkeypatch: pytest.MonkeyPatch):
+def test_a_subset_of_the_allocator_variables_is_noticed(monkeypatch: pytest.MonkeyPatch):
     assert installation.find_allocator().value.startswith("default")
     monkeypatch.setenv("MALLOC_TOP_PAD_", "268435456")
     assert "only MALLOC_TOP_PAD_" in installation.find_allocator().value

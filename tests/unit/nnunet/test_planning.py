@@ -21,7 +21,7 @@ DATASET = "DatasetUnit"
 
 
 def stock_plans(**changes) -> dict:
-    """As much of the host's plans as ours are made from."""
+    """The parts of the host's plans from which ours are made."""
     base = {
         "spacing": [0.8, 0.8],
         "median_image_size_in_voxels": [300.0, 280.0],
@@ -75,7 +75,7 @@ def test_the_crop_fits_the_cohort(median, crop):
     assert fitting_crop(stock_plans(median_image_size_in_voxels=median)) == crop
 
 
-def test_our_configurations_say_everything_about_a_training():
+def test_our_configurations_describe_a_training():
     settings = TrainingSettings(crop=96, seed=5)
     added = our_configurations(stock_plans(), SCANS, settings)
     assert list(added) == ["2d_5", "2d_mobilenetv2"] == list(CONFIGURATIONS)

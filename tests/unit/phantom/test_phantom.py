@@ -114,7 +114,7 @@ def test_a_tumor_has_the_size_that_the_table_says(number):
     assert largest_diameter_mm(tumor, 5000) == pytest.approx(facts.size_cm * 10, rel=0.01)
 
 
-def test_the_surface_is_at_depth_1_and_what_is_pushed_never_crosses():
+def test_the_surface_is_at_depth_1_and_displaced_tissue_never_crosses():
     tumor = draw_tumor(draw_patient(0, 0), np.random.default_rng(0))
     rays = even_directions(50)
     surface = tumor.center.astype(np.float32) + rays * tumor.reach_mm(rays)[:, None]
@@ -130,12 +130,12 @@ def test_the_drawn_tumor_has_that_size_too(rendered):
         anatomy = patient.anatomy
         points = np.argwhere(anatomy.tumor_mm > 0) * np.asarray(anatomy.spacing_zyx_mm)
         found = pdist(points[ConvexHull(points).vertices]).max()
-        # Both ends lie up to half a voxel's diagonal inside.
+        # Both ends are up to half a voxel's diagonal inside.
         voxel = np.linalg.norm(anatomy.spacing_zyx_mm)
         assert found == pytest.approx(patient.facts.size_cm * 10, abs=voxel)
 
 
-def test_a_label_is_what_is_inside_wherever_it_is_looked_for(rendered):
+def test_a_label_is_the_inside_of_the_tumor_on_every_grid(rendered):
     for patient in rendered[:2]:
         for sequence in ("T2", "DWI"):
             everywhere = sample(patient.anatomy, patient.anatomy.tumor_mm, patient.scans[sequence])
@@ -150,7 +150,7 @@ def test_every_label_is_one_piece_inside_the_volume(rendered):
             assert not label.array[-1].any()
 
 
-# --- what scanners see ---
+# --- the images ---
 
 
 def signals(**protocol) -> dict[str, float]:
@@ -195,7 +195,7 @@ def test_the_tumor_stands_out_most_on_t2_and_least_on_t1():
 def test_brightness_alone_does_not_find_the_tumor(rendered):
     def dice_of_brightest(patient: RenderedPatient) -> float:
         image, truth = patient.images["T2"].array, patient.labels["T2"].array > 0
-        # The best threshold there is for this patient, which nobody would know.
+        # The best threshold for this patient, which needs its label.
         best = 0.0
         for level in np.percentile(image[image > image.mean()], np.arange(5, 100, 5)):
             pieces, count = ndimage.label(image >= level)
@@ -322,7 +322,7 @@ def test_a_folder_that_cannot_be_made_is_one_line():
     assert caught.value.fault is Fault.UNWRITABLE
 
 
-def test_another_cohort_or_strange_files_are_not_written_over(folder, tmp_path):
+def test_another_cohort_or_other_files_are_not_overwritten(folder, tmp_path):
     with pytest.raises(InputError) as caught:
         write_cohort(folder, CohortPlan(patients=4, seed=5, coarse=True))
     assert caught.value.fault is Fault.EXISTS
@@ -333,7 +333,7 @@ def test_another_cohort_or_strange_files_are_not_written_over(folder, tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["thesis.txt"]
 
 
-def test_nothing_says_where_it_was_made(folder):
+def test_no_file_names_its_folder(folder):
     for path in folder.rglob("*"):
         if path.suffix in {".json", ".csv"}:
             assert str(folder.parent) not in path.read_text()

@@ -102,7 +102,7 @@ def test_the_same_input_is_kept_and_another_model_is_refused(tmp_path: Path):
     assert "c" * 64 in report.read_text()
 
 
-def test_a_broken_folder_is_made_anew(tmp_path: Path):
+def test_an_incomplete_folder_is_made_anew(tmp_path: Path):
     output, one = tmp_path / "out", study("T2")
     run([one], output)
     (output / "study_0001" / "T2.png").unlink()
@@ -110,7 +110,7 @@ def test_a_broken_folder_is_made_anew(tmp_path: Path):
     assert (output / "study_0001" / "T2.png").is_file()
 
 
-def test_a_study_that_fails_leaves_the_others_alone(tmp_path: Path):
+def test_a_failed_study_does_not_stop_the_others(tmp_path: Path):
     def fail() -> list[StudySequence]:
         raise InputError("no usable sequence", Fault.MISSING)
 
@@ -169,7 +169,7 @@ def test_a_key_has_the_folders_of_studies_and_an_older_key_is_continued(tmp_path
         assert b"Mustermann" not in path.read_bytes()
 
 
-def test_a_strange_key_is_not_replaced(tmp_path: Path):
+def test_another_file_in_place_of_the_key_is_not_replaced(tmp_path: Path):
     key_of(tmp_path / "out").write_text("my notes\n")
     with pytest.raises(InputError) as caught:
         run([study("T2")], tmp_path / "out")

@@ -1,4 +1,4 @@
-"""Which model segments which sequence of a study, and what it says."""
+"""Which model segments which sequence of a study, and its messages."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_a_fusion_model_alone_names_the_sequences_that_it_left_out():
     assert result.missing == ("CET1", "DWI")
 
 
-def test_channels_of_another_grid_come_onto_the_first_ones():
+def test_channels_are_resampled_to_the_grid_of_the_first_channel():
     larger = Grid((30, 26, 12), (1.5, 1.5, 5.0), (-18.0, 1.0, 20.0), GRID.direction)
     fusion = Threshold("T2", "CET1")
     one = study("T2", "CET1", CET1=image(7, tumor=False, grid=larger))
@@ -68,7 +68,7 @@ def test_channels_of_another_grid_come_onto_the_first_ones():
     (channels,) = fusion.calls
     assert channels[1].grid == GRID
     assert channels[1].array.dtype == np.int16
-    # The larger image's voxels (2, 4, 4) further on, looked up without change.
+    # The larger image's voxels from (2, 4, 4) on, unchanged.
     assert np.array_equal(
         channels[1].array, image(7, tumor=False, grid=larger).array[2:10, 4:22, 4:24]
     )

@@ -313,7 +313,7 @@ def test_scan_takes_no_mask_that_segment_made(
 def test_an_outline_of_thousands_of_corners_is_read_back(
     tmp_path: Path, model: Bright, write_series: Callable[..., np.ndarray]
 ) -> None:
-    """Its points take more than the 64 kB that an explicit VR has room for."""
+    """Its points take more than the 64 kB of an explicit VR."""
     array = np.full((8, 96, 128), 100, np.uint16)
     array[3, 2:94, 1] = 900
     for row in range(2, 94, 4):  # a comb of combs

@@ -1,4 +1,4 @@
-"""Which network goes which way, and what the engines refuse."""
+"""Building of our own and of stock networks, and the refusals of the engines."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_weights_of_another_network(host: HostParts):
     assert caught.value.fault is Fault.CONTRADICTION
 
 
-def test_openvino_serves_our_own_networks_alone(host: HostParts, monkeypatch: pytest.MonkeyPatch):
+def test_openvino_computes_our_own_networks_only(host: HostParts, monkeypatch: pytest.MonkeyPatch):
     stock = nn.Conv2d(1, 2, 3)
     monkeypatch.setattr(model_building, "_maker", lambda *_: (lambda: stock, False))
     checkpoint = fold("nnUNetTrainer") | {"network_weights": stock.state_dict()}

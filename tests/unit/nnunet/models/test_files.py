@@ -1,4 +1,4 @@
-"""Models from strangers: what is read, what is refused, and that nothing runs."""
+"""Models from strangers: refusals, and that none of their code runs."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class RunsCode:
 
 
 def checkpoint(**more: object) -> bytes:
-    """What nnU-Net saves, with the types that it logs."""
+    """A checkpoint as nnU-Net saves it, with the types that it logs."""
     content = {
         "network_weights": {"weight": torch.ones(2)},
         "trainer_name": "nnUNetTrainerPST25D",

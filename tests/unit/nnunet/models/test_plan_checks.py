@@ -29,7 +29,7 @@ ODD = (
 )
 GRID = Grid((24, 20, 3), (2.0, 2.0, 5.0), (0, 0, 0), (1, 0, 0, 0, 1, 0, 0, 0, 1))
 IMAGE = Volume(np.random.default_rng(0).integers(1, 900, GRID.shape_zyx).astype(np.int16), GRID)
-#: What a refused model may cost, with torch loaded: far below what the values ask for.
+#: Memory limit for refusals, with torch loaded: far below the demands of the values.
 MOST_BYTES = 3 * 2**30
 
 RESAMPLING: dict[str, Any] = {

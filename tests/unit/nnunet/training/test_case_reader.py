@@ -39,7 +39,7 @@ def test_only_the_slices_of_a_bag_are_read():
     assert host.cases["PST_0001_T1"][0].reads == []
 
 
-def test_the_intensity_window_takes_one_look_at_the_volume():
+def test_the_intensity_window_reads_the_volume_once():
     host = Host()
     reader = make_reader(host, intensity="unit")
     read_images(reader, "PST_0002_T2", 4, 5, 6)
@@ -49,7 +49,7 @@ def test_the_intensity_window_takes_one_look_at_the_volume():
     assert host.cases["PST_0001_T1"][0].reads == []
 
 
-def test_what_is_remembered_is_not_read_again():
+def test_cached_slices_are_not_read_again():
     host = Host()
     reader = make_reader(host)
     first = read_images(reader, "PST_0002_T2", 4, 5, 6), reader.label_slice("PST_0002_T2", 5)
@@ -101,7 +101,7 @@ def test_the_unit_scale_is_kept_in_half_precision():
     assert host_scale.dtype == np.float32
 
 
-def test_what_is_beyond_half_precision_is_its_largest_number_not_infinity():
+def test_values_beyond_half_precision_become_its_largest_number():
     host = Host()
     host.image("PST_0003_T2")[0, 3, 0, :2] = 1e9, -1e9
     reader = make_reader(host, intensity="unit")
@@ -126,9 +126,9 @@ def test_outside_the_hosts_mask_is_background():
     assert np.array_equal(label[4], reader.label_slice("PST_0001_T1", 4))
 
 
-def test_a_case_that_no_table_lists_is_its_own_patient():
-    found = case_slices(make_reader(Host()), CASES[:2], {CASES[0]: ("PST_0001", "T1")})
-    assert [(case.patient, case.sequence) for case in found] == [
+def test_a_case_outside_the_table_is_its_own_patient():
+    cases = case_slices(make_reader(Host()), CASES[:2], {CASES[0]: ("PST_0001", "T1")})
+    assert [(case.patient, case.sequence) for case in cases] == [
         ("PST_0001", "T1"),
         ("PST_0001_T2", ""),
     ]

@@ -1,4 +1,4 @@
-"""Batches: the same bytes for any thread and any restart, and nothing read that isn't needed."""
+"""Batches: the same bytes for any number of threads and any restart."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_batches_come_in_order_and_are_not_made_far_ahead():
 
 
 def test_a_gpu_gets_the_same_batches_one_ahead(monkeypatch: pytest.MonkeyPatch):
-    """The code for a GPU with everything that needs one replaced by a note of it."""
+    """The code for a GPU; its CUDA calls are replaced by records of them."""
     notes: list[str] = []
 
     class Stream:
@@ -104,7 +104,7 @@ def test_a_gpu_gets_the_same_batches_one_ahead(monkeypatch: pytest.MonkeyPatch):
     ]
 
 
-def test_what_goes_wrong_in_a_thread_is_said_where_its_batch_is_asked_for():
+def test_an_error_in_a_thread_is_raised_with_its_batch():
     def make(index: int) -> int:
         return 1 // (2 - index)
 
@@ -132,7 +132,7 @@ def test_threads_read_a_case_one_at_a_time():
     assert len(made(batches, *range(6), threads=4)) == 6
 
 
-def test_a_restart_goes_on_with_the_batches_that_would_have_come():
+def test_a_restart_continues_with_the_same_batches():
     wanted = bytes_of(make_batches(make_reader(Host())), *range(6))
     assert bytes_of(make_batches(make_reader(Host())), 4, 5) == wanted[4:]
 
@@ -157,13 +157,13 @@ def test_a_cache_changes_no_byte():
         assert bytes_of(make_batches(cached), 0, 1, 2) == bytes_of(make_batches(uncached), 0, 1, 2)
 
 
-def test_validation_looks_at_the_same_batches_every_epoch():
+def test_validation_uses_the_same_batches_in_every_epoch():
     batches = make_batches(make_reader(Host()), augment=False, repeat_after=3)
     assert bytes_of(batches, 4) == bytes_of(batches, 1)
     assert bytes_of(batches, 2) != bytes_of(batches, 1)
 
 
-def test_without_augmentation_a_crop_is_all_that_happens():
+def test_without_augmentation_bags_are_only_cropped():
     host = Host()
     for image, _ in host.cases.values():
         image.array[:] = 100 + np.arange(SHAPE[2])
@@ -194,7 +194,7 @@ def test_labels_are_those_of_the_file_and_no_others():
     assert set(target.unique().tolist()) == {0, 1, 2}
 
 
-def test_the_ablation_sees_nothing_unknown():
+def test_the_ablation_has_no_unknown_voxels():
     reader = make_reader(Host(), unknown_is_background=True)
     batches = make_batches(reader)
     assert {int(k) for case in batches.sampler.cases for k in case.kinds} == {
@@ -220,8 +220,8 @@ def test_a_bag_is_sequence_major_on_a_canvas():
         assert np.array_equal(label[0], np.maximum(host.label(key)[0, draw.center], 0))
 
 
-def test_sampling_is_the_affine_map_that_was_drawn(monkeypatch: pytest.MonkeyPatch):
-    """The fast way, from half precision, beside SciPy's interpolation of what the host stores."""
+def test_sampling_applies_the_affine_map(monkeypatch: pytest.MonkeyPatch):
+    """Sampling from half precision, beside SciPy's interpolation of the host's arrays."""
     drawn = []
     draw = dataloading.draw_transform
 
@@ -251,7 +251,7 @@ def test_sampling_is_the_affine_map_that_was_drawn(monkeypatch: pytest.MonkeyPat
             )
         label = np.maximum(host.label(own.case)[0, own.center], 0)
         plain = map_coordinates(label, place, order=0, mode="grid-constant")
-        # SciPy and PyTorch may part where a position lies between two pixels, up to rounding.
+        # SciPy and PyTorch may differ where a position is between two pixels, up to rounding.
         between = np.abs(place % 1 - 0.5).min(axis=0) < 1e-3
         assert np.array_equal(target[0][~between], plain[~between])
         assert between.mean() < 0.05

@@ -22,7 +22,7 @@ def test_plans_name_every_setting():
     assert set(TrainingSettings().to_plans()) == {field.name for field in fields(TrainingSettings)}
 
 
-def test_older_plans_get_todays_defaults_for_what_they_lack():
+def test_missing_settings_of_older_plans_get_the_defaults():
     assert TrainingSettings.from_plans({}) == TrainingSettings()
     assert TrainingSettings.from_plans({"seed": 3}).seed == 3
 

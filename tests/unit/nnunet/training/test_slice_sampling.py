@@ -73,7 +73,7 @@ def cohort() -> list[CaseSlices]:
     ]
 
 
-def test_shares_are_those_asked_for():
+def test_shares_are_those_of_the_settings():
     sampler = SliceSampler(cohort(), lesion_share=0.5, negative_share=0.1)
     draws = sampler.draw(20_000, np.random.default_rng(0))
     kinds = [cohort()[0].kinds[draw.center] for draw in draws]
@@ -87,7 +87,7 @@ def test_shares_are_those_asked_for():
 
 
 def test_draws_are_those_of_numpys_choice():
-    """Number by number, so that a seed goes on meaning the same batches."""
+    """Number by number, so that a seed keeps its batches."""
     kinds = cohort()[0].kinds
     odds = kind_odds([SliceKind(kind) for kind in np.unique(kinds)], 0.5, 0.1)
     for seed in range(50):
