@@ -22,7 +22,7 @@ from nnunet_pst.segmentation.model_interface import (
 )
 from nnunet_pst.segmentation.study import SegmentationSettings
 from nnunet_pst.segmentation.study_input import Study, StudySequence, study_of_files
-from training_example import GRID, UNREGISTERED, Threshold, image, run, study
+from segmentation_example import GRID, UNREGISTERED, Threshold, image, run, study
 
 
 def test_one_sequence_gives_a_note_instead_of_a_consensus(tmp_path: Path):

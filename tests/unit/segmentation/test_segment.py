@@ -14,7 +14,7 @@ from nnunet_pst.segmentation.model_interface import (
     model_warnings,
 )
 from nnunet_pst.segmentation.study import SegmentationSettings, segment_study
-from training_example import GRID, UNREGISTERED, Threshold, image, study
+from segmentation_example import GRID, UNREGISTERED, Threshold, image, study
 
 
 def test_a_single_model_takes_every_sequence():
