@@ -107,15 +107,13 @@ def evaluate_predictions(
 ) -> Evaluation:
     """Score a folder of predictions; each worker holds one case in memory.
 
-    An evaluation that was interrupted goes on when it is started again: cases whose files and
-    settings are as they were are not scored anew. The result is the same, byte by byte, and so it
-    is with any number of workers. One that is refused leaves nothing behind.
+    An interrupted evaluation goes on when it is started again; cases whose files and settings are
+    unchanged are not scored again. The bytes are the same, with any number of workers.
 
     Parameters
     ----------
     predictions
-        Folder that ``nnUNetv2_predict`` wrote: ``<case><file_ending>``, beside files of other
-        kinds, which are left alone.
+        Folder that ``nnUNetv2_predict`` wrote.
     references
         From `references.references_of_dataset` or `references.references_in_folder`.
     output
@@ -129,11 +127,6 @@ def evaluate_predictions(
         Replace an earlier evaluation in ``output``.
     tolerances_mm
         Tolerances of the normalized surface distance.
-
-    Returns
-    -------
-    Evaluation
-        The rows of the tables and the summary.
 
     Raises
     ------
