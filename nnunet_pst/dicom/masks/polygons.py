@@ -1,4 +1,4 @@
-"""Polygons to pixels: those whose centers lie inside by the even-odd rule."""
+"""Polygons to pixels: those with a center inside, by the even-odd rule."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ Points = npt.NDArray[np.float64]
 
 
 def fill_polygons(polygons: Iterable[Points], shape: tuple[int, int]) -> npt.NDArray[np.bool_]:
-    """Fill closed polygons; what lies in an even number of them is outside.
+    """Fill closed polygons; centers inside an even number of them are outside.
 
-    Holes need no sense of rotation, be they contours of their own or joined to the outer one by a
-    slit ("keyhole", DICOM PS3.3 C.8.8.6.3). Of centers that lie on an edge, those on a left or
-    upper one are inside, so that polygons that share an edge neither overlap nor leave a gap.
+    The rotation of holes doesn't matter; they may be contours of their own or joined to the outer
+    contour by a slit ("keyhole", DICOM PS3.3 C.8.8.6.3). Centers on a left or upper edge are
+    inside, so that polygons that share an edge neither overlap nor leave a gap.
 
     Parameters
     ----------

@@ -7,14 +7,14 @@ import numpy.typing as npt
 from pydicom.dataset import Dataset, FileDataset
 
 from nnunet_pst.dicom.masks.structures import PlacedMask, choose_name
-from nnunet_pst.dicom.reading.headers import MAX_FRAMES
+from nnunet_pst.dicom.reading.headers import MAX_FRAMES, described_segments
 from nnunet_pst.dicom.reading.stack_geometry import UNEVEN
 from nnunet_pst.dicom.reading.values import integer, item, items, numbers, text
-from nnunet_pst.errors import InputError
+from nnunet_pst.errors import Fault, InputError
 from nnunet_pst.io.geometry import Grid
 from nnunet_pst.io.volumes import MAX_VOXELS
 
-#: A frame lies on a slice when its corners are no farther from that of the image, in voxels.
+#: Largest distance of a frame's corners from those of the image's slice, in voxels.
 OFF_GRID_VOXELS = 0.05
 
 
@@ -28,13 +28,13 @@ def segment_mask(dataset: FileDataset, grid: Grid, roi: str | None = None) -> Pl
     grid
         Of the image.
     roi
-        Label of the segment; may be None where there is one.
+        Label of the segment; may be None where there is only one.
 
     Raises
     ------
     InputError
-        When the segment can't be told, or its frames don't lie on the image's grid. Without the
-        file's name.
+        When the segment is not clear, or its frames are not on the image's grid. The message
+        doesn't name the file.
     """
     segments = described_segments(dataset)
     names = [text(segment, "SegmentLabel") for segment in segments]
@@ -48,14 +48,8 @@ def segment_mask(dataset: FileDataset, grid: Grid, roi: str | None = None) -> Pl
             place = _slice_number(frame, dataset, grid)
             mask[place] |= _pixels(dataset, index, number if labelmap else None)
     if not mask.any():
-        raise InputError(f"segment '{names[chosen]}' is empty; draw it")
+        raise InputError(f"segment '{names[chosen]}' is empty; draw it", Fault.EMPTY)
     return PlacedMask(mask, names[chosen])
-
-
-def described_segments(dataset: Dataset) -> list[Dataset]:
-    """Return the segments; number 0 is the background of a label map (PS3.3 C.8.20.2)."""
-    segments = items(dataset, "SegmentSequence")
-    return [one for one in segments if integer(one, "SegmentNumber") != 0]
 
 
 def _check_size(dataset: FileDataset, grid: Grid) -> None:
@@ -65,36 +59,38 @@ def _check_size(dataset: FileDataset, grid: Grid) -> None:
     if count != len(frames) or count > MAX_FRAMES or rows * columns * count > MAX_VOXELS:
         raise InputError(
             f"claims {columns} x {rows} x {count} voxels and describes {len(frames)} frames; is "
-            "it damaged?"
+            "it damaged?",
+            Fault.DAMAGED,
         )
     if (columns, rows) != grid.size_xyz[:2]:
         x, y, _ = grid.size_xyz
         raise InputError(
             f"has a matrix of {columns} x {rows}, the image {x} x {y}; it was drawn on another "
-            "series: give the series it belongs to"
+            "series: give the series it belongs to",
+            Fault.GEOMETRY,
         )
 
 
 def _group(frame: Dataset, dataset: Dataset, sequence: str) -> Dataset:
-    """Return a functional group of the frame, else the shared one."""
+    """Return a functional group of the frame, or else the shared one."""
     own = item(frame, sequence)
     return own if len(own) else item(dataset, "SharedFunctionalGroupsSequence", sequence)
 
 
 def _segment_number(frame: Dataset, dataset: Dataset) -> int | None:
-    found = _group(frame, dataset, "SegmentIdentificationSequence")
-    return integer(found, "ReferencedSegmentNumber")
+    identification = _group(frame, dataset, "SegmentIdentificationSequence")
+    return integer(identification, "ReferencedSegmentNumber")
 
 
 def _slice_number(frame: Dataset, dataset: Dataset, grid: Grid) -> int:
-    """Hold the corners of a frame against those of the image's slices."""
+    """Compare the corners of a frame with those of the image's slices."""
     measures = _group(frame, dataset, "PixelMeasuresSequence")
     plane = _group(frame, dataset, "PlaneOrientationSequence")
     spacing = numbers(measures, "PixelSpacing", 2)
     axes = numbers(plane, "ImageOrientationPatient", 6)
     position = numbers(_group(frame, dataset, "PlanePositionSequence"), "ImagePositionPatient", 3)
     if spacing is None or axes is None or position is None:
-        raise InputError("has frames without a place; export it again")
+        raise InputError("has frames without a place; export it again", Fault.MISSING)
     x, y, z = grid.size_xyz
     along_row, along_column = np.reshape(axes, (2, 3))
     steps = ((0, 0), (x - 1, 0), (0, y - 1))
@@ -111,14 +107,15 @@ def _slice_number(frame: Dataset, dataset: Dataset, grid: Grid) -> int:
     off = np.abs(index - expected).max(axis=0)
     if not 0 <= number < z or off[:2].max() > OFF_GRID_VOXELS or off[2] > UNEVEN + OFF_GRID_VOXELS:
         raise InputError(
-            "has frames that don't lie on the image's slices; it was drawn on another series: "
-            "give the series it belongs to"
+            "has frames that are not on the image's slices; it was drawn on another series: give "
+            "the series it belongs to",
+            Fault.GEOMETRY,
         )
     return number
 
 
 def _pixels(dataset: FileDataset, index: int, value: int | None) -> npt.NDArray[np.bool_]:
-    """Decode a frame; of fractions a half is inside, of a label map the segment's number."""
+    """Decode a frame: fractions from one half on, and in a label map the segment's number."""
     from pydicom.pixels.utils import pixel_array
 
     raw = pixel_array(dataset, index=index, raw=True)

@@ -1,7 +1,7 @@
 """RTSTRUCT to mask: drawn contours onto the grid of the image, by their place in the patient.
 
 References to images are not needed: exports, anonymizers and archives break them, while the points
-are in the patient's space (PS3.3 C.8.8.6). They are looked at to say whether they agree.
+are in the patient's space (PS3.3 C.8.8.6). A remark says whether the references agree.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from pydicom.dataset import Dataset
 
 from nnunet_pst.dicom.masks.polygons import Points, fill_polygons
 from nnunet_pst.dicom.reading.values import integer, items, raw, text
-from nnunet_pst.errors import InputError
+from nnunet_pst.errors import Fault, InputError
 from nnunet_pst.io.geometry import Grid
 
-#: A contour lies on a slice when no point is farther from it, as a share of the slice spacing.
-#: Contours of the slices' own planes are rounded only; others were drawn on another series.
+#: Largest distance of a contour's points from its slice, as a share of the slice spacing. Contours
+#: on the image's planes deviate by rounding only; others were drawn on another series.
 OFF_SLICE = 0.2
-#: Points may lie this many pixels beyond the image's outermost edge: drawn along the border.
+#: Points may be this number of pixels outside the image's edge: contours follow the border.
 BEYOND_PIXELS = 1.0
 _CLOSED = ("CLOSED_PLANAR", "CLOSEDPLANAR_XOR")
-#: Names that are listed in a message.
+#: Most names that a message lists.
 _LISTED = 20
 
 
@@ -41,7 +41,7 @@ class PlacedMask:
     name
         Of the structure or segment.
     remarks
-        What a reader should know about how it was placed.
+        Notes for the user about how it was placed.
     """
 
     mask: npt.NDArray[np.bool_]
@@ -58,50 +58,66 @@ class Contour:
     points_lps_mm
         (points, 3).
     references
-        SOPInstanceUIDs of the images that it says it was drawn on.
+        SOPInstanceUIDs of the images on which it was drawn, as far as it says.
     """
 
     points_lps_mm: Points
     references: tuple[str, ...]
 
 
-def choose_name(names: Sequence[str], wanted: str | None, what: str = "structure") -> int:
+def choose_name(names: Sequence[str], roi: str | None, what: str = "structure") -> int:
     """Find a structure by its name, loosely.
 
-    In this order: the same name; the same but for case, blanks and signs; the only one that begins
-    with it; the only one that holds it. ``GTV_Mass`` is found as ``gtv mass`` and as
+    In this order: the same name; the same except for case, blanks and signs; the only name that
+    begins with it; the only name that contains it. ``GTV_Mass`` is found as ``gtv mass`` and as
     ``GTV_Mass_MR_T1``.
+
+    Parameters
+    ----------
+    names
+        Of all structures.
+    roi
+        Name to look for; None or empty where there is only one structure.
+    what
+        What the names are, for messages.
 
     Returns
     -------
     int
-        Its place in ``names``.
+        Index in ``names``.
 
     Raises
     ------
     InputError
-        When none or several fit, with the list; when none is wanted and there isn't exactly one.
+        When none or several fit, with the list.
     """
     listed = ", ".join(f"'{name}'" for name in names[:_LISTED])
     listed += f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
     if not names:
-        raise InputError(f"holds no {what}")
-    if not wanted:
+        raise InputError(f"holds no {what}", Fault.EMPTY)
+    if not roi:
         if len(names) == 1:
             return 0
-        raise InputError(f"holds {len(names)} {what}s ({listed}); name one with --roi")
-    bare = [_bare(name) for name in names]
+        raise InputError(
+            f"holds {len(names)} {what}s ({listed}); name one with --roi", Fault.AMBIGUOUS
+        )
+    bare, bare_roi = [_bare(name) for name in names], _bare(roi)
     ways = (
-        [i for i, name in enumerate(names) if name == wanted],
-        [i for i, name in enumerate(bare) if name == _bare(wanted)],
-        [i for i, name in enumerate(bare) if name.startswith(_bare(wanted))],
-        [i for i, name in enumerate(bare) if _bare(wanted) in name],
+        [i for i, name in enumerate(names) if name == roi],
+        [i for i, name in enumerate(bare) if name == bare_roi],
+        [i for i, name in enumerate(bare) if name.startswith(bare_roi)],
+        [i for i, name in enumerate(bare) if bare_roi in name],
     )
-    found = next((way for way in ways if way), []) if _bare(wanted) else ways[0]
-    if len(found) == 1:
-        return found[0]
-    which = "several that fit" if found else "none"
-    raise InputError(f"'{wanted}' is {which} of its {what}s ({listed}); name one with --roi")
+    matches = next((way for way in ways if way), []) if bare_roi else ways[0]
+    if len(matches) == 1:
+        return matches[0]
+    if matches:
+        raise InputError(
+            f"'{roi}' fits several of its {what}s ({listed}); name one with --roi", Fault.AMBIGUOUS
+        )
+    raise InputError(
+        f"'{roi}' is none of its {what}s ({listed}); name one with --roi", Fault.UNKNOWN_NAME
+    )
 
 
 def _bare(name: str) -> str:
@@ -120,40 +136,41 @@ def structure_mask(
     grid
         Of the image.
     roi
-        Name of the structure; may be None where there is one.
+        Name of the structure; may be None where there is only one.
     images
         SOPInstanceUIDs of the image's files, to say whether the contours refer to them.
 
     Raises
     ------
     InputError
-        When the structure can't be told, has no closed contours, or doesn't lie on the image's
-        slices. Without the file's name.
+        When the structure is not clear, has no closed contours, or is not on the image's slices.
+        The message doesn't name the file.
     """
     structures = items(dataset, "StructureSetROISequence")
     names = [text(structure, "ROIName") for structure in structures]
     chosen = choose_name(names, roi)
-    found = contours_of(dataset, integer(structures[chosen], "ROINumber"))
-    if not found:
-        raise InputError(f"structure '{names[chosen]}' has no closed contours; draw it")
+    place = f"structure '{names[chosen]}'"
+    contours = contours_of(dataset, integer(structures[chosen], "ROINumber"))
+    if not contours:
+        raise InputError(f"{place} has no closed contours; draw it", Fault.EMPTY)
     try:
-        mask = _fill(found, grid)
+        mask = _fill(contours, grid)
     except InputError as error:
-        raise InputError([f"structure '{names[chosen]}' {p}" for p in error.problems]) from error
+        raise InputError(error.within(place, separator=" ")) from error
     if not mask.any():
-        raise InputError(f"structure '{names[chosen]}' holds no center of a pixel; draw it larger")
-    return PlacedMask(mask, names[chosen], _reference_remarks(found, images))
+        raise InputError(f"{place} holds no center of a pixel; draw it larger", Fault.EMPTY)
+    return PlacedMask(mask, names[chosen], _reference_remarks(contours, images))
 
 
 def contours_of(dataset: Dataset, roi_number: int | None) -> list[Contour]:
-    """Return the closed contours of a structure; one that is there twice is taken once.
+    """Return the closed contours of a structure; repeated contours are taken once.
 
     Raises
     ------
     InputError
-        When the points of one are no points.
+        When the points of a contour are not numbers.
     """
-    found: dict[bytes, Contour] = {}
+    contours: dict[bytes, Contour] = {}
     for structure in items(dataset, "ROIContourSequence"):
         if integer(structure, "ReferencedROINumber") != roi_number:
             continue
@@ -164,8 +181,8 @@ def contours_of(dataset: Dataset, roi_number: int | None) -> list[Contour]:
             if len(points) >= 3:
                 images = items(contour, "ContourImageSequence")
                 uids = tuple(text(image, "ReferencedSOPInstanceUID") for image in images)
-                found.setdefault(points.tobytes(), Contour(points, uids))
-    return list(found.values())
+                contours.setdefault(points.tobytes(), Contour(points, uids))
+    return list(contours.values())
 
 
 def _points(contour: Dataset) -> Points:
@@ -175,10 +192,14 @@ def _points(contour: Dataset) -> Points:
             value = value.decode("ascii").rstrip(" \0").split("\\")
         points = np.asarray([] if value is None else value, dtype=np.float64).reshape(-1, 3)
     except (TypeError, ValueError) as error:
-        raise InputError("has contours whose points are no numbers; export it again") from error
+        raise _no_points() from error
     if not np.isfinite(points).all():
-        raise InputError("has contours whose points are no numbers; export it again")
+        raise _no_points()
     return points
+
+
+def _no_points() -> InputError:
+    return InputError("has contours whose points are not numbers; export it again", Fault.DAMAGED)
 
 
 def _fill(contours: Sequence[Contour], grid: Grid) -> npt.NDArray[np.bool_]:
@@ -199,12 +220,14 @@ def _fill(contours: Sequence[Contour], grid: Grid) -> npt.NDArray[np.bool_]:
         spacing = grid.spacing_xyz_mm[2]
         raise InputError(
             f"has contours up to {off_slice * spacing:.2f} mm off the image's slices, which are "
-            f"{spacing:.2f} mm apart; it was drawn on other planes: give the series it belongs to"
+            f"{spacing:.2f} mm apart; it was drawn on other planes: give the series it belongs to",
+            Fault.GEOMETRY,
         )
     if outer or beyond > BEYOND_PIXELS:
         raise InputError(
             "has contours outside the image; it was drawn on another series or in another frame "
-            "of reference: give the series it belongs to"
+            "of reference: give the series it belongs to",
+            Fault.GEOMETRY,
         )
     mask = np.zeros(grid.shape_zyx, dtype=bool)
     for number, polygons in slices.items():

@@ -1,8 +1,8 @@
 """A cell of a cohort table that means DICOM: which stack, which structure.
 
-``FOLDER`` where it holds one stack, else ``FOLDER#series=8&b=800``: a SeriesNumber (or its UID)
-and what tells the stack from the others of its series. A mask is ``FILE`` or ``FILE#roi=GTV_Mass``.
-The folder may be a zip. `nnunet_pst.io.image_paths` takes such a cell apart.
+``FOLDER`` where it holds one stack, otherwise ``FOLDER#series=8&b=800``: a SeriesNumber (or UID)
+and the key of the stack among those of its series. A mask is ``FILE`` or ``FILE#roi=GTV_Mass``. The
+folder may be a zip. `nnunet_pst.io.image_paths` splits such a cell.
 """
 
 from __future__ import annotations
@@ -13,19 +13,13 @@ from pathlib import Path
 
 from nnunet_pst.dicom.masks.segments import segment_mask
 from nnunet_pst.dicom.masks.structures import PlacedMask, structure_mask
+from nnunet_pst.dicom.reading.datasets import read_dataset, translated
 from nnunet_pst.dicom.reading.files import Origin, printable, walk
-from nnunet_pst.dicom.reading.headers import (
-    RTSTRUCT,
-    SEG,
-    Instance,
-    read_dataset,
-    read_instance,
-    translated,
-)
+from nnunet_pst.dicom.reading.headers import RTSTRUCT, SEG, Instance, read_instance
 from nnunet_pst.dicom.reading.pixels import read_stack
 from nnunet_pst.dicom.reading.series import Series, Stack, gather_series
 from nnunet_pst.dicom.reading.stack_geometry import grid_of
-from nnunet_pst.errors import InputError
+from nnunet_pst.errors import Fault, InputError
 from nnunet_pst.io.geometry import Grid
 from nnunet_pst.io.image_paths import is_image_name, join_address, split_address
 from nnunet_pst.io.volumes import Volume
@@ -39,13 +33,13 @@ def read_addressed_image(address: Path) -> Volume:
     Raises
     ------
     InputError
-        When it means none or several, with their list, or they are no volume.
+        When it means no stack or several, with their list, or the stack is not a volume.
     """
     return read_stack(find_stack(address))
 
 
 def read_addressed_grid(address: Path) -> Grid:
-    """Return where the voxels of a stack lie, without decoding them; raises as above."""
+    """Return the grid of a stack, without decoding it; raises as `read_addressed_image`."""
     return grid_of(find_stack(address))
 
 
@@ -53,12 +47,12 @@ def find_stack(address: Path) -> Stack:
     """Find the stack that a cell means, from headers alone; raises as `read_addressed_image`."""
     place, key = split_address(address)
     series = [one for one in gather_series(_images(place)) if _is_series(one, key.get("series"))]
-    wanted = {name: value.casefold() for name, value in key.items() if name != "series"}
+    needed = {name: value.casefold() for name, value in key.items() if name != "series"}
     stacks = [
         stack
         for one in series
         for stack in one.stacks
-        if wanted.items() <= {k: v.casefold() for k, v in stack.key}.items()
+        if needed.items() <= {k: v.casefold() for k, v in stack.key}.items()
     ]
     if len(stacks) == 1:
         return stacks[0]
@@ -68,22 +62,31 @@ def find_stack(address: Path) -> Stack:
         more = f" and {len(stacks) - _SHOWN} more" if len(stacks) > _SHOWN else ""
         raise InputError(
             f"{name} holds {len(stacks)} stacks of images; say which, such as "
-            f"{printable(place.name)}{_key_text(stacks[0])} (there are {listed}{more})"
+            f"{printable(place.name)}{_key_text(stacks[0])} (there are {listed}{more})",
+            Fault.AMBIGUOUS,
         )
     if not series and not key:
-        raise InputError(f"{name} holds no DICOM images")
-    raise InputError(f"{name}: there are no such images in {printable(place.name)}")
+        raise InputError(f"{name} holds no DICOM images", Fault.EMPTY)
+    raise InputError(
+        f"{name}: there are no such images in {printable(place.name)}", Fault.UNKNOWN_NAME
+    )
+
+
+def _dicom_files(place: Path) -> list[Origin]:
+    """Return the DICOM files of a place in which everything can be read."""
+    tree = walk(place)
+    if tree.problems:
+        raise InputError(tree.problems)
+    return tree.dicom
 
 
 def _images(place: Path) -> list[Instance]:
-    found = walk(place)
-    if found.problems:
-        raise InputError(found.problems)
-    return [one for one in map(read_instance, found.dicom) if one.slices]
+    return [instance for instance in map(read_instance, _dicom_files(place)) if instance.slices]
 
 
-def _is_series(series: Series, wanted: str | None) -> bool:
-    return wanted is None or wanted in (series.uid, str(series.first.number))
+def _is_series(series: Series, name: str | None) -> bool:
+    """Whether a series has a number or UID; None: any series."""
+    return name is None or name in (series.uid, str(series.first.number))
 
 
 def _key_text(stack: Stack, *, by_uid: bool = False) -> str:
@@ -93,12 +96,12 @@ def _key_text(stack: Stack, *, by_uid: bool = False) -> str:
 
 
 def address_of(stack: Stack, every: Sequence[Series], base: Path) -> str:
-    """Write the cell that means a stack, as short as it can be.
+    """Write the shortest cell that means a stack.
 
     Parameters
     ----------
     every
-        All series that were found, to see which lie in the same folder.
+        All series of the scan, to see which are in the same folder.
     base
         Folder of the table.
     """
@@ -122,11 +125,11 @@ def mask_address(mask: Instance, roi: str | None, base: Path) -> str:
 
 
 def _place(origins: Iterable[Origin]) -> Path:
-    """The archive, or the folder that holds all files."""
-    found = list(origins)
-    if found[0].member:
-        return found[0].path
-    return Path(os.path.commonpath([origin.folder for origin in found]))
+    """Return the archive, or the folder that holds all files."""
+    files = list(origins)
+    if files[0].member:
+        return files[0].path
+    return Path(os.path.commonpath([origin.folder for origin in files]))
 
 
 def _has_files_below(series: Series, place: Path) -> bool:
@@ -139,7 +142,7 @@ def read_addressed_mask(address: Path, image: Path, grid: Grid) -> PlacedMask:
     Parameters
     ----------
     image
-        Cell of the image; when that is DICOM too, references are held against it.
+        Cell of the image; where it is DICOM too, the mask's references are compared with it.
 
     Raises
     ------
@@ -147,37 +150,36 @@ def read_addressed_mask(address: Path, image: Path, grid: Grid) -> PlacedMask:
         As `structure_mask` and `segment_mask`, with the file's name.
     """
     place, key = split_address(address)
-    drawn = _find_mask(place, key.get("file"))
-    origin, modality = drawn.origin, drawn.modality
-    try:
-        with translated(origin):
-            if modality == SEG:
-                return segment_mask(read_dataset(origin, pixels=True), grid, key.get("roi"))
-            dataset = read_dataset(origin, pixels=False)
-            return structure_mask(dataset, grid, key.get("roi"), images=_uids(image))
-    except InputError as error:
-        name = printable(origin.name)
-        lines = [p if p.startswith(name) else f"{name} {p}" for p in error.problems]
-        raise InputError(lines) from error
+    header = _find_mask(place, key.get("file"))
+    origin, segmented = header.origin, header.modality == SEG
+    uids = () if segmented else _uids(image)
+    dataset = read_dataset(origin, pixels=segmented)
+    with translated(origin):
+        try:
+            if segmented:
+                return segment_mask(dataset, grid, key.get("roi"))
+            return structure_mask(dataset, grid, key.get("roi"), images=uids)
+        except InputError as error:
+            raise InputError(error.within(printable(origin.name), separator=" ")) from error
 
 
 def _find_mask(place: Path, member: str | None) -> Instance:
     """Return the header of the only RTSTRUCT or SEG in a file, folder or zip."""
-    found = walk(place)
-    if found.problems:
-        raise InputError(found.problems)
-    files = [o for o in found.dicom if member is None or o.member == member]
+    files = [o for o in _dicom_files(place) if member is None or o.member == member]
     headers = [read_instance(origin) for origin in files]
     masks = [header for header in headers if header.modality in (RTSTRUCT, SEG)]
     if len(masks) == 1:
         return masks[0]
     if masks:
         names = ", ".join(printable(mask.origin.name) for mask in masks[:_SHOWN])
-        raise InputError(f"{printable(place.name)} holds {len(masks)} masks ({names}); name one")
+        raise InputError(
+            f"{printable(place.name)} holds {len(masks)} masks ({names}); name one", Fault.AMBIGUOUS
+        )
     kinds = sorted({printable(header.modality) for header in headers})
     raise InputError(
         f"{printable(place.name)} holds {', '.join(kinds) or 'no DICOM'}; expected an RTSTRUCT or "
-        "SEG"
+        "SEG",
+        Fault.WRONG_TYPE,
     )
 
 

@@ -1,4 +1,4 @@
-"""The b-value of a diffusion-weighted image, wherever its maker has put it.
+"""The b-value of a diffusion-weighted image, in the tags of every maker.
 
 Sources: DICOM PS3.3 C.8.13.5.9 (0018,9087); the private tags are those of pydicom's dictionary of
 private tags, GE's with an offset of 10^9 that its newer scanners add.
@@ -24,13 +24,13 @@ _PRIVATE = (
 _GE_OFFSET = 10**9
 #: ``ep_b800t``, ``*ep_b1000#3``; not ``ep_b0_800``, which names a map made from two b-values.
 _IN_SEQUENCE_NAME = re.compile(r"(?:^|[_*a-z])b(\d{1,5})(?:t|#\d+)?$", re.IGNORECASE)
-#: No scanner goes higher; what does is no b-value.
+#: No scanner goes higher; a larger number is not a b-value.
 _HIGHEST = 20_000
 
 
 @dataclass(frozen=True)
 class BValue:
-    """A b-value and the tag that it stands in.
+    """A b-value and its tag.
 
     Parameters
     ----------
@@ -47,12 +47,12 @@ class BValue:
 def b_value(dataset: Dataset, frame: Dataset | None = None) -> BValue | None:
     """Find the b-value of an image, or of a frame of an enhanced one.
 
-    The standard's tag counts most, then the makers' private ones, then Siemens's sequence name.
+    The standard's tag comes first, then the makers' private tags, then Siemens's sequence name.
     """
     for place in (frame, dataset):
-        found = None if place is None else number(place, "DiffusionBValue")
-        if found is not None and 0 <= found <= _HIGHEST:
-            return BValue(found, "(0018,9087)")
+        standard = None if place is None else number(place, "DiffusionBValue")
+        if standard is not None and 0 <= standard <= _HIGHEST:
+            return BValue(standard, "(0018,9087)")
     for _, creator, group, element in _PRIVATE:
         for place in (frame, dataset):
             raw = None if place is None else private_value(place, creator, group, element)

@@ -1,6 +1,6 @@
-"""Which phases of a dynamic contrast series are enhanced: asked of the pixels, not of the names.
+"""Which phases of a dynamic contrast series are enhanced: measured on pixels, not read from names.
 
-The first phases are acquired before the agent arrives, and their headers look like all others'.
+The first phases are acquired before the agent arrives, and their headers look like the others'.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ import numpy.typing as npt
 
 from nnunet_pst.dicom.reading.pixels import read_stack
 from nnunet_pst.dicom.reading.series import Stack
-from nnunet_pst.errors import InputError
+from nnunet_pst.errors import InputError, Problem
 
-#: A phase is enhanced when its mean lies this share above the first phase's. Between phases without
+#: A phase is enhanced when its mean is this share above the first phase's. Between phases without
 #: agent, means of a still patient differ by less than one percent.
 ENHANCED = 0.05
 #: The phase taken is the last whose enhancement is at least this share of the highest: late, as
@@ -35,15 +35,17 @@ class Phase:
     Parameters
     ----------
     number
-        In time, from 1, and how many there are.
+        In time, from 1.
+    count
+        Number of phases.
     mean
         Of its center, in the image's units; None when it can't be read.
     enhancement
         Share above the first phase.
     enhanced, taken
-        Whether it is enhanced, and whether it is the one to take.
+        Whether it is enhanced, and whether it is the phase to take.
     problem
-        Why it can't be read.
+        Why it can't be read; None where it can.
     """
 
     number: int
@@ -52,7 +54,7 @@ class Phase:
     enhancement: float = 0.0
     enhanced: bool = False
     taken: bool = False
-    problem: str = ""
+    problem: Problem | None = None
 
 
 def judge_phases(stacks: Sequence[Stack]) -> dict[int, Phase]:
@@ -61,7 +63,7 @@ def judge_phases(stacks: Sequence[Stack]) -> dict[int, Phase]:
     Parameters
     ----------
     stacks
-        All that the rules call dynamic; those of equal matrix, protocol and echo belong together.
+        All stacks that the rules call dynamic; equal matrix, protocol and echo mean one series.
 
     Returns
     -------
@@ -71,32 +73,32 @@ def judge_phases(stacks: Sequence[Stack]) -> dict[int, Phase]:
     groups: dict[Hashable, list[int]] = defaultdict(list)
     for index, stack in enumerate(stacks):
         groups[_protocol(stack)].append(index)
-    found: dict[int, Phase] = {}
+    phases: dict[int, Phase] = {}
     for group in groups.values():
         ordered = sorted(group, key=lambda i: _moment(stacks[i]))
-        found.update(zip(ordered, _judge([stacks[i] for i in ordered]), strict=True))
-    return found
+        phases.update(zip(ordered, _judge([stacks[i] for i in ordered]), strict=True))
+    return phases
 
 
 def _protocol(stack: Stack) -> Hashable:
-    first, found = stack.first, stack.first.acquisition
+    first, acquisition = stack.first, stack.first.acquisition
     return (
         first.rows,
         first.columns,
         stack.plane,
-        found.sequence_name,
-        found.repetition_ms,
-        found.echo_ms,
-        found.flip_degrees,
-        found.echo,
+        acquisition.sequence_name,
+        acquisition.repetition_ms,
+        acquisition.echo_ms,
+        acquisition.flip_degrees,
+        acquisition.echo,
     )
 
 
 def _moment(stack: Stack) -> tuple[str, int, int, int]:
     """When a phase was acquired. Times of series are those of their reconstruction."""
-    found = stack.first.acquisition
+    acquisition = stack.first.acquisition
     number = stack.series.first.number
-    return (found.time, found.phase or 0, found.number or 0, number or 0)
+    return (acquisition.time, acquisition.phase or 0, acquisition.number or 0, number or 0)
 
 
 def _judge(stacks: Sequence[Stack]) -> list[Phase]:
@@ -114,9 +116,9 @@ def _judge(stacks: Sequence[Stack]) -> list[Phase]:
     ]
 
 
-def _mean_or_problem(stack: Stack) -> tuple[float | None, str]:
+def _mean_or_problem(stack: Stack) -> tuple[float | None, Problem | None]:
     try:
-        return _center_mean(read_stack(stack).array), ""
+        return _center_mean(read_stack(stack).array), None
     except InputError as error:
         return None, error.problems[0]
 

@@ -1,8 +1,8 @@
-"""Which files of a tree, or of a zip, are DICOM: by what they hold, never by their names.
+"""Which files of a tree, or of a zip, are DICOM: by their content, never by their names.
 
-Archives are read where they are. Nothing is unpacked to the disk, so no member can be written
-anywhere; one that is named as if it meant to leave the archive is refused all the same, and so is
-an archive that would grow beyond all measure.
+Archives are read in place. Nothing is unpacked to the disk, so no member can be written anywhere.
+Archives with a member whose name leaves the archive are refused all the same, and so are archives
+that would grow out of proportion.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
-from nnunet_pst.errors import InputError
+from nnunet_pst.errors import Fault, InputError, Problem
 
-#: A file larger than this is no image of ours; an enhanced multi-frame study stays far below.
+#: A file larger than this is not an image of ours; an enhanced multi-frame study is far smaller.
 MAX_FILE_BYTES = 2**31
 #: Members of one archive.
 MAX_MEMBERS = 200_000
@@ -34,6 +34,7 @@ _BARE_STARTS = tuple(
 )
 _ZIP_START = b"PK\x03\x04"
 _DICOM_NAMES = (".dcm", ".dicom", ".ima")
+_NOT_DICOM = "is named like DICOM but isn't (truncated or damaged?)"
 
 
 @dataclass(frozen=True, order=True)
@@ -67,18 +68,21 @@ class Origin:
         Raises
         ------
         InputError
-            When it is too large, or the archive is damaged, encrypted, or lies about its sizes.
+            When it is too large, or the archive is damaged, encrypted, or gives false sizes.
         """
         if not self.member:
             if self.path.stat().st_size > MAX_FILE_BYTES:
-                raise InputError(f"{self.name}: larger than 2 GiB, no image of ours")
+                raise InputError(
+                    f"{self.name}: is larger than 2 GiB, so it is not an image of ours",
+                    Fault.TOO_LARGE,
+                )
             return self.path.open("rb")
         try:
             state = self.path.stat()
             archive = _opened(self.path, state.st_size, state.st_mtime_ns)
             return io.BytesIO(_member_bytes(archive, archive.getinfo(self.member)))
         except _ZIP_ERRORS as error:
-            raise InputError(f"{self.name}: {_zip_problem(error)}") from error
+            raise InputError([_zip_problem(error).within(self.name)]) from error
 
 
 @lru_cache(maxsize=2)
@@ -97,10 +101,12 @@ _ZIP_ERRORS = (
 )
 
 
-def _zip_problem(error: Exception) -> str:
+def _zip_problem(error: Exception) -> Problem:
     if isinstance(error, RuntimeError) and not isinstance(error, NotImplementedError):
-        return "can't be read from the archive (encrypted?); unpack it yourself"
-    return "can't be read from the archive (damaged?); copy it again or unpack it yourself"
+        text = "can't be read from the archive (encrypted?); unpack it yourself"
+        return Problem(text, Fault.UNSUPPORTED)
+    text = "can't be read from the archive (damaged?); copy it again or unpack it yourself"
+    return Problem(text, Fault.DAMAGED)
 
 
 def _member_bytes(archive: zipfile.ZipFile, info: zipfile.ZipInfo, limit: int = -1) -> bytes:
@@ -113,7 +119,7 @@ def _member_bytes(archive: zipfile.ZipFile, info: zipfile.ZipInfo, limit: int = 
 
 @dataclass
 class Walk:
-    """What a tree holds.
+    """The files of a tree.
 
     Parameters
     ----------
@@ -122,50 +128,55 @@ class Walk:
     others
         All other files.
     problems
-        A line for each that can't be looked into.
+        A line for each file, archive or folder that can't be read.
     """
 
     dicom: list[Origin] = field(default_factory=list)
     others: list[Path] = field(default_factory=list)
-    problems: list[str] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+
+    def report(self, place: str, text: str, fault: Fault) -> None:
+        """Note why something can't be read."""
+        self.problems.append(Problem(text, fault).within(place))
 
 
 def walk(root: Path) -> Walk:
-    """Find the DICOM files below a folder, in a zip, or the one given.
+    """Find the DICOM files below a folder or in a zip, or take the file that is given.
 
-    Links to folders are not followed (they may lead round in a circle, or out of the tree); hidden
-    files are looked at like others.
+    Links to folders are not followed (they may lead in a circle, or out of the tree); hidden files
+    are treated like others.
 
     Raises
     ------
     InputError
         When ``root`` doesn't exist.
     """
-    found = Walk()
+    tree = Walk()
     try:
         if root.is_dir():
-            for path in _files_below(root, found):
-                _look_at(path, root, found)
+            for path in _files_below(root, tree):
+                _classify(path, root, tree)
         elif root.is_file():
-            _look_at_only(root, found)
+            _classify_only(root, tree)
         else:
-            raise InputError(f"{root}: no such folder or file")
+            raise InputError(f"{root}: no such folder or file", Fault.MISSING)
     except ValueError as error:  # a name that no file can have
-        raise InputError(f"{root!s}: no such folder or file") from error
-    return found
+        raise InputError(f"{root!s}: no such folder or file", Fault.MISSING) from error
+    return tree
 
 
-def _look_at_only(path: Path, found: Walk) -> None:
-    """Look at the file that was given: it has to be something."""
-    _look_at(path, path.parent, found, archive=is_archive(path))
-    if found.others:
-        found.problems.append(f"{printable(path.name)}: is no DICOM file and no zip archive")
+def _classify_only(path: Path, tree: Walk) -> None:
+    """Classify the file that was given: it must be DICOM or an archive."""
+    _classify(path, path.parent, tree, archive=is_archive(path))
+    if tree.others:
+        text = "is neither a DICOM file nor a zip archive"
+        tree.report(printable(path.name), text, Fault.WRONG_TYPE)
 
 
-def _files_below(root: Path, found: Walk) -> Iterator[Path]:
+def _files_below(root: Path, tree: Walk) -> Iterator[Path]:
     def refused(error: OSError) -> None:
         place = _shown(Path(error.filename or root), root)
-        found.problems.append(f"{place}: can't be listed ({error.strerror})")
+        tree.report(place, f"can't be listed ({error.strerror})", Fault.UNREADABLE)
 
     for folder, folders, names in os.walk(root, onerror=refused):
         folders.sort()
@@ -174,13 +185,12 @@ def _files_below(root: Path, found: Walk) -> Iterator[Path]:
         for name in folders:
             path = Path(folder, name)
             if path.is_symlink():
-                found.problems.append(
-                    f"{_shown(path, root)}: a link to a folder, not followed; scan that folder"
-                )
+                text = "a link to a folder, not followed; scan that folder"
+                tree.report(_shown(path, root), text, Fault.UNSUPPORTED)
 
 
 def _shown(path: Path, root: Path) -> str:
-    """Name a path within the tree; what a terminal would obey is shown, not sent."""
+    """Name a path within the tree, without control characters for the terminal."""
     relative = path.relative_to(root) if path.is_relative_to(root) else Path(path.name)
     return printable(str(relative) if str(relative) != "." else path.name)
 
@@ -191,27 +201,30 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
-def _look_at(path: Path, root: Path, found: Walk, *, archive: bool | None = None) -> None:
+def _classify(path: Path, root: Path, tree: Walk, *, archive: bool | None = None) -> None:
+    """Add a file, or the members of an archive, to a tree."""
     if archive is None:
         archive = path.name.casefold().endswith(".zip")
+    place = _shown(path, root)
     try:
         if not path.is_file():  # a socket, a pipe, a link to nothing
             return
         if archive:
-            _look_into(path, _shown(path, root), found)
+            _classify_members(path, place, tree)
             return
         with path.open("rb") as file:
             head = file.read(132)
     except OSError as error:
-        found.problems.append(f"{_shown(path, root)}: can't be read ({error.strerror or error})")
+        tree.report(place, f"can't be read ({error.strerror or error})", Fault.UNREADABLE)
         return
     if looks_like_dicom(head):
-        found.dicom.append(Origin(path))
-    elif path.name.casefold().endswith(_DICOM_NAMES):
-        what = "is empty" if not head else "is named like DICOM but isn't (truncated or damaged?)"
-        found.problems.append(f"{_shown(path, root)}: {what}; copy it again")
+        tree.dicom.append(Origin(path))
+    elif not path.name.casefold().endswith(_DICOM_NAMES):
+        tree.others.append(path)
+    elif not head:
+        tree.report(place, "is empty; copy it again", Fault.EMPTY)
     else:
-        found.others.append(path)
+        tree.report(place, f"{_NOT_DICOM}; copy it again", Fault.DAMAGED)
 
 
 def looks_like_dicom(head: bytes) -> bool:
@@ -219,84 +232,86 @@ def looks_like_dicom(head: bytes) -> bool:
     return head[128:132] == b"DICM" or head[:4] in _BARE_STARTS
 
 
-def _look_into(path: Path, shown: str, found: Walk) -> None:
-    """Find the DICOM members of an archive, or say in one line why it isn't looked into."""
+def _classify_members(path: Path, place: str, tree: Walk) -> None:
+    """Add the DICOM members of an archive to a tree, or say in one line why it isn't opened."""
     try:
         with zipfile.ZipFile(path) as archive:
             members = [info for info in archive.infolist() if not info.is_dir()]
             problem = _archive_problem(members)
             if problem is not None:
-                found.problems.append(f"{shown}: {problem}")
+                tree.problems.append(problem.within(place))
                 return
             for info in sorted(members, key=lambda info: info.filename):
-                _look_at_member(archive, info, Origin(path, info.filename), found)
+                _classify_member(archive, info, Origin(path, info.filename), tree)
     except (*_ZIP_ERRORS, OSError, ValueError) as error:
         if isinstance(error, OSError) and error.strerror:
-            found.problems.append(f"{shown}: can't be read ({error.strerror})")
+            tree.report(place, f"can't be read ({error.strerror})", Fault.UNREADABLE)
         else:
-            found.problems.append(f"{shown}: {archive_fault(path)}")
+            tree.problems.append(archive_fault(path).within(place))
 
 
-def _look_at_member(
-    archive: zipfile.ZipFile, info: zipfile.ZipInfo, origin: Origin, found: Walk
+def _classify_member(
+    archive: zipfile.ZipFile, info: zipfile.ZipInfo, origin: Origin, tree: Walk
 ) -> None:
     name = printable(origin.name)
     if info.filename.casefold().endswith(".zip"):
-        found.problems.append(f"{name}: an archive in an archive; unpack it yourself")
+        tree.report(name, "an archive in an archive; unpack it yourself", Fault.UNSUPPORTED)
         return
     try:
         head = _member_bytes(archive, info, 132)
     except _ZIP_ERRORS as error:
-        found.problems.append(f"{name}: {_zip_problem(error)}")
+        tree.problems.append(_zip_problem(error).within(name))
         return
     if looks_like_dicom(head):
-        found.dicom.append(origin)
+        tree.dicom.append(origin)
     elif info.filename.casefold().endswith(_DICOM_NAMES):
-        found.problems.append(f"{name}: is named like DICOM but isn't (truncated or damaged?)")
+        tree.report(name, _NOT_DICOM, Fault.DAMAGED)
 
 
 def is_archive(path: Path) -> bool:
-    """Whether a file is a zip archive, or was one, or is named like one."""
-    # One that is cut off has lost its directory, which `is_zipfile` looks for.
+    """Whether a file is a zip archive, perhaps cut off, or is named like one."""
+    # An archive that is cut off has lost its directory, which `is_zipfile` looks for.
     named = path.suffix.casefold() == ".zip"
     return named or zipfile.is_zipfile(path) or _begins_like_archive(path)
 
 
-def archive_fault(path: Path) -> str:
-    """Say why an archive can't be opened: cut off or damaged, or never one."""
-    kind = "a damaged or cut-off" if _begins_like_archive(path) else "no"
-    return f"is {kind} zip archive; copy it again"
+def archive_fault(path: Path) -> Problem:
+    """Say why an archive can't be opened: it is cut off or damaged, or not an archive."""
+    if _begins_like_archive(path):
+        return Problem("is a damaged or cut-off zip archive; copy it again", Fault.DAMAGED)
+    return Problem("is not a zip archive; copy it again", Fault.WRONG_TYPE)
 
 
 def _begins_like_archive(path: Path) -> bool:
     try:
         with path.open("rb") as file:
             return file.read(4) == _ZIP_START
-    except OSError:  # said by whoever opens it next
+    except OSError:  # reported by the next function that opens it
         return False
 
 
 def leaves_archive(member: str) -> bool:
-    """Whether a member would lie outside the folder into which an archive is unpacked."""
+    """Whether a member would be outside the folder into which an archive is unpacked."""
     name = PurePosixPath(member.replace("\\", "/"))
     return name.is_absolute() or ".." in name.parts or ":" in "".join(name.parts[:1])
 
 
-def _archive_problem(members: list[zipfile.ZipInfo]) -> str | None:
+def _archive_problem(members: list[zipfile.ZipInfo]) -> Problem | None:
     """Say why an archive is not opened: a name that leaves it, or sizes beyond reason."""
     for info in members:
         if leaves_archive(info.filename):
-            return (
-                f"holds '{printable(info.filename)[:80]}', which would lie outside the archive; "
-                "not opened"
-            )
+            name = printable(info.filename)[:80]
+            text = f"holds '{name}', which would be outside the archive; not opened"
+            return Problem(text, Fault.UNTRUSTED)
     if len(members) > MAX_MEMBERS:
-        return f"holds {len(members)} files, more than {MAX_MEMBERS}; unpack and sort it yourself"
+        text = f"holds {len(members)} files, more than {MAX_MEMBERS}; unpack and sort it yourself"
+        return Problem(text, Fault.TOO_LARGE)
     whole = sum(info.file_size for info in members)
     packed = sum(info.compress_size for info in members)
     if whole > FREE_ARCHIVE_BYTES and whole > MAX_RATIO * max(packed, 1):
-        return (
-            f"would grow from {packed / 2**20:.1f} MB to {whole / 2**20:.0f} MB; no images shrink "
-            "so, it is not opened"
+        text = (
+            f"would grow from {packed / 2**20:.1f} MB to {whole / 2**20:.0f} MB, more than images "
+            "do; not opened"
         )
+        return Problem(text, Fault.UNTRUSTED)
     return None

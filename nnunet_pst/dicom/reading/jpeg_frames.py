@@ -1,8 +1,8 @@
 """JPEG frames that pydicom alone can't decode, by imagecodecs: lossless, and lossy of 12 bits.
 
-PACS export MR as lossless JPEG, and nothing that pydicom would ask is installed with it
-(``docs/decisions/0086``); imagecodecs comes with nnU-Net. What pydicom wants of a plug-in stands in
-its ``pixels/common.py``, ``add_plugin``.
+PACS export MR as lossless JPEG, and none of pydicom's own decoders for it is installed with pydicom
+(``docs/decisions/0086``); imagecodecs comes with nnU-Net. pydicom describes its plug-ins in
+``pixels/common.py``, ``add_plugin``.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from pydicom.pixels.decoders.base import (
 _END = b"\xff\xd9"
 LABEL = "imagecodecs"
 _DECODERS = (JPEGExtended12BitDecoder, JPEGLosslessDecoder, JPEGLosslessSV1Decoder)
-#: Asked for by pydicom: what each syntax needs.
+#: Read by pydicom: the packages that each syntax needs.
 DECODER_DEPENDENCIES = {decoder.UID: ("numpy", "imagecodecs") for decoder in _DECODERS}
 
 
 @lru_cache(maxsize=1)
 def register() -> None:
-    """Offer the decoder to pydicom, which asks its own first."""
+    """Register the decoder with pydicom, which tries its own decoders first."""
     for decoder in _DECODERS:
         decoder.add_plugin(LABEL, (__name__, _decode_frame.__name__))
 
@@ -38,8 +38,8 @@ def is_available(uid: str) -> bool:
 
 
 def _decode_frame(source: bytes, runner: DecodeRunner) -> bytearray:
-    """Decode a gray frame, of the size that the header says: never more memory than that."""
-    # libjpeg fills what is missing of a frame that was cut off with gray, and says nothing.
+    """Decode a gray frame into memory of the size that the header gives, and no more."""
+    # libjpeg fills the missing part of a frame that is cut off with gray, without an error.
     if not source.rstrip(b"\0").endswith(_END):
         raise ValueError("the frame ends early")
     bits = runner.get_option("bits_allocated")

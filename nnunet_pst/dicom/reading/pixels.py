@@ -1,8 +1,7 @@
-"""The voxels of a stack, decoded slice by slice, in the units that its header gives them."""
+"""The voxels of a stack, decoded slice by slice, in the units of its header."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
@@ -11,18 +10,19 @@ import numpy as np
 import numpy.typing as npt
 from pydicom.dataset import Dataset, FileDataset
 
-from nnunet_pst.dicom.reading.files import Origin, printable
-from nnunet_pst.dicom.reading.headers import Slice, read_dataset, translated
+from nnunet_pst.dicom.reading.datasets import read_dataset, translated
+from nnunet_pst.dicom.reading.files import printable
+from nnunet_pst.dicom.reading.headers import Slice
 from nnunet_pst.dicom.reading.series import Stack
 from nnunet_pst.dicom.reading.stack_geometry import grid_of
 from nnunet_pst.dicom.reading.values import integer, item, items, number
-from nnunet_pst.errors import InputError
+from nnunet_pst.errors import Fault, InputError
 from nnunet_pst.io.volumes import KEPT_TYPES, Volume
 
-#: What decodes high-throughput JPEG 2000 (PS3.5, A.4.4); nothing that we install does.
+#: High-throughput JPEG 2000 (PS3.5, A.4.4), and the packages that decode it; we install none.
 _HTJ2K = tuple(f"1.2.840.10008.1.2.4.{number}" for number in (201, 202, 203))
 _HTJ2K_PACKAGES = "pylibjpeg pylibjpeg-openjpeg"
-#: Elements that hold pixels: of no use in a header that is kept, and large.
+#: Elements that hold pixels: large, and not needed in a header that is kept.
 _PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
 
 
@@ -35,7 +35,7 @@ class StackImage:
     volume
         Voxels, of one of `nnunet_pst.io.volumes.KEPT_TYPES`, and their grid.
     headers
-        One for each slice, in the volume's order; of a multi-frame file one alone. No pixels.
+        One for each slice, in the volume's order; of a multi-frame file only one. Without pixels.
     frames
         Of a multi-frame file: the frame (from 1) of each slice; else empty.
     """
@@ -51,7 +51,7 @@ def read_stack(stack: Stack) -> Volume:
     Raises
     ------
     InputError
-        As `grid_of`, and when pixels can't be decoded, are no finite numbers, or all the same.
+        As `grid_of`, and when pixels can't be decoded, are not finite, or are all the same.
     """
     return read_stack_image(stack).volume
 
@@ -78,7 +78,7 @@ def read_stack_image(stack: Stack) -> StackImage:
 
 
 def _plane(dataset: FileDataset, one: Slice) -> npt.NDArray[Any]:
-    """Decode an image and turn stored values into those that they stand for."""
+    """Decode an image and rescale its stored values."""
     with translated(one.origin):
         _check_size(dataset, one)
         # Imported here: it looks for decoders of compressed images, which takes its time.
@@ -86,7 +86,9 @@ def _plane(dataset: FileDataset, one: Slice) -> npt.NDArray[Any]:
 
         raw = _signed(pixel_array(dataset, index=one.frame, raw=True), dataset)
         if raw.shape != (one.rows, one.columns):
-            raise InputError(f"{printable(one.origin.name)}: holds no gray image of its own size")
+            raise InputError(
+                f"{printable(one.origin.name)}: holds no gray image of its own size", Fault.DAMAGED
+            )
         slope, intercept = _rescale(dataset, one)
         if (slope, intercept) == (1.0, 0.0):
             return np.array(raw)
@@ -94,9 +96,9 @@ def _plane(dataset: FileDataset, one: Slice) -> npt.NDArray[Any]:
 
 
 def _signed(raw: npt.NDArray[Any], dataset: FileDataset) -> npt.NDArray[Any]:
-    """Give signed values the sign that stands in the highest stored bit (PS3.5, 8.1.1).
+    """Extend the sign of signed values from their highest stored bit (PS3.5, 8.1.1).
 
-    Decoders leave the bits above it as they are; of JPEG-LS they are 0, and -1 of 12 bits is 4095.
+    Decoders leave the bits above it as they are; in JPEG-LS they are 0, and -1 of 12 bits is 4095.
     """
     unused = 8 * raw.dtype.itemsize - (integer(dataset, "BitsStored") or 0)
     if raw.dtype.kind != "i" or not 0 < unused < 8 * raw.dtype.itemsize:
@@ -105,27 +107,33 @@ def _signed(raw: npt.NDArray[Any], dataset: FileDataset) -> npt.NDArray[Any]:
 
 
 def _check_size(dataset: FileDataset, one: Slice) -> None:
-    """Hold what a file claims to contain against what it contains, before anything is decoded."""
+    """Compare the pixels of a file with what its header claims, before anything is decoded."""
     name = printable(one.origin.name)
     if (integer(dataset, "SamplesPerPixel") or 1) != 1:
-        raise InputError(f"{name}: a color image; expected gray values")
+        raise InputError(f"{name}: a color image; expected gray values", Fault.WRONG_TYPE)
     if not any(keyword in dataset for keyword in _PIXELS):
-        raise InputError(f"{name}: holds no pixels; fetch the file again")
+        raise InputError(f"{name}: holds no pixels; fetch the file again", Fault.EMPTY)
     if dataset.file_meta.get("TransferSyntaxUID") is None:
-        raise InputError(f"{name}: doesn't say how its pixels are stored; fetch the file again")
+        raise InputError(
+            f"{name}: doesn't say how its pixels are stored; fetch the file again", Fault.MISSING
+        )
     _check_decoder(dataset, name)
     bits = integer(dataset, "BitsAllocated") or 0
     if bits not in (8, 16, 32, 64):
-        raise InputError(f"{name}: holds pixels of {bits} bits; expected 8, 16, 32 or 64")
+        raise InputError(
+            f"{name}: holds pixels of {bits} bits; expected 8, 16, 32 or 64", Fault.UNSUPPORTED
+        )
     frames = integer(dataset, "NumberOfFrames") or 1
-    held = next(len(dataset[keyword].value or b"") for keyword in _PIXELS if keyword in dataset)
+    present = next(len(dataset[keyword].value or b"") for keyword in _PIXELS if keyword in dataset)
     needed = one.rows * one.columns * frames * bits // 8
-    if not dataset.file_meta.TransferSyntaxUID.is_compressed and held < needed:
-        raise InputError(f"{name}: ends early ({held} of {needed} bytes); copy it again")
+    if not dataset.file_meta.TransferSyntaxUID.is_compressed and present < needed:
+        raise InputError(
+            f"{name}: ends early ({present} of {needed} bytes); copy it again", Fault.DAMAGED
+        )
 
 
 def _check_decoder(dataset: FileDataset, name: str) -> None:
-    """Say what is missing where pixels are compressed in a way that nothing here decodes."""
+    """Refuse pixels that no installed decoder can read, and name the package that can."""
     from pydicom.pixels.decoders.base import get_decoder
 
     from nnunet_pst.dicom.reading.jpeg_frames import register
@@ -137,26 +145,28 @@ def _check_decoder(dataset: FileDataset, name: str) -> None:
     except NotImplementedError as error:
         raise InputError(
             f"{name}: stores its pixels in a way that isn't known ({printable(syntax)[:64]}); "
-            "convert it with gdcmconv --raw"
+            "convert it with gdcmconv --raw",
+            Fault.UNSUPPORTED,
         ) from error
     if not decoder.is_available:
         packages = _HTJ2K_PACKAGES if syntax in _HTJ2K else "python-gdcm"
         raise InputError(
             f"{name}: is compressed ({syntax.name}), which nothing installed here decodes: pip "
-            f"install {packages}"
+            f"install {packages}",
+            Fault.NOT_INSTALLED,
         )
 
 
 def _rescale(dataset: Dataset, one: Slice) -> tuple[float, float]:
-    """Slope and intercept (PS3.3 C.11.1); of an enhanced file those of the frame."""
+    """Return slope and intercept (PS3.3 C.11.1); of an enhanced file those of the frame."""
     frames = items(dataset, "PerFrameFunctionalGroupsSequence")
     places = [dataset]
     if one.frame is not None and one.frame < len(frames):
         shared = item(dataset, "SharedFunctionalGroupsSequence")
         groups = (frames[one.frame], shared)
         places = [*(item(g, "PixelValueTransformationSequence") for g in groups), dataset]
-    found = next((p for p in places if number(p, "RescaleSlope") is not None), Dataset())
-    slope, intercept = number(found, "RescaleSlope"), number(found, "RescaleIntercept")
+    place = next((p for p in places if number(p, "RescaleSlope") is not None), Dataset())
+    slope, intercept = number(place, "RescaleSlope"), number(place, "RescaleIntercept")
     return (1.0 if slope is None else slope), (0.0 if intercept is None else intercept)
 
 
@@ -166,12 +176,11 @@ def _kept(array: npt.NDArray[Any], stack: Stack) -> npt.NDArray[Any]:
             array = array.astype(np.float32)
     wrong = int(np.count_nonzero(~np.isfinite(array)))
     if wrong:
-        raise InputError(f"{stack.name}: holds {wrong} voxels that are NaN or infinite")
+        raise InputError(
+            f"{stack.name}: holds {wrong} voxels that are NaN or infinite", Fault.VALUES
+        )
     if array.min() == array.max():
-        raise InputError(f"{stack.name}: is {array.flat[0]} everywhere; is it the right series?")
+        raise InputError(
+            f"{stack.name}: is {array.flat[0]} everywhere; is it the right series?", Fault.VALUES
+        )
     return array
-
-
-def origins(stack: Stack) -> Iterator[Origin]:
-    """Give the files of a stack, each once."""
-    yield from dict.fromkeys(one.origin for one in stack.slices)

@@ -1,7 +1,7 @@
 """Files to series, and a series to the stacks of parallel images that it holds.
 
-A stack is what can become one volume: images of one size and orientation that differ in nothing
-but their place. A diffusion series holds one for each b-value, a dynamic one for each phase, a
+A stack can become one volume: its images have one size and orientation and differ only in their
+place. A diffusion series holds a stack for each b-value, a dynamic series one for each phase, a
 localizer one for each plane.
 """
 
@@ -34,7 +34,7 @@ class Series:
     instances
         Each SOP instance once, in a fixed order.
     copies
-        Files that hold an instance a second time, and were left out.
+        Number of files that repeat an instance, and were left out.
     """
 
     instances: tuple[Instance, ...]
@@ -42,7 +42,7 @@ class Series:
 
     @property
     def first(self) -> Instance:
-        """Whose header speaks for the series."""
+        """The file whose header is used for the series."""
         return self.instances[0]
 
     @property
@@ -68,9 +68,9 @@ class Stack:
     Parameters
     ----------
     series
-        Where they come from.
+        The series of the images.
     key
-        What tells this stack from the others of its series, such as ``(("b", "800"),)``.
+        Distinguishes this stack from the others of its series, such as ``(("b", "800"),)``.
     slices
         Ordered along the normal where they have a place.
     """
@@ -81,7 +81,7 @@ class Stack:
 
     @property
     def first(self) -> Slice:
-        """Whose acquisition speaks for the stack."""
+        """The slice whose acquisition is used for the stack."""
         return self.slices[0]
 
     @property
@@ -99,7 +99,7 @@ class Stack:
 
     @property
     def tilt_degrees(self) -> float:
-        """Angle between the normal and the axis that the plane is called after."""
+        """Angle between the normal and the axis that gives the plane its name."""
         normal = normal_of(self.first)
         if normal is None:
             return 0.0
@@ -121,18 +121,18 @@ def depth_mm(one: Slice, normal: npt.NDArray[np.float64]) -> float:
 
 
 def gather_series(instances: Iterable[Instance]) -> list[Series]:
-    """Group files by patient, study and series; an instance that lies twice is taken once."""
+    """Group files by patient, study and series; a repeated instance is taken once."""
     groups: dict[tuple[str, str, str], dict[str, Instance]] = defaultdict(dict)
     copies: Counter[tuple[str, str, str]] = Counter()
     for instance in instances:
         place = (instance.patient, instance.study, instance.series)
         if groups[place].setdefault(instance.sop_uid, instance) is not instance:
             copies[place] += 1
-    found = [
+    series = [
         Series(tuple(sorted(group.values(), key=_file_order)), copies[place])
         for place, group in groups.items()
     ]
-    return sorted(found, key=lambda s: (s.first.patient, s.first.study, _number(s), s.uid))
+    return sorted(series, key=lambda s: (s.first.patient, s.first.study, _number(s), s.uid))
 
 
 def _number(series: Series) -> int:
@@ -144,10 +144,10 @@ def _file_order(instance: Instance) -> tuple[int, str]:
 
 
 def split_series(series: Series) -> tuple[Stack, ...]:
-    """Split a series into stacks: by size and plane, by b-value, then by what is needed.
+    """Split a series into stacks: by size, plane and b-value, then by type, echo and phase.
 
-    Echo, image type, dynamic phase and acquisition split a stack only while a position occurs in
-    it more than once: an acquisition in two passes stays one stack.
+    Type, echo, dynamic phase and acquisition split a stack only while a position occurs in it more
+    than once: an acquisition in two passes stays one stack.
     """
     parts: list[_Part] = [_Part((), list(series.slices))] if series.slices else []
     parts = _split_all(parts, "matrix", _matrix, always=True)
@@ -198,7 +198,7 @@ def _sortable(value: object) -> tuple[int, float, str]:
 
 
 def _shown(values: Sequence[Hashable]) -> list[str]:
-    """Write the values that tell stacks apart; of image types, what isn't common to all."""
+    """Write the values that distinguish stacks; of image types, the parts that not all share."""
     tuples = [value for value in values if isinstance(value, tuple)]
     common = set.intersection(*map(set, tuples)) if tuples else set()
     shown = []
@@ -208,7 +208,7 @@ def _shown(values: Sequence[Hashable]) -> list[str]:
         else:
             text = f"{value:g}" if isinstance(value, int | float) else str(value or "")
         shown.append(text or "none")
-    # Types that differ in their order alone would get one name.
+    # Types that differ in their order only would get one name.
     twice = len(set(shown)) < len(shown)
     return [f"{text}-{n}" for n, text in enumerate(shown, 1)] if twice else shown
 
@@ -224,8 +224,8 @@ def _b(one: Slice) -> Hashable:
 
 
 def _echo(one: Slice) -> Hashable:
-    found = one.acquisition
-    return found.echo if found.echo is not None else found.echo_ms
+    acquisition = one.acquisition
+    return acquisition.echo if acquisition.echo is not None else acquisition.echo_ms
 
 
 def _by_orientation(part: _Part) -> list[_Part]:
@@ -252,7 +252,7 @@ def _plane_name(one: Slice) -> str:
 
 
 def _numbered(names: list[str], index: int) -> str:
-    """Tell planes of one name apart, such as the many of a radial scan."""
+    """Number planes of one name, such as those of a radial scan."""
     name = names[index]
     return name if names.count(name) == 1 else f"{name}-{names[: index + 1].count(name)}"
 
@@ -264,9 +264,9 @@ def _same_orientation(one: Slice, other: Slice) -> bool:
 
 
 def _by_time(part: _Part) -> list[_Part]:
-    """Split by the time of acquisition, where that gives phases of all positions each.
+    """Split by the time of acquisition, where each time then has all positions.
 
-    Of a two-dimensional scan every slice has a time of its own, so times alone mean nothing.
+    In a two-dimensional scan every slice has its own time, so times alone mean nothing.
     """
     if not has_repeats(part.slices):
         return [part]

@@ -1,7 +1,7 @@
-"""Whether a stack of images is a volume, and where its voxels lie.
+"""Whether a stack of images is a volume, and the grid of its voxels.
 
-All comes from ImagePositionPatient and ImageOrientationPatient (DICOM PS3.3 C.7.6.2.1.1). Slice
-thickness, SpacingBetweenSlices, numbers of images and names of files say nothing about place.
+The grid comes from ImagePositionPatient and ImageOrientationPatient (DICOM PS3.3 C.7.6.2.1.1).
+Slice thickness, SpacingBetweenSlices, numbers of images and names of files say nothing about place.
 """
 
 from __future__ import annotations
@@ -12,28 +12,28 @@ import numpy as np
 import numpy.typing as npt
 
 from nnunet_pst.dicom.reading.series import SAME_POSITION_MM, Stack, normal_of
-from nnunet_pst.errors import InputError
+from nnunet_pst.errors import Fault, InputError, Problem
 from nnunet_pst.io.geometry import Grid
 from nnunet_pst.io.volumes import MAX_VOXELS, ORTHONORMAL_TOLERANCE
 
-#: A distance between neighbors differs from the usual one by more than this share of it, plus
-#: `SAME_POSITION_MM`: then a slice is missing, or the stack is uneven. Headers round to less.
+#: Where a distance between neighbors differs from the median by more than this share of it, plus
+#: `SAME_POSITION_MM`, a slice is missing or the stack is uneven. Headers round to less.
 UNEVEN = 0.02
-#: Images may lie this share of a pixel beside the normal through the first one.
+#: Images may be this share of a pixel beside the normal through the first one.
 ASIDE_PIXELS = 0.1
 
 
 def grid_of(stack: Stack) -> Grid:
-    """Return where the voxels of a stack lie; slices run along the normal.
+    """Return the grid of a stack; slices run along the normal.
 
     Raises
     ------
     InputError
-        When the images have no place, lie twice at one place or unevenly, or beside each other.
+        When images have no place, share a place, or are not stacked evenly along the normal.
     """
     problem = next(_problems(stack), None)
     if problem is not None:
-        raise InputError(f"{stack.name}: {problem}")
+        raise InputError([problem.within(stack.name)])
     first, last = stack.slices[0], stack.slices[-1]
     assert first.pixel_spacing_mm is not None
     assert first.position_lps_mm is not None
@@ -65,47 +65,51 @@ def _normal(stack: Stack) -> npt.NDArray[np.float64]:
     return normal
 
 
-def _problems(stack: Stack) -> Iterator[str]:
+def _problems(stack: Stack) -> Iterator[Problem]:
     first, count = stack.first, len(stack.slices)
     if first.rows * first.columns * count > MAX_VOXELS:
         size = f"{first.columns} x {first.rows} x {count}"
-        yield f"claims {size} voxels, more than any MRI here; is it damaged?"
+        text = f"claims {size} voxels, more than any MRI here; is it damaged?"
+        yield Problem(text, Fault.TOO_LARGE)
     without = [s for s in stack.slices if s.position_lps_mm is None or s.orientation is None]
     if without:
-        yield (
+        yield Problem(
             f"{len(without)} of {count} images have no ImagePositionPatient or "
-            "ImageOrientationPatient, so nobody knows where they lie; export the series again"
+            "ImageOrientationPatient, so nobody knows where they lie; export the series again",
+            Fault.MISSING,
         )
     yield from _axes_problems(stack)
     if count == 1:
-        yield "holds 1 image; a volume needs several"
+        yield Problem("holds 1 image; a volume needs several", Fault.TOO_FEW)
     yield from _position_problems(stack)
 
 
-def _axes_problems(stack: Stack) -> Iterator[str]:
+def _axes_problems(stack: Stack) -> Iterator[Problem]:
     first = stack.first
     assert first.orientation is not None
     axes = np.reshape(first.orientation, (2, 3))
     if np.abs(axes @ axes.T - np.eye(2)).max() > ORTHONORMAL_TOLERANCE:
-        yield "its rows and columns are not at right angles; export the series again"
+        text = "its rows and columns are not at right angles; export the series again"
+        yield Problem(text, Fault.GEOMETRY)
     spacing = first.pixel_spacing_mm
     if spacing is None or min(spacing) <= 0:
-        yield "has no usable PixelSpacing; export the series again"
+        yield Problem("has no usable PixelSpacing; export the series again", Fault.MISSING)
 
 
-def _position_problems(stack: Stack) -> Iterator[str]:
-    """Say what keeps the images from lying one behind the other at equal distances."""
+def _position_problems(stack: Stack) -> Iterator[Problem]:
+    """Say why the images are not one behind the other at equal distances."""
     positions = np.array([s.position_lps_mm for s in stack.slices])
     if not np.isfinite(positions).all() or np.abs(positions).max() > 1e5:
-        yield "has positions beyond all measure; is it damaged?"
+        yield Problem("has positions beyond all measure; is it damaged?", Fault.GEOMETRY)
     normal = _normal(stack)
     depths = positions @ normal
     gaps = np.diff(depths)
     repeated = int((gaps < SAME_POSITION_MM).sum())
     if repeated:
-        yield (
+        yield Problem(
             f"{len(depths)} images lie at {len(depths) - repeated} places, so {repeated} lie twice "
-            "and nothing in their headers tells them apart; keep one set"
+            "and nothing in their headers tells them apart; keep one set",
+            Fault.REPEATED,
         )
     usual = float(np.median(gaps))
     wrong = np.flatnonzero(np.abs(gaps - usual) > UNEVEN * usual + SAME_POSITION_MM)
@@ -115,13 +119,14 @@ def _position_problems(stack: Stack) -> Iterator[str]:
     assert stack.first.pixel_spacing_mm is not None
     far = float(np.linalg.norm(aside, axis=1).max())
     if far > ASIDE_PIXELS * min(stack.first.pixel_spacing_mm):
-        yield (
+        yield Problem(
             f"its images lie up to {far:.2f} mm beside each other (a sheared stack, or several "
-            "in one); export the series again"
+            "in one); export the series again",
+            Fault.GEOMETRY,
         )
 
 
-def _uneven(gaps: npt.NDArray[np.float64], wrong: npt.NDArray[np.intp], usual: float) -> str:
+def _uneven(gaps: npt.NDArray[np.float64], wrong: npt.NDArray[np.intp], usual: float) -> Problem:
     """Name the first gap; a multiple of the usual distance means missing slices."""
     gap = float(gaps[wrong[0]])
     where = (
@@ -133,5 +138,6 @@ def _uneven(gaps: npt.NDArray[np.float64], wrong: npt.NDArray[np.intp], usual: f
     if whole.all() and (missing > 0).all():
         number = int(missing.sum())
         slices = "1 slice is" if number == 1 else f"{number} slices are"
-        return f"{slices} missing: {where}; fetch the whole series"
-    return f"its slices lie unevenly: {where}; fetch the whole series, or resample it"
+        return Problem(f"{slices} missing: {where}; fetch the whole series", Fault.MISSING)
+    text = f"its slices lie unevenly: {where}; fetch the whole series, or resample it"
+    return Problem(text, Fault.GEOMETRY)

@@ -1,8 +1,7 @@
-"""Values of DICOM elements as plain text and numbers; one that can't be understood is absent.
+"""Values of DICOM elements as plain text and numbers; values that can't be read count as absent.
 
-Scanners, archives and anonymizers write numbers as text, text as bytes, and blanks as values. All
-of it is evidence only: what an image can't do without (its place, its size) is asked for by those
-who need it, and they say what is missing.
+Scanners, archives and anonymizers write numbers as text, text as bytes, and blanks as values.
+Callers check the elements that an image needs (its place, its size) and say what is missing.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from pydicom.dataset import Dataset
 
 
 def raw(dataset: Dataset, keyword: str) -> Any:  # noqa: ANN401 - DICOM values are of any type
-    """Return the value of an element; None when it is absent, empty, or no such value at all."""
+    """Return the value of an element; None when it is absent, empty, or can't be converted."""
     try:
         value = dataset.get(keyword)
     except Exception:  # pydicom converts on demand, and raises whatever int() does
@@ -36,7 +35,7 @@ def texts(dataset: Dataset, keyword: str) -> tuple[str, ...]:
 
 
 def _clean(value: object) -> str:
-    """Text without blanks around it, and without characters that break a line or a table."""
+    """Remove blanks around a text, and characters that break a line or a table."""
     encoded = str(value).encode("utf-8", "replace").decode("utf-8")
     return " ".join("".join(c if c.isprintable() else " " for c in encoded).split())
 
@@ -47,29 +46,29 @@ def text(dataset: Dataset, keyword: str) -> str:
 
 
 def numbers(dataset: Dataset, keyword: str, count: int | None = None) -> tuple[float, ...] | None:
-    """Return the values of an element as finite numbers; None unless all (``count``) are."""
+    """Return the values of an element; None unless all are finite, and ``count`` in number."""
     try:
-        found = tuple(float(part) for part in texts(dataset, keyword))
+        values = tuple(float(part) for part in texts(dataset, keyword))
     except ValueError:
         return None
-    wrong = not found or not all(map(math.isfinite, found))
-    return None if wrong or (count is not None and len(found) != count) else found
+    wrong = not values or not all(map(math.isfinite, values))
+    return None if wrong or (count is not None and len(values) != count) else values
 
 
 def number(dataset: Dataset, keyword: str) -> float | None:
     """Return the first value of an element as a finite number."""
-    found = numbers(dataset, keyword)
-    return None if found is None else found[0]
+    values = numbers(dataset, keyword)
+    return None if values is None else values[0]
 
 
 def integer(dataset: Dataset, keyword: str) -> int | None:
     """Return the first value of an element as a whole number."""
-    found = number(dataset, keyword)
-    return None if found is None or found != int(found) else int(found)
+    value = number(dataset, keyword)
+    return None if value is None or value != int(value) else int(value)
 
 
 def items(dataset: Dataset, keyword: str) -> list[Dataset]:
-    """Return the items of a sequence; none when it is absent or no sequence."""
+    """Return the items of a sequence; an empty list when it is absent or not a sequence."""
     value = raw(dataset, keyword)
     try:
         return [item for item in value or () if isinstance(item, Dataset)]
@@ -80,10 +79,10 @@ def items(dataset: Dataset, keyword: str) -> list[Dataset]:
 def item(dataset: Dataset, *keywords: str) -> Dataset:
     """Follow sequences of one item each; an empty data set when one is missing."""
     for keyword in keywords:
-        found = items(dataset, keyword)
-        if not found:
+        content = items(dataset, keyword)
+        if not content:
             return Dataset()
-        dataset = found[0]
+        dataset = content[0]
     return dataset
 
 
@@ -102,7 +101,7 @@ def private_value(
     Notes
     -----
     Anonymizers drop the creator and keep the element, or change its VR to OB or UN: then the usual
-    block (0x10) is taken, and bytes are read as text, or as the binary number that they can be.
+    block (0x10) is taken, and bytes are read as text, or as a binary number of their length.
     """
     block = 0x10
     for number_of_block in range(0x10, 0x20):
@@ -137,7 +136,7 @@ def _as_numbers(value: object) -> tuple[float, ...] | None:
             value = None if code is None else struct.unpack(code, value)[0]
     parts = value if isinstance(value, Iterable) and not isinstance(value, str) else [value]
     try:
-        found = tuple(float(str(part)) for part in parts)
+        values = tuple(float(str(part)) for part in parts)
     except ValueError:
         return None
-    return found if found and all(map(math.isfinite, found)) else None
+    return values if values and all(map(math.isfinite, values)) else None

@@ -1,27 +1,50 @@
-"""Of all stacks of a study, the one to take for each sequence, and why not the others."""
+"""Which stack of a study to take for each sequence, and why not the others."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from enum import Enum, auto
 
 from nnunet_pst.dicom.reading.dynamic import Phase, judge_phases
 from nnunet_pst.dicom.reading.files import printable
 from nnunet_pst.dicom.reading.series import Stack
 from nnunet_pst.dicom.reading.stack_geometry import grid_of
 from nnunet_pst.dicom.scan.sequence_rules import DYNAMIC, NONE, Rule, Verdict, judge
-from nnunet_pst.errors import InputError
+from nnunet_pst.errors import Fault, InputError
 from nnunet_pst.io.sequence_columns import USUAL_SEQUENCES
 
-#: Of several b-values the one closest to this is taken, in s/mm2.
-WANTED_B = 1000.0
-#: Rule of a stack that would be taken for a sequence, but lacks pixels.
-CUT_OFF = "cut off"
+#: The b-value closest to this is taken, in s/mm2.
+PREFERRED_B = 1000.0
+#: Rules in the table of series for stacks that a sequence's rule fits, but that can't be used.
+_NO_VOLUME_RULE, _CUT_OFF_RULE = "no volume", "cut off"
+
+
+class Outcome(Enum):
+    """What was decided about a stack."""
+
+    CANDIDATE = auto()  #: not decided yet
+    TAKEN = auto()  #: taken for its sequence
+    OUTRANKED = auto()  #: another stack is better
+    NOT_AXIAL = auto()  #: of another plane
+    NOT_A_SEQUENCE = auto()  #: none of the sequences by the rules
+    NOT_A_VOLUME = auto()  #: its places or its values make no volume; the reason names the stack
+    CUT_OFF = auto()  #: files lack pixels
+    UNREADABLE = auto()  #: a file can't be decoded
+
+
+#: Outcomes that the verdict's reason explains; the others say more.
+_EXPLAINED_BY_VERDICT = (
+    Outcome.NOT_A_SEQUENCE,
+    Outcome.NOT_A_VOLUME,
+    Outcome.CUT_OFF,
+    Outcome.UNREADABLE,
+)
 
 
 @dataclass(frozen=True)
 class Judgment:
-    """What was found out and decided about a stack.
+    """What a stack is, and what was decided about it.
 
     Parameters
     ----------
@@ -29,18 +52,21 @@ class Judgment:
         The images.
     verdict
         What they are.
-    chosen
-        Whether they are taken for that sequence.
-    decision
-        Why, or why not.
+    outcome
+        What was decided.
+    candidates
+        Of a stack that is taken: how many were compared.
+    advantage
+        Of a stack that is outranked: the better one, and its advantage.
     phase
         Of a dynamic series.
     """
 
     stack: Stack
     verdict: Verdict
-    chosen: bool = False
-    decision: str = ""
+    outcome: Outcome = Outcome.CANDIDATE
+    candidates: int = 1
+    advantage: str = ""
     phase: Phase | None = None
 
     @property
@@ -48,9 +74,38 @@ class Judgment:
         """T1, T2, DWI, CET1, or none."""
         return self.verdict.sequence
 
+    @property
+    def chosen(self) -> bool:
+        """Whether it is taken for its sequence."""
+        return self.outcome is Outcome.TAKEN
+
+    @property
+    def decision(self) -> str:
+        """Why it was taken, or why not."""
+        if self.outcome is Outcome.TAKEN:
+            return "taken" if self.candidates == 1 else f"taken, the best of {self.candidates}"
+        if self.outcome is Outcome.OUTRANKED:
+            return self.advantage
+        if self.outcome is Outcome.NOT_AXIAL:
+            return f"not axial but {self.stack.plane}"
+        return self.verdict.reason
+
+    @property
+    def reason(self) -> str:
+        """What the stack is, and what was decided about it."""
+        if self.outcome in _EXPLAINED_BY_VERDICT:
+            return self.verdict.reason
+        return f"{self.verdict.reason}; {self.decision}"
+
+    def rejected(self, outcome: Outcome, reason: str, rule: str | None = None) -> Judgment:
+        """Return the judgment that the stack can't be used for any sequence."""
+        rule = self.verdict.rule if rule is None else rule
+        verdict = replace(self.verdict, sequence=NONE, rule=rule, reason=reason)
+        return replace(self, verdict=verdict, outcome=outcome)
+
 
 def choose_sequences(
-    stacks: Sequence[Stack], rules: tuple[Rule, ...], drawn: Collection[str] = ()
+    stacks: Sequence[Stack], rules: tuple[Rule, ...], annotated: Collection[str] = ()
 ) -> list[Judgment]:
     """Decide for every stack of one study.
 
@@ -60,77 +115,71 @@ def choose_sequences(
         All of the study.
     rules
         What a stack is.
-    drawn
+    annotated
         SeriesInstanceUIDs of series that masks refer to; they are preferred.
 
     Returns
     -------
     list
-        In the order of ``stacks``; for each sequence one is chosen at most.
+        In the order of ``stacks``; at most one is chosen for each sequence.
     """
-    judged = [_usable(Judgment(stack, judge(stack, rules))) for stack in stacks]
+    judged = [_without_unusable(Judgment(stack, judge(stack, rules))) for stack in stacks]
     dynamic = [i for i, one in enumerate(judged) if one.sequence == DYNAMIC]
     phases = judge_phases([judged[i].stack for i in dynamic])
     for place, phase in phases.items():
         judged[dynamic[place]] = _with_phase(judged[dynamic[place]], phase)
     for sequence in USUAL_SEQUENCES:
-        places = [i for i, one in enumerate(judged) if one.sequence == sequence and _open(one)]
+        places = [i for i, one in enumerate(judged) if one.sequence == sequence]
         for i in [i for i in places if judged[i].stack.plane != "axial"]:
-            plane = judged[i].stack.plane
-            judged[i] = replace(judged[i], decision=f"not axial but {plane}")
+            judged[i] = replace(judged[i], outcome=Outcome.NOT_AXIAL)
             places.remove(i)
-        _choose_one(judged, places, _ranks(sequence, drawn))
+        _choose_one(judged, places, _ranks(sequence, annotated))
     return judged
 
 
-def _open(one: Judgment) -> bool:
-    return not one.decision
-
-
-def _usable(one: Judgment) -> Judgment:
-    """Give what is no sequence, or no volume, its decision."""
+def _without_unusable(one: Judgment) -> Judgment:
+    """Reject a stack that is not a sequence, not a volume, or lacks pixels."""
     if one.sequence == NONE:
-        return replace(one, decision=one.verdict.reason)
+        return replace(one, outcome=Outcome.NOT_A_SEQUENCE)
     try:
         grid_of(one.stack)
     except InputError as error:
-        rule, problem = "no volume", str(error.problems[0])
-    else:
-        # Phases are numbered before any is left out, and all are read.
-        rule, problem = CUT_OFF, "" if one.sequence == DYNAMIC else _cut_off(one.stack)
-    if not problem:
-        return one
-    verdict = replace(one.verdict, sequence=NONE, rule=rule, reason=problem)
-    return replace(one, verdict=verdict, decision=problem)
+        return one.rejected(Outcome.NOT_A_VOLUME, error.problems[0], _NO_VOLUME_RULE)
+    # Phases are numbered before any is left out, and all are read.
+    if one.sequence != DYNAMIC and (lacking := _lacking_pixels(one.stack)):
+        return one.rejected(Outcome.CUT_OFF, lacking, _CUT_OFF_RULE)
+    return one
 
 
-def _cut_off(stack: Stack) -> str:
-    """Say that images lack pixels; empty when none does."""
-    faulty = [s for s in stack.slices if s.fault]
-    if not faulty:
+def _lacking_pixels(stack: Stack) -> str:
+    """Say how many images lack pixels; empty where none does."""
+    lacking = [(one, one.pixel_problem) for one in stack.slices if one.pixel_problem]
+    if not lacking:
         return ""
-    first = faulty[0]
-    count, verb = len(faulty), "lack" if len(faulty) > 1 else "lacks"
+    first, problem = lacking[0]
+    count, verb = len(lacking), "lack" if len(lacking) > 1 else "lacks"
     return (
         f"{count} of {len(stack.slices)} images {verb} pixels, the first "
-        f"{printable(first.origin.name)}: {first.fault}; copy the series again"
+        f"{printable(first.origin.name)}: {problem}; copy the series again"
     )
 
 
 def _with_phase(one: Judgment, phase: Phase) -> Judgment:
     which = f"phase {phase.number} of {phase.count}"
-    if phase.mean is None:
-        cut = _cut_off(one.stack)
-        rule, problem = (CUT_OFF, cut) if cut else (one.verdict.rule, phase.problem)
-        verdict = replace(one.verdict, sequence=NONE, rule=rule, reason=problem)
-        return replace(one, verdict=verdict, decision=problem, phase=phase)
+    one = replace(one, phase=phase)
+    if phase.problem is not None:
+        if lacking := _lacking_pixels(one.stack):
+            return one.rejected(Outcome.CUT_OFF, lacking, _CUT_OFF_RULE)
+        # Values are a problem of the whole stack; all others are problems of a file.
+        of_stack = phase.problem.fault is Fault.VALUES
+        outcome = Outcome.NOT_A_VOLUME if of_stack else Outcome.UNREADABLE
+        return one.rejected(outcome, phase.problem)
     value = f"mean {phase.mean:.1f}, {phase.enhancement:+.0%} against the first phase"
     if phase.count == 1 and one.stack.first.acquisition.agent:
         verdict = replace(one.verdict, sequence="CET1", reason="one phase with an agent named")
     elif phase.count == 1:
         reason = "one phase of a dynamic series: nothing tells whether it is enhanced"
-        verdict = replace(one.verdict, sequence=NONE, reason=reason)
-        return replace(one, verdict=verdict, decision=reason, phase=phase)
+        return one.rejected(Outcome.NOT_A_SEQUENCE, reason)
     else:
         what = "enhanced" if phase.enhanced else "not enhanced: before the agent arrives"
         verdict = Verdict(
@@ -140,39 +189,62 @@ def _with_phase(one: Judgment, phase: Phase) -> Judgment:
             tag=f"{one.verdict.tag}; pixels",
             value=f"{one.verdict.value}; {value}",
         )
-    return replace(one, verdict=verdict, phase=phase)
+    return replace(one, verdict=verdict)
 
 
-Rank = tuple[str, Callable[[Judgment], float | str]]
+@dataclass(frozen=True)
+class _Criterion:
+    """A reason to prefer one stack to another.
+
+    Parameters
+    ----------
+    advantage
+        What the better stack is or has, as it is written behind its name.
+    value
+        Larger is better.
+    """
+
+    advantage: str
+    value: Callable[[Judgment], float | str]
 
 
-def _ranks(sequence: str, drawn: Collection[str]) -> list[Rank]:
-    """What makes one stack better than another, the weightiest first."""
-    own: Mapping[str, list[Rank]] = {
+#: Written into the table of series, where it must stay as it is.
+_NOT_DYNAMIC = _Criterion("is no phase of a dynamic series", lambda j: j.phase is None)
+
+
+def _ranks(sequence: str, annotated: Collection[str]) -> list[_Criterion]:
+    """Return the criteria for the stacks of a sequence, the most important first."""
+    own: Mapping[str, list[_Criterion]] = {
         "T1": [
-            ("spin echo rather than gradient echo", lambda j: "GR" not in _scanning(j)),
-            ("no phase of a dynamic series", lambda j: j.phase is None),
+            _Criterion(
+                "is spin echo rather than gradient echo", lambda j: "GR" not in _scanning(j)
+            ),
+            _NOT_DYNAMIC,
         ],
         "CET1": [
-            ("no phase of a dynamic series", lambda j: j.phase is None),
-            (
-                "the last phase with nearly the highest enhancement",
+            _NOT_DYNAMIC,
+            _Criterion(
+                "is the last phase with nearly the highest enhancement",
                 lambda j: j.phase is not None and j.phase.taken,
             ),
         ],
-        "DWI": [(f"a b-value closer to {WANTED_B:g}", _b_closeness)],
+        "DWI": [_Criterion(f"has a b-value closer to {PREFERRED_B:g}", _b_closeness)],
     }
     return [
-        ("a mask that was drawn on it", lambda j: j.stack.series.uid in drawn),
+        _Criterion("has a mask that was drawn on it", lambda j: j.stack.series.uid in annotated),
         *own.get(sequence, []),
-        ("more slices", lambda j: len(j.stack.slices)),
-        ("smaller pixels", lambda j: -round(max(j.stack.first.pixel_spacing_mm or (0.0,)), 3)),
-        ("a larger flip angle", _flip),
-        ("a later acquisition", lambda j: j.stack.first.acquisition.time),
-        ("a higher number", lambda j: j.stack.series.first.number or 0),
-        ("a UID that comes later", lambda j: j.stack.series.uid),
-        ("a key that comes later", lambda j: str(j.stack.key)),
+        _Criterion("has more slices", lambda j: len(j.stack.slices)),
+        _Criterion("has smaller pixels", _pixel_smallness),
+        _Criterion("has a larger flip angle", _flip),
+        _Criterion("has a later acquisition", lambda j: j.stack.first.acquisition.time),
+        _Criterion("has a higher number", lambda j: j.stack.series.first.number or 0),
+        _Criterion("has a UID that comes later", lambda j: j.stack.series.uid),
+        _Criterion("has a key that comes later", lambda j: str(j.stack.key)),
     ]
+
+
+def _pixel_smallness(one: Judgment) -> float:
+    return -round(max(one.stack.first.pixel_spacing_mm or (0.0,)), 3)
 
 
 def _scanning(one: Judgment) -> tuple[str, ...]:
@@ -180,30 +252,30 @@ def _scanning(one: Judgment) -> tuple[str, ...]:
 
 
 def _flip(one: Judgment) -> float:
-    """Of gradient echoes, a larger angle is more T1-weighted; of spin echoes it says nothing."""
+    """Flip angle of a T1 gradient echo: a larger one is more T1-weighted. 0 for other stacks."""
     angle = one.stack.first.acquisition.flip_degrees
     return angle if angle is not None and one.sequence == "T1" and "GR" in _scanning(one) else 0.0
 
 
 def _b_closeness(one: Judgment) -> float:
     b = one.stack.first.acquisition.b
-    return -abs(b.value - WANTED_B) if b is not None else -1e9
+    return -abs(b.value - PREFERRED_B) if b is not None else -1e9
 
 
-def _choose_one(judged: list[Judgment], places: list[int], ranks: Sequence[Rank]) -> None:
+def _choose_one(judged: list[Judgment], places: list[int], criteria: Sequence[_Criterion]) -> None:
+    """Take the best of the stacks at some places, and say what it has over the others."""
     if not places:
         return
 
     def key(i: int) -> tuple[float | str, ...]:
-        return tuple(rank(judged[i]) for _, rank in ranks)
+        return tuple(criterion.value(judged[i]) for criterion in criteria)
 
     best = max(places, key=key)
+    taken = judged[best]
     for i in places:
         if i == best:
-            extra = "" if len(places) == 1 else f", the best of {len(places)}"
-            judged[i] = replace(judged[i], chosen=True, decision=f"taken{extra}")
+            judged[i] = replace(taken, outcome=Outcome.TAKEN, candidates=len(places))
             continue
-        name = next(name for name, rank in ranks if rank(judged[i]) != rank(judged[best]))
-        judged[i] = replace(judged[i], decision=f"{judged[best].stack.name} has {name}")
-        if name.startswith(("spin", "no ", "the last")):
-            judged[i] = replace(judged[i], decision=f"{judged[best].stack.name} is {name}")
+        first = next(c for c in criteria if c.value(judged[i]) != c.value(taken))
+        advantage = f"{taken.stack.name} {first.advantage}"
+        judged[i] = replace(judged[i], outcome=Outcome.OUTRANKED, advantage=advantage)

@@ -1,4 +1,4 @@
-"""What a scan writes: a row for each stack of each series, and a row for each patient."""
+"""The tables of a scan: a row for each stack of each series, and a row for each patient."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from nnunet_pst.io.sequence_columns import USUAL_SEQUENCES
 
 @dataclass(frozen=True)
 class SeriesRow:
-    """A stack of a series, or a series without images; all of it text."""
+    """A stack of a series, or a series without images; all fields are text."""
 
     patient: str
     study: str
@@ -39,16 +39,16 @@ class SeriesRow:
 
 
 def series_rows(study: DicomStudy, patient: str, number: int, note: str = "") -> list[SeriesRow]:
-    """List every series of a study, those without images too.
+    """List every series of a study, with or without images.
 
     Parameters
     ----------
     patient
-        As the tables call the patient.
+        The patient's name in the tables.
     number
         Of the study, among the patient's.
     note
-        Why the study as a whole isn't taken; empty when it is.
+        Why the whole study isn't taken; empty when it is.
     """
     rows = [_stack_row(one, patient, number, note) for one in study.judgments]
     rows += [_other_row(one, study, patient, number) for one in study.series if not one.slices]
@@ -76,21 +76,15 @@ def _stack_row(one: Judgment, patient: str, number: int, note: str) -> SeriesRow
         spacing_mm=spacing,
         sequence=one.sequence,
         decision="taken" if taken else "rejected",
-        reason=note if one.chosen and note else _reason(one),
+        reason=note if one.chosen and note else one.reason,
         rule=one.verdict.rule,
         tag=one.verdict.tag,
         value=one.verdict.value,
     )
 
 
-def _reason(one: Judgment) -> str:
-    if one.decision == one.verdict.reason:
-        return one.decision
-    return f"{one.verdict.reason}; {one.decision}"
-
-
 def _other_row(one: Series, study: DicomStudy, patient: str, number: int) -> SeriesRow:
-    """Structures and segments by what they refer to; reports and the like."""
+    """Describe structures and segments by the series that they refer to, and other objects."""
     known = {s.uid: _number(s) for s in study.series}
     referenced = [known[uid] for uid in one.first.references if uid in known]
     if one.first.modality not in (RTSTRUCT, SEG):

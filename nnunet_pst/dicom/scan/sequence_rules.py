@@ -1,4 +1,4 @@
-"""Which sequence a stack is, by a table of rules that a reader can check and replace.
+"""Which sequence a stack is, by a table of rules that users can check and replace.
 
 A rule is a row: ``rule`` (its name), ``sequence`` (T1, T2, DWI, CET1, ``dynamic`` for a phase whose
 enhancement the pixels must show, ``none``), ``when`` and ``reason``. ``when`` holds conditions that
@@ -22,11 +22,11 @@ from pathlib import Path
 
 from nnunet_pst.dicom.reading.files import printable
 from nnunet_pst.dicom.reading.series import Stack
-from nnunet_pst.errors import InputError
+from nnunet_pst.errors import Fault, InputError, Problem
 
 NONE, DYNAMIC = "none", "dynamic"
 DECISIONS = ("T1", "T2", "DWI", "CET1", DYNAMIC, NONE)
-#: Field of a condition and the DICOM attribute that it looks at.
+#: Fields of conditions and the DICOM attributes that they compare.
 FIELDS: Mapping[str, str] = {
     "modality": "Modality",
     "description": "SeriesDescription or ProtocolName",
@@ -54,7 +54,7 @@ _COMPARISONS: Mapping[str, Callable[[float, float], bool]] = {
 _CONDITION = re.compile(r"(\w+)\s+(?:(present|absent)|(!?~|<=|>=|<|>)\s*(.+))", re.DOTALL)
 _COLUMNS = ("rule", "sequence", "when", "reason")
 _MAX_BYTES = 1_000_000
-#: Text is cut to this length before patterns see it, so that none can take long.
+#: Text is cut to this length before patterns are searched in it, so that no pattern takes long.
 _MAX_TEXT = 256
 Fact = str | float | None
 
@@ -76,8 +76,8 @@ class Condition:
             return isinstance(fact, float) and _COMPARISONS[self.operation](
                 fact, float(self.operand)
             )
-        found = re.search(self.operand, _text(fact), re.IGNORECASE) is not None
-        return found == (self.operation == "~")
+        matches = re.search(self.operand, _text(fact), re.IGNORECASE) is not None
+        return matches == (self.operation == "~")
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ class Rule:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a stack is, and what said so.
+    """What a stack is, and the rule that says so.
 
     Parameters
     ----------
@@ -101,7 +101,7 @@ class Verdict:
     rule, reason
         Of the rule that decided.
     tag, value
-        The attributes that it looked at, and what they hold.
+        The attributes that it compared, and their values.
     """
 
     sequence: str
@@ -122,11 +122,16 @@ def read_rules(path: Path | None = None) -> tuple[Rule, ...]:
     if path is None:
         return _own_rules()
     if not path.is_file() or path.stat().st_size > _MAX_BYTES:
-        raise InputError(f"{path.name}: no table of rules; give a CSV file of less than 1 MB")
+        raise InputError(
+            f"{path.name}: is not a table of rules; give a CSV file of less than 1 MB",
+            Fault.WRONG_TYPE if path.exists() else Fault.MISSING,
+        )
     try:
         return parse_rules(path.read_text(encoding="utf-8-sig"), path.name)
     except UnicodeDecodeError as error:
-        raise InputError(f"{path.name}: not UTF-8 text; save it as 'CSV UTF-8'") from error
+        raise InputError(
+            f"{path.name}: is not UTF-8 text; save it as 'CSV UTF-8'", Fault.WRONG_TYPE
+        ) from error
 
 
 @lru_cache(maxsize=1)
@@ -135,7 +140,7 @@ def _own_rules() -> tuple[Rule, ...]:
 
 
 def own_rules_text() -> str:
-    """Return the package's table, for whoever wants to change a copy of it."""
+    """Return the package's table, for users who want to change a copy of it."""
     source = resources.files("nnunet_pst.dicom.scan").joinpath("sequence_rules.csv")
     return source.read_text(encoding="utf-8")
 
@@ -144,31 +149,31 @@ def parse_rules(text: str, name: str) -> tuple[Rule, ...]:
     """Read rules from the text of a table; raises as `read_rules`."""
     rows = csv.DictReader(io.StringIO(text, newline=""))
     if tuple(rows.fieldnames or ()) != _COLUMNS:
-        raise InputError(f"{name}: expected the columns {', '.join(_COLUMNS)}")
-    problems: list[str] = []
-    found = [_reported(row, f"{name}, row {n}", problems) for n, row in enumerate(rows, 2)]
-    if not found:
-        problems.append(f"{name}: holds no rules")
+        raise InputError(f"{name}: expected the columns {', '.join(_COLUMNS)}", Fault.MISSING)
+    problems: list[Problem] = []
+    rules = [_reported(row, f"{name}, row {n}", problems) for n, row in enumerate(rows, 2)]
+    if not rules:
+        problems.append(Problem("holds no rules", Fault.EMPTY).within(name))
     if problems:
         raise InputError(problems)
-    return tuple(rule for rule in found if rule is not None)
+    return tuple(rule for rule in rules if rule is not None)
 
 
-def _reported(row: Mapping[str, str | None], place: str, problems: list[str]) -> Rule | None:
+def _reported(row: Mapping[str, str | None], place: str, problems: list[Problem]) -> Rule | None:
     try:
         return _rule(row)
     except (ValueError, re.error) as error:
-        problems.append(f"{place}: {error}")
+        problems.append(Problem(str(error), Fault.MALFORMED).within(place))
         return None
 
 
 def _rule(row: Mapping[str, str | None]) -> Rule:
     cells = {name: (row.get(name) or "").strip() for name in _COLUMNS}
     if None in row or not cells["rule"] or not cells["reason"]:
-        raise ValueError("needs a rule's name, a sequence, conditions and a reason, no more")
+        raise ValueError("expected a rule's name, a sequence, conditions and a reason, no more")
     if cells["sequence"] not in DECISIONS:
         expected = ", ".join(DECISIONS)
-        raise ValueError(f"'{cells['sequence']}' is no sequence; write one of {expected}")
+        raise ValueError(f"'{cells['sequence']}' is not a sequence; write one of {expected}")
     parts = [part for part in cells["when"].split(" & ") if part.strip()]
     return Rule(cells["rule"], cells["sequence"], tuple(map(_condition, parts)), cells["reason"])
 
@@ -177,7 +182,7 @@ def _condition(text: str) -> Condition:
     match = _CONDITION.fullmatch(text.strip())
     if match is None or match[1] not in FIELDS:
         known = ", ".join(FIELDS)
-        raise ValueError(f"'{text.strip()}' is no condition on one of {known}")
+        raise ValueError(f"'{text.strip()}' is not a condition on one of {known}")
     operation, operand = match[2] or match[3], (match[4] or "").strip()
     if operation in _COMPARISONS:
         float(operand)
@@ -187,7 +192,7 @@ def _condition(text: str) -> Condition:
 
 
 def judge(stack: Stack, rules: tuple[Rule, ...]) -> Verdict:
-    """Return what the first rule that is met says of a stack."""
+    """Return the verdict of the first rule that a stack meets."""
     facts = facts_of(stack)
     for rule in rules:
         if all(condition.met(facts) for condition in rule.conditions):
@@ -203,28 +208,28 @@ def judge(stack: Stack, rules: tuple[Rule, ...]) -> Verdict:
 
 
 def _tag(field: str, stack: Stack) -> str:
-    """Name the attribute behind a field; of a b-value the tag that its maker put it into."""
+    """Name the attribute behind a field; for a b-value the tag that its maker uses."""
     b = stack.first.acquisition.b
     return b.source if field == "b" and b is not None else FIELDS[field]
 
 
 def facts_of(stack: Stack) -> dict[str, Fact]:
-    """Return what conditions look at."""
-    header, found = stack.series.first, stack.first.acquisition
+    """Return the values that conditions compare."""
+    header, acquisition = stack.series.first, stack.first.acquisition
     spacing = stack.first.pixel_spacing_mm
     return {
         "modality": header.modality,
         "description": " | ".join(filter(None, (header.description, header.protocol))),
-        "image_type": "\\".join(found.image_type),
-        "sequence_name": found.sequence_name,
-        "scanning": "\\".join(found.scanning),
-        "tr": found.repetition_ms,
-        "te": found.echo_ms,
-        "ti": found.inversion_ms,
-        "flip": found.flip_degrees,
-        "b": None if found.b is None else found.b.value,
-        "agent": found.agent,
-        "angio": found.angio,
+        "image_type": "\\".join(acquisition.image_type),
+        "sequence_name": acquisition.sequence_name,
+        "scanning": "\\".join(acquisition.scanning),
+        "tr": acquisition.repetition_ms,
+        "te": acquisition.echo_ms,
+        "ti": acquisition.inversion_ms,
+        "flip": acquisition.flip_degrees,
+        "b": None if acquisition.b is None else acquisition.b.value,
+        "agent": acquisition.agent,
+        "angio": acquisition.angio,
         "slices": float(len(stack.slices)),
         "pixel_mm": None if spacing is None else max(spacing),
         "planes": float(len({one.plane for one in stack.series.stacks})),

@@ -1,4 +1,4 @@
-"""From a folder or zip to studies, and of each study the sequences to take."""
+"""The studies in a folder or zip, and the sequences to take from each."""
 
 from __future__ import annotations
 
@@ -14,46 +14,46 @@ from nnunet_pst.dicom.reading.files import Origin, printable, walk
 from nnunet_pst.dicom.reading.headers import RTSTRUCT, SEG, Instance, read_instance
 from nnunet_pst.dicom.reading.pixels import StackImage, read_stack_image
 from nnunet_pst.dicom.reading.series import Series, gather_series
-from nnunet_pst.dicom.scan.choice import CUT_OFF, Judgment, choose_sequences
+from nnunet_pst.dicom.scan.choice import Judgment, Outcome, choose_sequences
 from nnunet_pst.dicom.scan.sequence_rules import Rule, read_rules
-from nnunet_pst.errors import InputError
+from nnunet_pst.errors import Fault, InputError, Problem
 from nnunet_pst.io.sequence_columns import USUAL_SEQUENCES
 
 
 @dataclass(frozen=True)
-class Found:
-    """What lies below a folder.
+class SeriesOfTree:
+    """The series below a folder.
 
     Parameters
     ----------
     series
-        All series, structures and segmentations among them.
+        All series, including structures and segmentations.
     others
-        Files that are no DICOM.
+        Files that are not DICOM.
     problems
         A line for each file that can't be read.
     """
 
     series: tuple[Series, ...]
     others: tuple[Path, ...]
-    problems: tuple[str, ...]
+    problems: tuple[Problem, ...]
 
 
 @dataclass(frozen=True)
 class DicomStudy:
-    """A study that is judged.
+    """A study with a judgment of each stack.
 
     Parameters
     ----------
     patient, uid
         PatientID and StudyInstanceUID; private.
     series
-        All of it.
+        All its series.
     judgments
         One for each stack of images.
     masks
-        Structures and segmentations, by the SeriesInstanceUID that they refer to; without those
-        that `nnunet_pst segment` has made.
+        Structures and segmentations, by the SeriesInstanceUID that they refer to; without those of
+        `nnunet_pst segment`.
     """
 
     patient: str
@@ -64,13 +64,13 @@ class DicomStudy:
 
     @property
     def chosen(self) -> dict[str, Judgment]:
-        """What to take, by sequence."""
-        found = {one.sequence: one for one in self.judgments if one.chosen}
-        return {name: found[name] for name in USUAL_SEQUENCES if name in found}
+        """The stacks to take, by sequence."""
+        taken = {one.sequence: one for one in self.judgments if one.chosen}
+        return {name: taken[name] for name in USUAL_SEQUENCES if name in taken}
 
     @property
     def place(self) -> Path:
-        """The folder below which its images lie, or the archive; private like the patient."""
+        """The folder or archive that holds its images; private like the patient."""
         stacks = [one.stack for one in self.chosen.values() or self.judgments]
         origins = [one.origin for stack in stacks for one in stack.slices] or [
             instance.origin for one in self.series for instance in one.instances
@@ -98,7 +98,7 @@ class ChosenSequence:
     judgment: Judgment
 
 
-def find_series(root: Path) -> Found:
+def find_series(root: Path) -> SeriesOfTree:
     """Read the headers of all DICOM files below a folder or in a zip.
 
     Raises
@@ -106,16 +106,16 @@ def find_series(root: Path) -> Found:
     InputError
         When there is no such place.
     """
-    found = walk(root)
-    problems = list(found.problems)
-    origins = tqdm(found.dicom, desc="reading headers", unit="file", disable=None)
+    tree = walk(root)
+    problems = list(tree.problems)
+    origins = tqdm(tree.dicom, desc="reading headers", unit="file", disable=None)
     headers = [_header(origin, problems) for origin in origins]
     series = gather_series(header for header in headers if header is not None)
-    return Found(tuple(series), tuple(found.others), tuple(problems))
+    return SeriesOfTree(tuple(series), tuple(tree.others), tuple(problems))
 
 
-def _header(origin: Origin, problems: list[str]) -> Instance | None:
-    """Read a header, or report why not; a DICOMDIR is no image and no problem."""
+def _header(origin: Origin, problems: list[Problem]) -> Instance | None:
+    """Read a header, or report why not; a DICOMDIR has no images and is skipped."""
     if PurePath(origin.member or origin.path).name.upper() == "DICOMDIR":
         return None
     try:
@@ -145,7 +145,7 @@ def _judge(patient: str, uid: str, series: list[Series], rules: tuple[Rule, ...]
     masks: dict[str, tuple[Instance, ...]] = defaultdict(tuple)
     for one in series:
         for instance in one.instances:
-            # What a model has drawn is nothing to learn from.
+            # Masks of a model are not used for training.
             if instance.modality in (RTSTRUCT, SEG) and not instance.made_here:
                 for reference in instance.references:
                     masks[reference] += (instance,)
@@ -162,57 +162,63 @@ def read_study(folder: Path, rules: tuple[Rule, ...] | None = None) -> list[Chos
     InputError
         When it holds no study, several, or no usable sequence, with the reasons.
     """
-    found = find_series(folder)
-    studies = [study for study in judge_studies(found.series, rules) if study.judgments]
+    tree = find_series(folder)
+    studies = [study for study in judge_studies(tree.series, rules) if study.judgments]
     if not studies:
-        raise InputError(without_images(folder, found.problems))
+        raise InputError(without_images(folder, tree.problems))
     if len(studies) > 1:
         raise InputError(
-            f"{folder.name}: holds {len(studies)} studies; give a folder for each study"
+            f"{folder.name}: holds {len(studies)} studies; give a folder for each study",
+            Fault.AMBIGUOUS,
         )
     return read_chosen(studies[0], folder.name)
 
 
-def without_images(place: Path, problems: Sequence[str]) -> list[str]:
-    """Say why a place gives no images; of a file or archive with a problem, that alone."""
+def without_images(place: Path, problems: Sequence[Problem]) -> list[Problem]:
+    """Say why a place gives no images; for a file or archive with problems, only those."""
     if problems and not place.is_dir():
         return list(problems)
-    return [*problems, f"{printable(place.name)}: holds no DICOM images"]
+    empty = Problem("holds no DICOM images", Fault.EMPTY)
+    return [*problems, empty.within(printable(place.name))]
 
 
 def read_chosen(study: DicomStudy, name: str) -> list[ChosenSequence]:
-    """Read what was chosen of a study; raises as `read_study`.
+    """Read the stacks to take from a study; raises as `read_study`.
 
     Parameters
     ----------
     name
-        How messages call the study.
+        Of the study, for messages.
     """
     if not study.chosen:
-        raise InputError([f"{name}: no usable sequence", *reasons(study)])
+        raise InputError(without_sequence(study, name))
     return [
         ChosenSequence(sequence, read_stack_image(one.stack), one)
         for sequence, one in study.chosen.items()
     ]
 
 
-def cut_off(study: DicomStudy) -> list[str]:
-    """Give a line for each stack that lacks pixels: whoever copied it should know."""
+def cut_off(study: DicomStudy) -> list[Problem]:
+    """Report each stack that lacks pixels, because it must be copied again."""
     return [
-        f"{one.stack.name}: {one.decision}"
+        Problem(one.decision, Fault.DAMAGED).within(one.stack.name)
         for one in study.judgments
-        if one.verdict.rule == CUT_OFF
+        if one.outcome is Outcome.CUT_OFF
     ]
 
 
-def reasons(study: DicomStudy, shown: int = 20) -> list[str]:
+def without_sequence(study: DicomStudy, name: str) -> list[Problem]:
+    """Say that a study has no usable sequence, with the reasons."""
+    return [Problem("no usable sequence", Fault.MISSING).within(name), *reasons(study)]
+
+
+def reasons(study: DicomStudy, shown: int = 20) -> list[Problem]:
     """Say in a line for each stack why it was not taken."""
-    lines = [
-        one.decision
-        if one.decision.startswith(one.stack.name)
-        else f"{one.stack.name}: {one.decision}"
-        for one in study.judgments
-        if not one.chosen
-    ]
-    more = [f"and {len(lines) - shown} more"] if len(lines) > shown else []
-    return lines[:shown] + more
+    lines = [_reason(one) for one in study.judgments if not one.chosen]
+    hidden = Problem(f"and {len(lines) - shown} more", Fault.MISSING)
+    return lines[:shown] + ([hidden] if len(lines) > shown else [])
+
+
+def _reason(one: Judgment) -> Problem:
+    problem = Problem(one.decision, Fault.MISSING)
+    return problem if one.outcome is Outcome.NOT_A_VOLUME else problem.within(one.stack.name)

@@ -44,7 +44,7 @@ def make_segmentation(
     mask
         (z, y, x), not empty, on the grid of the images.
     name
-        What was segmented, for the series' description.
+        Sequence that was segmented, for the series' description.
     model_id
         Of the model; at most 64 characters.
 
@@ -98,7 +98,7 @@ def _segmentation(
 
 
 def _in_frame_order(source: DicomSource, mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint8]:
-    """Bring slices into the order of a multi-frame image, whose other frames stay empty."""
+    """Bring slices into the order of a multi-frame image; its other frames stay empty."""
     slices = mask.astype(np.uint8)
     if not source.frames:
         return slices

@@ -1,21 +1,21 @@
-"""The DICOM images that a mask was made from, and what derived objects take from them."""
+"""The DICOM images behind a mask, and the elements that derived objects take from them."""
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
 
 from pydicom.dataset import Dataset
 
-from nnunet_pst.errors import InputError
+from nnunet_pst.dicom.reading.datasets import library_errors
+from nnunet_pst.errors import Fault, InputError
 
-#: Encodes every name; what the source's character set could say, this can.
+#: UTF-8: it encodes every name in any character set of the source.
 CHARACTER_SET = "ISO_IR 192"
 RESEARCH_ONLY = "Research use only, not for diagnosis"
-#: What derived objects repeat of patient and study, empty where the source lacks it (type 2).
+#: Elements of patient and study in derived objects, empty where the source lacks them (type 2).
 _REPEATED = (
     "PatientName",
     "PatientID",
@@ -53,12 +53,13 @@ class DicomSource:
         Raises
         ------
         InputError
-            When the images lack what nothing can be derived without.
+            When the images lack an element that every derived object needs.
         """
         missing = [name for name in _NEEDED if not self.instances[0].get(name)]
         if missing:
             raise InputError(
-                f"the images lack {', '.join(missing)}, so DICOM objects can't refer to them"
+                f"the images lack {', '.join(missing)}, so DICOM objects can't refer to them",
+                Fault.MISSING,
             )
         return tuple(_completed(header) for header in self.instances)
 
@@ -68,7 +69,7 @@ class DicomSource:
         return self.completed[0]
 
     def references(self) -> Iterator[tuple[Dataset, int | None]]:
-        """Give the header behind each slice, and the frame in it if it has several."""
+        """Yield the header of each slice, and the frame in it if it has several."""
         if self.frames:
             yield from ((self.first, frame) for frame in self.frames)
         else:
@@ -93,28 +94,26 @@ def _completed(header: Dataset) -> Dataset:
     return copy
 
 
-@contextmanager
-def deriving(what: str) -> Iterator[None]:
-    """Turn whatever the libraries raise over a stranger's headers into one line.
+def deriving(what: str) -> AbstractContextManager[None]:
+    """Turn exceptions of the libraries over damaged headers into one line.
 
-    Their messages and warnings may hold a patient's name, so neither is passed on.
+    Their messages and warnings may hold a patient's name, so neither is shown.
 
     Raises
     ------
     InputError
-        Instead of any other exception.
+        Instead of the exceptions that wrong values cause.
     """
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    except InputError:
-        raise
-    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-        raise InputError(
+
+    def refused(error: Exception) -> InputError:
+        return InputError(
             f"the images' headers don't allow {what} ({type(error).__name__}); mend them, or use "
-            "the NIfTI mask"
-        ) from error
+            "the NIfTI mask",
+            Fault.DAMAGED,
+        )
+
+    kinds = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+    return library_errors(kinds, refused)
 
 
 def study_attributes(source: DicomSource) -> Dataset:

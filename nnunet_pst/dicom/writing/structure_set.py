@@ -1,8 +1,7 @@
 """A mask as an RT Structure Set: outlines in patient coordinates, right on any plane.
 
-The contours are the mask's own outlines along the edges of its pixels
-(`nnunet_pst.io.mask_outlines`), placed by the grid's affine: no row and column spacing that
-could be swapped, no axis that is taken for granted.
+The contours are the mask's outlines along the edges of its pixels (`nnunet_pst.io.mask_outlines`),
+placed by the grid's affine, so that no spacings can be swapped and no axis is assumed.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ from nnunet_pst.io.geometry import Grid
 from nnunet_pst.io.mask_outlines import outline_points_lps_mm, outline_polygons
 from nnunet_pst.io.viewer_labels import TUMOR_RGB
 
-#: Retired, but the UID that the standard still prescribes here (PS3.3 C.8.8.5).
+#: Retired, but the standard still prescribes it here (PS3.3 C.8.8.5).
 _STUDY_CLASS = "1.2.840.10008.3.1.2.3.1"
 #: After the segmentation's series.
 _SERIES_STEP = 500
@@ -50,7 +49,7 @@ def make_structure_set(
     mask
         (z, y, x), not empty.
     grid
-        Where its voxels lie.
+        Grid of the mask.
     name, model_id
         As for `nnunet_pst.dicom.writing.segmentation_object.make_segmentation`.
 
@@ -142,7 +141,7 @@ def _contours(source: DicomSource, mask: npt.NDArray[np.bool_], grid: Grid) -> D
 def _each_contour(
     source: DicomSource, mask: npt.NDArray[np.bool_], grid: Grid
 ) -> Iterator[Dataset]:
-    """Yield a contour for each part of each slice, with the image that it lies on."""
+    """Yield a contour for each part of each slice, with a reference to its image."""
     number = 0
     for index, reference in enumerate(source.references()):
         for polygon in outline_polygons(mask[index]):
@@ -153,7 +152,7 @@ def _each_contour(
             contour.ContourImageSequence = [_image_reference(*reference)]
             contour.ContourGeometricType = "CLOSED_PLANAR"
             contour.NumberOfContourPoints = len(points)
-            # A decimal string has at most 16 characters; this is a tenth of a micrometre.
+            # A decimal string has at most 16 characters; this is a tenth of a micrometer.
             contour.ContourData = [f"{value:.4f}" for value in points.ravel()]
             yield contour
 

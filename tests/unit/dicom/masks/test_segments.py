@@ -1,4 +1,4 @@
-"""Our reader of DICOM SEG beside highdicom's own: the same voxels at the same places."""
+"""Our reader of DICOM SEG and highdicom's: the same voxels at the same places."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from pydicom.sr.codedict import codes
 from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, RLELossless, generate_uid
 
 from nnunet_pst.dicom.masks.segments import segment_mask
+from nnunet_pst.dicom.reading.datasets import read_dataset
 from nnunet_pst.dicom.reading.files import Origin
-from nnunet_pst.dicom.reading.headers import read_dataset
-from nnunet_pst.errors import InputError
+from nnunet_pst.errors import Fault, InputError
 from nnunet_pst.io.geometry import Grid
 
 SHAPE_ZYX = (5, 12, 16)
@@ -39,7 +39,7 @@ def grid_of(plane: str) -> Grid:
 
 
 def images(grid: Grid) -> list[Dataset]:
-    """Headers of a series, in an order of files that isn't that of places."""
+    """Headers of a series, in another order than that of their places."""
     study, series, frame = (generate_uid() for _ in range(3))
     direction = np.reshape(grid.direction, (3, 3))
     made = []
@@ -71,17 +71,17 @@ def images(grid: Grid) -> list[Dataset]:
 
 def masks() -> np.ndarray:
     """Two segments that don't overlap, (2, z, y, x); the second is on few slices."""
-    found = np.zeros((2, *SHAPE_ZYX), bool)
-    found[0, 0:4, 1:6, 2:9] = True
-    found[1, 2:4, 7:11, 1:15] = True
-    found[1, 3, 0, 15] = found[1, 2, 11, 0] = True
-    return found
+    both = np.zeros((2, *SHAPE_ZYX), bool)
+    both[0, 0:4, 1:6, 2:9] = True
+    both[1, 2:4, 7:11, 1:15] = True
+    both[1, 3, 0, 15] = both[1, 2, 11, 0] = True
+    return both
 
 
 def write_seg(
     path: Path, grid: Grid, kind: str, *, syntax: str = ExplicitVRLittleEndian, empty: bool = False
 ) -> None:
-    """A SEG by highdicom; of fractions, what is inside is above one half."""
+    """Write a SEG by highdicom; fractions inside are above one half."""
     headers = images(grid)
     order = [header.InstanceNumber - 1 for header in headers]
     pixels = np.moveaxis(masks(), 0, -1)[order]
@@ -115,7 +115,7 @@ def write_seg(
 
 
 def places(mask: np.ndarray, affine: np.ndarray) -> np.ndarray:
-    """Sorted LPS positions of what is set in an array whose indices the affine takes."""
+    """Sorted LPS positions of the voxels that are set, by the affine of their indices."""
     index = np.argwhere(mask)
     points = np.round(index @ affine[:3, :3].T + affine[:3, 3], 3) + 0.0
     return points[np.lexsort(points.T)]
@@ -127,7 +127,7 @@ def our_places(mask: np.ndarray, grid: Grid) -> np.ndarray:
 
 @pytest.mark.parametrize("kind", ["BINARY", "FRACTIONAL", "LABELMAP"])
 @pytest.mark.parametrize("plane", PLANES)
-def test_voxels_lie_where_highdicom_has_them(tmp_path: Path, plane: str, kind: str):
+def test_voxels_are_where_highdicom_has_them(tmp_path: Path, plane: str, kind: str):
     grid = grid_of(plane)
     write_seg(tmp_path / "seg.dcm", grid, kind)
     theirs = hd.seg.segread(tmp_path / "seg.dcm")
@@ -137,9 +137,9 @@ def test_voxels_lie_where_highdicom_has_them(tmp_path: Path, plane: str, kind: s
         assert ours.name == name
         np.testing.assert_array_equal(ours.mask, truth)
         volume = theirs.get_volume(segment_numbers=[number])
-        found = np.asarray(volume.array)[..., 0] > 0.5
+        inside = np.asarray(volume.array)[..., 0] > 0.5
         np.testing.assert_allclose(
-            our_places(ours.mask, grid), places(found, volume.affine), atol=2e-3
+            our_places(ours.mask, grid), places(inside, volume.affine), atol=2e-3
         )
 
 
@@ -154,17 +154,19 @@ def test_empty_and_compressed_frames(tmp_path: Path, syntax: str, *, empty: bool
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    "change",
     [
-        ({"origin_lps_mm": (-31.25, 12.5, 103.0)}, "don't lie on the image's slices"),
-        ({"origin_lps_mm": (-31.0, 12.5, 101.75)}, "don't lie on the image's slices"),
-        ({"spacing_xyz_mm": (0.82, 0.8, 4.0)}, "don't lie on the image's slices"),
-        ({"size_xyz": (16, 11, 5)}, "matrix of 16 x 12, the image 16 x 11"),
-        ({"size_xyz": (16, 12, 3)}, "don't lie on the image's slices"),
+        {"origin_lps_mm": (-31.25, 12.5, 103.0)},
+        {"origin_lps_mm": (-31.0, 12.5, 101.75)},
+        {"spacing_xyz_mm": (0.82, 0.8, 4.0)},
+        {"size_xyz": (16, 11, 5)},
+        {"size_xyz": (16, 12, 3)},
     ],
+    ids=["between slices", "moved", "other pixels", "other matrix", "fewer slices"],
 )
-def test_another_grid_is_refused(tmp_path: Path, change: dict, said: str):
+def test_another_grid_is_refused(tmp_path: Path, change: dict):
     write_seg(tmp_path / "seg.dcm", grid_of("axial"), "BINARY")
     dataset = read_dataset(Origin(tmp_path / "seg.dcm"), pixels=True)
-    with pytest.raises(InputError, match=said):
+    with pytest.raises(InputError) as caught:
         segment_mask(dataset, replace(grid_of("axial"), **change), "tumor")
+    assert caught.value.fault is Fault.GEOMETRY
