@@ -96,7 +96,7 @@ def _check_weights(weights: object, where: str) -> None:
 
 def _check_format(content: bytes, where: str) -> None:
     """Refuse torch's older formats, and records that would grow when read."""
-    # The restricted reader also takes the older formats, through old code that nobody audits.
+    # The restricted reader also takes the older formats, through old and unaudited code.
     if not content.startswith(_BEGIN_OF_ZIP):
         raise InputError(
             f"{where}: is not in the format that nnU-Net writes; get it again, or add {TRUST} if "

@@ -48,7 +48,7 @@ def segment(
     *,
     overwrite: bool = False,
 ) -> BatchOutcome:
-    """Segment studies one after the other; a study that fails leaves the others alone.
+    """Segment studies in turn; a study that fails doesn't stop the others.
 
     Parameters
     ----------
