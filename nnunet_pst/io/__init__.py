@@ -9,6 +9,8 @@ For every other room:
 - `sequence_columns`, `number_columns`: what the columns of a cohort table mean
 - `csv_text`, `checked_tables`: CSV as we write it, and tables of strangers as we read them
 - `atomic_files`: files and folders that are written beside their place and moved there
+- `dataset_folders`: the folder of a dataset that is given by name or path
+- `templates`: one environment for all HTML pages
 - `workers`: one task over many items, in several processes
 - `rounding`, `wording`: numbers and names of measures as people read them
 - `viewer_labels`: label colors for ITK-SNAP and 3D Slicer

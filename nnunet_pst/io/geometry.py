@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-#: Two grids are the same when no corner of one lies farther than this from the other's, in voxels.
+#: Two grids are the same when their corners differ by no more than this, in voxels.
 #: Headers carry spacings such as 3.2699 and 3.2700 for the same scan, so equality is never tested.
 GRID_TOLERANCE_VOXELS = 1e-3
 

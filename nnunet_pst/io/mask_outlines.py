@@ -75,7 +75,7 @@ def _sides(mask: npt.NDArray[np.bool_]) -> set[_Side]:
 
 
 def _walks(sides: Iterable[_Side]) -> list[list[_Side]]:
-    """Join sides to closed walks, turning right wherever possible: so each stays in its part."""
+    """Join sides to closed walks, turning right where possible, so that each stays in its part."""
     left = set(sides)
     walks = []
     for start in sorted(left):

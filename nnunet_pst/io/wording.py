@@ -34,10 +34,10 @@ def measure_words(name: str, unit: str = "1") -> str:
     if name in _NAMES:
         return _NAMES[name]
     parts = [part for part in name.split("_") if part]
-    said = _UNIT_WORDS.get(unit)
+    unit_word = _UNIT_WORDS.get(unit)
     # "slices" is a unit at the end only: false positives are also counted on slices.
-    if said in parts[1:] and (unit != "slices" or parts[-1] == said):
-        del parts[len(parts) - 1 - parts[::-1].index(said)]
+    if unit_word in parts[1:] and (unit != "slices" or parts[-1] == unit_word):
+        del parts[len(parts) - 1 - parts[::-1].index(unit_word)]
     text = " ".join(_WORDS.get(part, part) for part in parts) or name
     return re.sub(r"(\d)mm", r"\1 mm", text)
 

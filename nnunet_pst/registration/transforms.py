@@ -91,7 +91,7 @@ def _affine(matrix: npt.NDArray[np.float64]) -> sitk.Transform:
 
 
 def linear_part(transform: sitk.Transform) -> npt.NDArray[np.float64]:
-    """Return the 4 x 4 matrix of any linear ITK transform, whatever its class and center.
+    """Return the 4 x 4 matrix of a linear ITK transform of any class and center.
 
     It is made from the images of four points, which is exact up to rounding.
     """

@@ -42,7 +42,7 @@ def grid_of(stack: Stack) -> Grid:
     along_row = np.asarray(first.orientation[:3])
     along_row = along_row / np.linalg.norm(along_row)
     normal = _normal(stack)
-    # At right angles to the last bit, whatever the header rounded.
+    # Exactly at right angles, although the header is rounded.
     direction = np.stack([along_row, np.cross(normal, along_row), normal], axis=1)
     reach = float(np.subtract(last.position_lps_mm, first.position_lps_mm) @ normal)
     between_rows, between_columns = first.pixel_spacing_mm

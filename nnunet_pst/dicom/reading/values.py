@@ -18,7 +18,7 @@ def raw(dataset: Dataset, keyword: str) -> Any:  # noqa: ANN401 - DICOM values a
     """Return the value of an element; None when it is absent, empty, or can't be converted."""
     try:
         value = dataset.get(keyword)
-    except Exception:  # pydicom converts on demand, and raises whatever int() does
+    except Exception:  # pydicom converts on demand, and passes the exceptions of int() on
         return None
     return None if value in (None, "", b"") else value
 
@@ -89,7 +89,7 @@ def item(dataset: Dataset, *keywords: str) -> Dataset:
 def private_value(
     dataset: Dataset, creator: str, group: int, element: int
 ) -> tuple[float, ...] | None:
-    """Return the numbers of a private element, whatever its VR.
+    """Return the numbers of a private element of any VR.
 
     Parameters
     ----------

@@ -90,7 +90,7 @@ def scan(
     Raises
     ------
     InputError
-        When nothing usable is found, or a table exists and may not be replaced.
+        When there is no usable sequence, or a table exists and may not be replaced.
     """
     key = output.with_name(f"{output.stem}_key.csv") if anonymous_ids else None
     summary = ScanSummary(output, output.with_name("series.csv"), key)
@@ -101,14 +101,11 @@ def scan(
     studies = judge_studies(tree.series, table)
     _check_usable(root, studies, summary)
     names = PatientNames(key)
-    patients: dict[str, list[DicomStudy]] = defaultdict(list)
-    for study in studies:
-        patients[names.of(study)].append(study)
     base = output.absolute().parent
     search = MaskSearch(mask_files(_foreign_files(tree, summary)), roi, base)
     rows: list[SeriesRow] = []
     cohort_rows: list[dict[str, str]] = []
-    for name, own in sorted(patients.items()):
+    for name, own in _by_patient(studies, names):
         best = _best(own)
         names.note_place(name, best.place)
         rows += _rows_of_patient(name, own, best, summary)
@@ -125,6 +122,16 @@ def scan(
         write_atomically(summary.series, series_table(rows))
         write_atomically(summary.cohort, cohort_table(cohort_rows))
     return summary
+
+
+def _by_patient(
+    studies: Sequence[DicomStudy], names: PatientNames
+) -> list[tuple[str, list[DicomStudy]]]:
+    """Group studies by the patient's name in the tables, in the order of the names."""
+    patients: dict[str, list[DicomStudy]] = defaultdict(list)
+    for study in studies:
+        patients[names.of(study)].append(study)
+    return sorted(patients.items())
 
 
 def _foreign_files(tree: SeriesOfTree, summary: ScanSummary) -> list[Path]:

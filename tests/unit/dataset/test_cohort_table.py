@@ -236,7 +236,7 @@ def test_an_image_has_one_role(tmp_path: Path, text: str, column: str):
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("patient,t2,t2_label\np1,a.nii.gz,al.nii.gz\n", "column t2: did you mean 'T2'?"),
         ("patient,t2,T2_label\np1,a.nii.gz,al.nii.gz\n", "t2: unknown column; did you mean 'T2'"),
@@ -260,9 +260,9 @@ def test_an_image_has_one_role(tmp_path: Path, text: str, column: str):
         ),
     ],
 )
-def test_one_line_names_the_culprit(tmp_path: Path, text: str, said: str):
+def test_one_line_names_the_culprit(tmp_path: Path, text: str, message: str):
     (line,) = problems(tmp_path, text)
-    assert said in line
+    assert message in line
 
 
 def test_all_columns_come_together(tmp_path: Path):

@@ -164,8 +164,8 @@ def test_a_hopeless_pair_falls_back_with_exit_code_3(
     words = ["convert", str(table), "--dataset", "DatasetPST", "--layout", "fusion"]
     words += ["--channels", "T2", "CET1", "--registration", "simpleitk", "--workers", "1"]
     assert main(words) == 3
-    said = capsys.readouterr().out
-    assert "look at it: PST_0001_CET1_to_T2: the moving image has 2 slices" in said
+    printed = capsys.readouterr().out
+    assert "look at it: PST_0001_CET1_to_T2: the moving image has 2 slices" in printed
     assert (raw / "DatasetPST" / "dataset.json").is_file()
     record = rows(raw / "registration" / "DatasetPST" / "registration.csv")[0]
     assert record["used"] == "scanner"
@@ -209,7 +209,7 @@ def test_registration_files_name_no_patient(phantom: Path, raw: Path):
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (["--layout", "fusion"], "needs two channels or more"),
         (["--layout", "fusion", "--channels", "T2"], "needs two channels or more"),
@@ -219,9 +219,9 @@ def test_registration_files_name_no_patient(phantom: Path, raw: Path):
         (["--labels-from", "T3"], "has no sequence T3"),
     ],
 )
-def test_contradictory_options_are_refused(phantom: Path, raw: Path, capsys, words, said):
+def test_contradictory_options_are_refused(phantom: Path, raw: Path, capsys, words, message):
     assert main(["convert", str(phantom), "--dataset", "DatasetPST", *words]) == 1
-    assert said in capsys.readouterr().err
+    assert message in capsys.readouterr().err
     assert not raw.exists()
 
 

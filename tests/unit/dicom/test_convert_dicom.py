@@ -181,8 +181,8 @@ def test_images_structures_and_segments_become_a_dataset(
         low_label="study/rs.dcm",
     )
     assert convert(path) == 1
-    said = capsys.readouterr().err
-    assert "column low_label: rs.dcm holds 2 structures ('GTV', 'Skin'); name one" in said
+    printed = capsys.readouterr().err
+    assert "column low_label: rs.dcm holds 2 structures ('GTV', 'Skin'); name one" in printed
     assert not (raw / "DatasetPST").exists()
     path = table(
         study.parent / "cohort.csv",
@@ -229,7 +229,7 @@ def test_channels_may_be_dicom(study: Path, raw: Path):
 
 
 @pytest.mark.parametrize(
-    ("cell", "said"),
+    ("cell", "message"),
     [
         ("study/dwi", "dwi holds 2 stacks of images; say which, such as dwi#series=1&b=0"),
         ("study/dwi#b=700", "dwi#b=700: there are no such images in dwi"),
@@ -238,12 +238,12 @@ def test_channels_may_be_dicom(study: Path, raw: Path):
     ],
 )
 def test_cells_without_a_stack_are_refused(
-    study: Path, raw: Path, cell: str, said: str, capsys: pytest.CaptureFixture[str]
+    study: Path, raw: Path, cell: str, message: str, capsys: pytest.CaptureFixture[str]
 ):
     write_seg(study.parent / "seg.dcm", Path(f"{study}/dwi#b=800"), {"Tumor": DRAWN})
     path = table(study.parent / "cohort.csv", DWI=cell, DWI_label="seg.dcm")
     assert convert(path) == 1
-    assert said in capsys.readouterr().err
+    assert message in capsys.readouterr().err
     assert not raw.exists()
 
 
@@ -252,8 +252,8 @@ def test_a_missing_slice_is_refused_by_convert(raw: Path, tmp_path: Path, capsys
     path = table(tmp_path / "cohort.csv", DWI=cell, DWI_label="x.dcm")
     (tmp_path / "x.dcm").write_bytes(bytes(128) + b"DICM")
     assert convert(path) == 1
-    said = capsys.readouterr().err
-    assert "column DWI: series 8: 1 slice is missing: 6.00 mm between slices 12 and 13" in said
+    printed = capsys.readouterr().err
+    assert "column DWI: series 8: 1 slice is missing: 6.00 mm between slices 12 and 13" in printed
     assert not raw.exists()
 
 

@@ -102,10 +102,10 @@ def test_a_truncated_file_is_named_and_the_rest_is_scanned(
     last.write_bytes(last.read_bytes()[:300])
     (tmp_path / "text.dcm").write_text("not DICOM")
     assert main(["scan", str(tmp_path), "-o", str(tmp_path / "out" / "cohort.csv")]) == 3
-    said = capsys.readouterr().err.splitlines()
-    assert len(said) == 2
-    assert all(line.startswith("error: ") for line in said)
-    assert "series 1" not in "".join(said)
+    printed = capsys.readouterr().err.splitlines()
+    assert len(printed) == 2
+    assert all(line.startswith("error: ") for line in printed)
+    assert "series 1" not in "".join(printed)
     table = (tmp_path / "out" / "cohort.csv").read_text()
     assert table.splitlines()[1:] == ["patient-1,../whole,"]
 
@@ -146,14 +146,14 @@ def test_a_damaged_zip_and_images_of_absurd_size(
     (tmp_path / "broken.zip").write_bytes(b"PK\x03\x04 and no more")
     write_series(tmp_path / "huge", Rows=65535, Columns=65535, positions=range(6), **T2)
     assert main(["scan", str(tmp_path), "-o", str(tmp_path / "out" / "cohort.csv")]) == 1
-    said = capsys.readouterr().err
-    assert "broken.zip: is a damaged or cut-off zip archive" in said
-    assert "claims 65535 x 65535 x 6 voxels" in said
+    printed = capsys.readouterr().err
+    assert "broken.zip: is a damaged or cut-off zip archive" in printed
+    assert "claims 65535 x 65535 x 6 voxels" in printed
 
 
 @pytest.mark.parametrize("verb", ["scan", "segment"])
 @pytest.mark.parametrize(
-    ("name", "content", "said"),
+    ("name", "content", "message"),
     [
         ("study.zip", None, "is a damaged or cut-off zip archive; copy it again"),
         ("study", None, "is a damaged or cut-off zip archive; copy it again"),
@@ -170,7 +170,7 @@ def test_a_file_that_is_not_an_archive_is_one_line(
     verb: str,
     name: str,
     content: bytes | None,
-    said: str,
+    message: str,
 ):
     place = tmp_path / name
     if content is None:
@@ -181,12 +181,12 @@ def test_a_file_that_is_not_an_archive_is_one_line(
     place.write_bytes(content)
     words = [verb, str(place), "-o", str(tmp_path / "out" / "cohort.csv")]
     assert main([*words, "--model", "m"] if verb == "segment" else words) == 1
-    assert capsys.readouterr().err == f"error: {name}: {said}\n"
+    assert capsys.readouterr().err == f"error: {name}: {message}\n"
     assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(
-    ("lost", "said"),
+    ("lost", "message"),
     [
         (1, "ends early (383 of 384 bytes of pixels)"),
         (384, "ends early (0 of 384 bytes of pixels)"),
@@ -200,7 +200,7 @@ def test_cut_off_pixels_are_found_without_reading_them(
     write_series: Writer,
     capsys: pytest.CaptureFixture[str],
     lost: int,
-    said: str,
+    message: str,
     implicit: bool,
 ):
     positions = tuple(4.0 * i for i in range(6))
@@ -218,7 +218,7 @@ def test_cut_off_pixels_are_found_without_reading_them(
     assert main(["scan", str(tmp_path), "-o", str(tmp_path / "out" / "cohort.csv")]) == 3
     (line,) = capsys.readouterr().err.splitlines()
     place = f"error: patient-1: series 2: 1 of 6 images lacks pixels, the first {last.name}"
-    assert line == f"{place}: {said}; copy the series again"
+    assert line == f"{place}: {message}; copy the series again"
     assert (tmp_path / "out" / "cohort.csv").read_text().splitlines()[1:] == ["patient-1,../whole,"]
     rows = (tmp_path / "out" / "series.csv").read_text().splitlines()
     (row,) = [row for row in rows if ",cut off," in row]

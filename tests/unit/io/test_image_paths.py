@@ -67,7 +67,7 @@ def test_what_is_not_an_image(folder: Path, cell: str, fault: Fault):
 
 
 @pytest.mark.parametrize(
-    ("cell", "said"),
+    ("cell", "message"),
     [
         ('"a.nii.gz"', 'no such file: "a.nii.gz" (relative to the table); write a.nii.gz, without'),
         ("'/none/a.nii.gz '", "write /none/a.nii.gz, without quotes and spaces"),
@@ -77,8 +77,8 @@ def test_what_is_not_an_image(folder: Path, cell: str, fault: Fault):
         ("scan.mha", "there is Scan.MHA: capitals count"),
     ],
 )
-def test_a_likely_mistake_is_named(folder: Path, cell: str, said: str):
-    assert said in str(problem(folder, cell))
+def test_a_likely_mistake_is_named(folder: Path, cell: str, message: str):
+    assert message in str(problem(folder, cell))
 
 
 def test_an_absolute_path_is_not_relative_to_the_table(folder: Path):

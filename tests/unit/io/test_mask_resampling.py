@@ -30,8 +30,8 @@ def rotated(degrees: float) -> tuple[float, ...]:
 
 def test_the_same_grid_is_left_alone():
     wobbly = replace(IMAGE, spacing_xyz_mm=(1.0, 1.0, 4.00001))
-    placed, said = place_mask(Volume(lesion(), wobbly), IMAGE)
-    assert said is None
+    placed, report = place_mask(Volume(lesion(), wobbly), IMAGE)
+    assert report is None
     assert (placed == lesion()).all()
 
 
@@ -48,17 +48,17 @@ def test_a_reoriented_copy_is_the_same_mask(orientation: str):
 
 def test_a_cropped_mask_returns_to_its_place():
     box = Grid((10, 9, 6), IMAGE.spacing_xyz_mm, (-7.0, 24.0, 13.0), IDENTITY)
-    placed, said = place_mask(Volume(lesion()[2:8, 4:13, 3:13], box), IMAGE)
+    placed, report = place_mask(Volume(lesion()[2:8, 4:13, 3:13], box), IMAGE)
     assert (placed == lesion()).all()
-    assert "resampled from 10 x 9 x 6 to the image's 20 x 18 x 12" in str(said)
+    assert "resampled from 10 x 9 x 6 to the image's 20 x 18 x 12" in str(report)
 
 
 def test_a_finer_mask_keeps_its_volume():
     fine = Grid((40, 36, 12), (0.5, 0.5, 4.0), (-10.25, 19.75, 5.0), IDENTITY)
     doubled = lesion().repeat(2, axis=1).repeat(2, axis=2)
-    placed, said = place_mask(Volume(doubled, fine), IMAGE)
+    placed, report = place_mask(Volume(doubled, fine), IMAGE)
     assert (placed == lesion()).all()
-    assert "0.42 ml before, 0.42 ml after" in str(said)
+    assert "0.42 ml before, 0.42 ml after" in str(report)
 
 
 @pytest.mark.parametrize(
@@ -81,8 +81,8 @@ def test_another_frame(changes: dict[str, tuple[float, ...]]):
 
 def test_a_small_shift_of_the_same_matrix_is_resampled():
     shifted = replace(IMAGE, origin_lps_mm=(-9.8, 20.0, 5.0))
-    placed, said = place_mask(Volume(lesion(), shifted), IMAGE)
-    assert said is not None
+    placed, report = place_mask(Volume(lesion(), shifted), IMAGE)
+    assert report is not None
     assert (placed == lesion()).all()
 
 

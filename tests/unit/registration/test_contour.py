@@ -1,4 +1,4 @@
-"""A contour drawn on one real sequence, carried to another, lands on that one's own contour."""
+"""A contour of one real sequence, carried to another, lands on that sequence's own contour."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ THIGH = Path(__file__).parents[3].parent / "shared" / "data" / "sts-001-raw"
 
 def image(folder: Path) -> Volume:
     names = sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(folder))
-    found = sitk.Cast(sitk.ReadImage(names), sitk.sitkInt16)
-    place = Grid(found.GetSize(), found.GetSpacing(), found.GetOrigin(), found.GetDirection())
-    return Volume(sitk.GetArrayFromImage(found), place)
+    series = sitk.Cast(sitk.ReadImage(names), sitk.sitkInt16)
+    grid = Grid(series.GetSize(), series.GetSpacing(), series.GetOrigin(), series.GetDirection())
+    return Volume(sitk.GetArrayFromImage(series), grid)
 
 
 def contour_mask(path: Path, name: str, grid: Grid) -> np.ndarray:
-    """Voxels of a grid whose centers lie within a structure's closed contours, as uint8."""
+    """Voxels of a grid with their center inside a structure's closed contours, as uint8."""
     study = pydicom.dcmread(path)
     numbers = {roi.ROIName: roi.ROINumber for roi in study.StructureSetROISequence}
     (drawn,) = (roi for roi in study.ROIContourSequence if roi.ReferencedROINumber == numbers[name])

@@ -137,11 +137,11 @@ from pathlib import Path
 from nnunet_pst.registration.policy import RegistrationSettings, register
 from nnunet_pst.io.volumes import read_image
 folder, engine = Path(sys.argv[1]), sys.argv[2]
-found = register(
+registration = register(
     read_image(folder / "T2.nii.gz"), read_image(folder / "T1.nii.gz"),
     RegistrationSettings(engine=engine),
 )
-print(found.transform.matrix.tobytes().hex())
+print(registration.transform.matrix.tobytes().hex())
 """
 
 

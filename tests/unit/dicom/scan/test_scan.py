@@ -306,13 +306,13 @@ def test_nothing_usable_writes_nothing(
     write(tmp_path / "localizer", SeriesDescription="localizer", **T2)
     out = tmp_path / "out"
     assert main(["scan", str(tmp_path / place), "-o", str(out / "cohort.csv")]) == 1
-    said = capsys.readouterr().err.splitlines()
+    printed = capsys.readouterr().err.splitlines()
     assert {
         "nowhere": f"error: {tmp_path / 'nowhere'}: no such folder or file",
         "empty": "error: empty: holds no DICOM images",
         "localizer": "error: localizer: no usable sequence",
-    }[place] == said[0]
-    assert said[1:] == (["error: series 1: a localizer"] if place == "localizer" else [])
+    }[place] == printed[0]
+    assert printed[1:] == (["error: series 1: a localizer"] if place == "localizer" else [])
     assert not out.exists()
 
 
