@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from nnunet_pst.evaluation.evaluate import evaluate as evaluate
     from nnunet_pst.nnunet.models.segment import ModelSettings as ModelSettings
     from nnunet_pst.nnunet.models.segment import segment as segment
+    from nnunet_pst.nnunet.planning import PlanningSettings as PlanningSettings
     from nnunet_pst.nnunet.planning import plan_dataset as plan
     from nnunet_pst.registration.policy import RegistrationSettings as RegistrationSettings
     from nnunet_pst.segmentation.study import SegmentationSettings as SegmentationSettings
@@ -48,6 +49,7 @@ _HOMES = {
     "ConversionSettings": ("dataset.conversion_settings", "ConversionSettings"),
     "LabelRules": ("dataset.annotation", "LabelRules"),
     "ModelSettings": ("nnunet.models.segment", "ModelSettings"),
+    "PlanningSettings": ("nnunet.planning", "PlanningSettings"),
     "RegistrationSettings": ("registration.policy", "RegistrationSettings"),
     "SegmentationSettings": ("segmentation.study", "SegmentationSettings"),
 }
@@ -56,6 +58,7 @@ __all__ = [
     "ConversionSettings",
     "LabelRules",
     "ModelSettings",
+    "PlanningSettings",
     "RegistrationSettings",
     "SegmentationSettings",
     "__version__",

@@ -30,6 +30,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("-p", "--plans", help="name of the plans (default: the planner's)")
     parser.add_argument(
+        "--overwrite-folds",
+        action="store_true",
+        help="change folds even where a finished training has learned from patients who are test "
+        "patients now",
+    )
+    parser.add_argument(
         "--workers",
         type=int,
         default=int(os.environ.get("nnUNet_def_n_proc", "2")),  # noqa: SIM112 (the host's name)
@@ -40,16 +46,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Plan, then print what was decided and why."""
-    from nnunet_pst.nnunet.planning import plan_dataset
+    from nnunet_pst.nnunet.planning import PlanningSettings, plan_dataset
 
     # The host's output goes to stderr, so that our lines can be piped.
     with contextlib.redirect_stdout(sys.stderr):
         result = plan_dataset(
             arguments.dataset,
-            extend=arguments.extend,
-            configurations=arguments.configurations,
-            planner=arguments.planner,
-            plans=arguments.plans,
+            PlanningSettings(
+                extend=arguments.extend,
+                configurations=arguments.configurations,
+                planner=arguments.planner,
+                plans=arguments.plans,
+                overwrite_folds=arguments.overwrite_folds,
+            ),
             workers=arguments.workers,
         )
     if arguments.json:

@@ -151,23 +151,25 @@ def _train(arguments: argparse.Namespace, folder: Path, sweep: Sweep) -> int:
 
     if arguments.run == "print":
         print("\n".join(commands(folder, sweep)))
-        return 0
+        return PartlyDoneError.exit_code if sweep.flagged else 0
     if arguments.run == "slurm":
         jobs = submit(folder, sweep, dict(arguments.slurm))
         print("\n".join(status_lines(folder, sweep)))
         print(f"submitted: {len(jobs)}; next: nnunet_pst sweep --out {folder} --status")
-        return 0
+        return PartlyDoneError.exit_code if sweep.flagged else 0
     run_here(folder, sweep)
     return _end(folder, sweep)
 
 
 def _end(folder: Path, sweep: Sweep) -> int:
     """Print the tables of the jobs that are done, then the jobs that failed."""
-    from nnunet_pst.experiments.sweep_progress import failures, gather
+    from nnunet_pst.experiments.sweep_progress import failures, flagged_lines, gather
 
     print(f"\n{gather(folder, sweep)}")
     print(f"tables and the scores of every case: {folder}")
+    for line in flagged_lines(sweep):
+        print(f"look at it: {line}")
     if failed := failures(folder, sweep):
         remedy = Problem("the same command again goes on with these", Fault.FAILED)
         raise PartlyDoneError([*failed, remedy])
-    return 0
+    return PartlyDoneError.exit_code if sweep.flagged else 0

@@ -28,12 +28,13 @@ from nnunet_pst.experiments.sweep_record import (
     SWEEP_FILE,
     Sweep,
     SweepSettings,
+    case_scores,
     job_folder,
     read_sweep,
     write_sweep,
 )
 from nnunet_pst.io.atomic_files import refusals_in_one_line
-from nnunet_pst.network.encoder_weights import VARIABLE as WEIGHTS_VARIABLE
+from nnunet_pst.network import ENCODER_WEIGHTS_VARIABLE as WEIGHTS_VARIABLE
 from nnunet_pst.nnunet.environment import process_count
 from nnunet_pst.nnunet.own_configurations import CONFIGURATIONS
 from nnunet_pst.nnunet.training.settings import TrainingSettings
@@ -100,9 +101,9 @@ def begin_sweep(request: SweepRequest, folder: Path) -> Sweep:
             RegistrationSettings(engine=request.registration),
             process_count(os.environ),
         )
-        sources = prepare_datasets(source, sweep.jobs, folder / LOGS)
-        _refuse_changed(folder, sweep, sources)
-        sweep = replace(sweep, sources=sources)
+        prepared = prepare_datasets(source, sweep.jobs, folder / LOGS)
+        _refuse_changed(folder, sweep, prepared.sources)
+        sweep = replace(sweep, sources=prepared.sources, flagged=prepared.flagged)
         folder.mkdir(parents=True, exist_ok=True)
         write_sweep(folder, sweep)
     return sweep
@@ -152,7 +153,12 @@ def _declared(request: SweepRequest) -> Sweep:
 
 def _refuse_changed(folder: Path, sweep: Sweep, sources: Mapping[str, str]) -> None:
     """Refuse to put trainings on different data into one table."""
-    begun = {job.dataset for job in sweep.jobs if read_status(job_folder(folder, job)).seconds}
+    # Jobs that were run by hand have no status, but scores.
+    begun = {
+        job.dataset
+        for job in sweep.jobs
+        if read_status(job_folder(folder, job)).seconds or case_scores(folder, job).is_file()
+    }
     changed = [
         Problem(
             f"{name}: was converted anew from other files or rows since its first training; choose "

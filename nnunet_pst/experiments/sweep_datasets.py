@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import os
 from collections.abc import Collection, Mapping, Sequence
@@ -16,6 +15,7 @@ from nnunet_pst.dataset.cohort_table import parse_cohort
 from nnunet_pst.dataset.conversion import convert_cohort
 from nnunet_pst.dataset.conversion_journal import read_key
 from nnunet_pst.dataset.conversion_settings import ConversionSettings
+from nnunet_pst.dataset.conversion_summary import ConversionSummary
 from nnunet_pst.dataset.raw_dataset import OWN_KEY, RawDataset, locate_dataset
 from nnunet_pst.dataset.splits import Splits, make_splits, split_patients, splits_like
 from nnunet_pst.errors import Fault, HostError, InputError, Problem
@@ -27,10 +27,13 @@ from nnunet_pst.experiments.sweep_plan import (
     Job,
     Strategy,
 )
+from nnunet_pst.experiments.sweep_record import dataset_digest
 from nnunet_pst.io.atomic_files import write_atomically
 from nnunet_pst.io.case_table import cases_of_dataset
+from nnunet_pst.nnunet.edited_settings import Place, recipe
+from nnunet_pst.nnunet.folds import SPLITS_FILE
 from nnunet_pst.nnunet.own_configurations import CONFIGURATIONS
-from nnunet_pst.nnunet.planning import SPLITS_FILE, plan_dataset
+from nnunet_pst.nnunet.planning import PlanningSettings, plan_dataset
 from nnunet_pst.nnunet.training.settings import PLANS_KEY
 from nnunet_pst.registration.policy import RegistrationSettings
 
@@ -45,12 +48,29 @@ class Source:
     workers: int
 
 
+@dataclass(frozen=True)
+class PreparedDatasets:
+    """What was made of the datasets of a sweep.
+
+    Attributes
+    ----------
+    sources
+        By dataset a digest of the files that it was converted from.
+    flagged
+        By dataset, what its conversion could do only by a fallback, such as a pair of sequences
+        that was not registered, with the reason.
+    """
+
+    sources: dict[str, str]
+    flagged: dict[str, dict[str, str]]
+
+
 def cohort_sequences(table: Path) -> tuple[str, ...]:
     """Return the sequences of a cohort table, in its order; its rows are checked later."""
     return parse_cohort(table)[0].sequences
 
 
-def prepare_datasets(source: Source, jobs: Sequence[Job], logs: Path) -> dict[str, str]:
+def prepare_datasets(source: Source, jobs: Sequence[Job], logs: Path) -> PreparedDatasets:
     """Convert and plan the datasets of the jobs; complete and planned datasets are kept.
 
     The dataset of all sequences is always converted: it gives pseudonyms, label rules and folds.
@@ -60,11 +80,6 @@ def prepare_datasets(source: Source, jobs: Sequence[Job], logs: Path) -> dict[st
     logs
         Folder for nnU-Net's output while it plans.
 
-    Returns
-    -------
-    dict
-        By dataset a digest of the files that it was converted from.
-
     Raises
     ------
     InputError, HostError, PartlyDoneError
@@ -73,7 +88,7 @@ def prepare_datasets(source: Source, jobs: Sequence[Job], logs: Path) -> dict[st
     """
     base = locate_dataset(source.base)
     rules = _rules(base)
-    _convert(source, base.name, None, rules)
+    flagged = {base.name: dict(_convert(source, base.name, None, rules).flagged)}
     rows = cases_of_dataset(base.folder)
     splits = _base_splits(base, rows)
     sources = {}
@@ -82,15 +97,16 @@ def prepare_datasets(source: Source, jobs: Sequence[Job], logs: Path) -> dict[st
         place = locate_dataset(name)
         if name != base.name:
             _share_key(base, place)
-            _convert(source, name, strategy, rules)
+            flagged[name] = dict(_convert(source, name, strategy, rules).flagged)
         own = splits_like(splits, rows, cases_of_dataset(place.folder))
         _refuse_empty_folds(name, own, {job.fold for job in mine})
         _keep_splits(name, own)
-        _plan(place, {job.method.configuration for job in mine}, source.workers, logs)
+        _plan(place, base, {job.method.configuration for job in mine}, source.workers, logs)
         for plans, seed in {(job.plans, job.seed) for job in mine if job.plans != PLANS}:
             _seeded_plans(name, plans, seed)
-        sources[name] = _digest(place)
-    return sources
+        sources[name] = dataset_digest(place)
+    _refuse_other_recipes({job.dataset for job in jobs})
+    return PreparedDatasets(sources, {name: pairs for name, pairs in flagged.items() if pairs})
 
 
 def _rules(base: RawDataset) -> LabelRules:
@@ -108,13 +124,15 @@ def _rules(base: RawDataset) -> LabelRules:
     return LabelRules(**{name: value for name, value in ours.items() if name in known})
 
 
-def _convert(source: Source, name: str, strategy: Strategy | None, rules: LabelRules) -> None:
+def _convert(
+    source: Source, name: str, strategy: Strategy | None, rules: LabelRules
+) -> ConversionSummary:
     settings = ConversionSettings(layout=ALL_SEQUENCE, rules=rules)
     if strategy:
         settings = replace(settings, layout=strategy.layout, sequences=strategy.sequences)
         if strategy.layout == FUSION:
             settings = replace(settings, registration=source.registration)
-    convert_cohort(source.table, name, settings, workers=source.workers)
+    return convert_cohort(source.table, name, settings, workers=source.workers)
 
 
 def _share_key(base: RawDataset, other: RawDataset) -> None:
@@ -194,10 +212,16 @@ def _as_sets(fold: Mapping[str, Sequence[str]]) -> dict[str, set[str]]:
     return {side: set(fold[side]) for side in ("train", "val")}
 
 
-def _plan(place: RawDataset, wanted: Collection[str], workers: int, logs: Path) -> None:
-    """Plan and preprocess a dataset, unless that was done after its conversion."""
+def _plan(
+    place: RawDataset, base: RawDataset, wanted: Collection[str], workers: int, logs: Path
+) -> None:
+    """Plan and preprocess a dataset with the recipe of the base, unless that is done already."""
     stock = sorted({"2d", *wanted} - set(CONFIGURATIONS))
-    if _is_planned(place, wanted):
+    edited = _preprocessed(base.name) / f"{PLANS}.json"
+    edits_from = edited if place.name != base.name and edited.is_file() else None
+    if _is_planned(place, wanted) and not (
+        edits_from and _recipes(place.name) != _recipes(base.name)
+    ):
         return
     logs.mkdir(parents=True, exist_ok=True)
     with (
@@ -205,9 +229,38 @@ def _plan(place: RawDataset, wanted: Collection[str], workers: int, logs: Path) 
         contextlib.redirect_stdout(log),
         contextlib.redirect_stderr(log),
     ):
-        plan_dataset(place.name, configurations=stock, workers=workers)
+        settings = PlanningSettings(configurations=stock, edits_from=edits_from)
+        plan_dataset(place.name, settings, workers=workers)
     for stale in _preprocessed(place.name).glob(f"{PLANS}_seed*.json"):
         stale.unlink()
+
+
+def _recipes(name: str) -> dict[str, dict[Place, Any]]:
+    """Return the recipe of each of our configurations of a planned dataset."""
+    configurations = json.loads((_preprocessed(name) / f"{PLANS}.json").read_text())[
+        "configurations"
+    ]
+    return {own: recipe(configurations[own]) for own in CONFIGURATIONS if own in configurations}
+
+
+def _refuse_other_recipes(names: Collection[str]) -> None:
+    """Refuse to compare trainings of different settings in one table."""
+    first, *others = sorted(names)
+    ours = _recipes(first)
+    problems = [
+        Problem(
+            f"{other}: its plans train {own} with {'.'.join(place)} {theirs.get(place)!r}, those "
+            f"of {first} with {ours[own].get(place)!r}; give all datasets of a sweep the same "
+            "settings",
+            Fault.CONTRADICTION,
+        )
+        for other in others
+        for own, theirs in _recipes(other).items()
+        for place in sorted({*theirs, *ours[own]})
+        if theirs.get(place) != ours[own].get(place)
+    ]
+    if problems:
+        raise InputError(problems)
 
 
 def _is_planned(place: RawDataset, wanted: Collection[str]) -> bool:
@@ -250,12 +303,6 @@ def _seeded_plans(name: str, plans: str, seed: int) -> None:
     file = folder / f"{plans}.json"
     if not file.is_file() or file.read_text() != text:
         write_atomically(file, text)
-
-
-def _digest(place: RawDataset) -> str:
-    """Digest of all files that a dataset was converted from, independent of their order."""
-    lines = sorted(place.journal.read_text(encoding="utf-8").splitlines())
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
 def _preprocessed(name: str) -> Path:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from nnunet_pst.errors import Fault, InputError, PSTError
+from nnunet_pst.errors import Fault, HostError, InputError, PSTError
 from nnunet_pst.experiments.commands import Step, last_lines, run_logged
 from nnunet_pst.experiments.job_status import (
     JobStatus,
@@ -22,6 +22,7 @@ from nnunet_pst.experiments.job_status import (
 )
 from nnunet_pst.experiments.sweep_plan import Budget, Job
 from nnunet_pst.experiments.sweep_record import Sweep, job_folder, read_sweep
+from nnunet_pst.network import ENCODER_WEIGHTS_VARIABLE as WEIGHTS_VARIABLE
 from nnunet_pst.nnunet.environment import (
     DATA_FOLDERS,
     PROCESSES_VARIABLE,
@@ -74,6 +75,10 @@ def job_variables(folder: Path, sweep: Sweep, environ: Mapping[str, str]) -> dic
         TRAINER_VARIABLE: trainer_path(environ.get(TRAINER_VARIABLE, "")),
         PROCESSES_VARIABLE: str(process_count(environ)),
     }
+    # Without it another shell would train with other weights than the tables name.
+    if weights := environ.get(WEIGHTS_VARIABLE):
+        random = weights.lower() == "none"
+        variables[WEIGHTS_VARIABLE] = weights if random else str(Path(weights).absolute())
     budget = Budget.read(sweep.settings.budget)
     return variables | ({SECONDS_VARIABLE: f"{budget.seconds:g}"} if budget.seconds else {})
 
@@ -95,6 +100,7 @@ def run_job(folder: Path, name: str) -> JobStatus:
     job = next((job for job in sweep.jobs if job.name == name), None)
     if job is None:
         raise InputError(f"{folder}: its sweep has no job {name}", Fault.UNKNOWN_NAME)
+    _refuse_other_weights(sweep)
     place = job_folder(folder, job)
     with claimed(place) as lock:
         if lock is None:
@@ -109,6 +115,17 @@ def run_job(folder: Path, name: str) -> JobStatus:
         status = replace(status, state=State.DONE, step="", log="")
         write_status(place, status)
         return status
+
+
+def _refuse_other_weights(sweep: Sweep) -> None:
+    """Refuse to train with other encoder weights than the tables of the sweep name."""
+    here = Path(os.environ.get(WEIGHTS_VARIABLE) or "imagenet").name
+    if here != sweep.settings.weights:
+        raise HostError(
+            f"{WEIGHTS_VARIABLE} says {here}, but the sweep trains with "
+            f"{sweep.settings.weights}; set it as it was when the sweep began",
+            Fault.CONTRADICTION,
+        )
 
 
 def _run_step(

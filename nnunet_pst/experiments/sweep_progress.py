@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 
 from nnunet_pst.errors import Fault, Problem
@@ -10,6 +11,7 @@ from nnunet_pst.experiments.sweep_plan import OWN_TABLE, Budget, Job
 from nnunet_pst.experiments.sweep_record import (
     Sweep,
     case_scores,
+    changed_datasets,
     job_folder,
     read_tickets,
     statuses,
@@ -25,6 +27,9 @@ from nnunet_pst.experiments.sweep_tables import (
     table_rows,
 )
 from nnunet_pst.io.atomic_files import write_atomically
+
+#: Pairs that a note under a table names.
+_SHOWN = 6
 
 
 def look(folder: Path, sweep: Sweep) -> dict[Job, JobStatus]:
@@ -73,9 +78,23 @@ def failures(folder: Path, sweep: Sweep) -> list[Problem]:
     ]
 
 
+def flagged_lines(sweep: Sweep) -> list[str]:
+    """Say what the conversions of a sweep's datasets could do only by a fallback."""
+    return [
+        f"{dataset}: {name}: {reason}"
+        for dataset, pairs in sweep.flagged.items()
+        for name, reason in pairs.items()
+    ]
+
+
 def gather(folder: Path, sweep: Sweep) -> str:
     """Write the tables of the jobs that are done, and return them as Markdown."""
-    done = [job for job, status in look(folder, sweep).items() if status.state is State.DONE]
+    changed = changed_datasets(sweep)
+    done = [
+        job
+        for job, status in look(folder, sweep).items()
+        if status.state is State.DONE and job.dataset not in changed
+    ]
     scores: list[JobScore] = []
     for job in done:
         text = case_scores(folder, job).read_text(encoding="utf-8")
@@ -85,7 +104,7 @@ def gather(folder: Path, sweep: Sweep) -> str:
     for name, methods in sweep.tables.items():
         columns = columns_of_table(name, sweep.settings.sequences)
         rows = table_rows(name, methods, jobs=sweep.jobs, scores=scores, columns=columns)
-        text = table_markdown(name, rows, columns, _notes(name, sweep))
+        text = table_markdown(name, rows, columns, _notes(name, sweep, changed))
         stem = name if name == OWN_TABLE else f"table{name}"
         write_atomically(folder / f"{stem}.csv", table_csv(rows, columns))
         write_atomically(folder / f"{stem}.md", text)
@@ -93,7 +112,7 @@ def gather(folder: Path, sweep: Sweep) -> str:
     return "\n".join(texts)
 
 
-def _notes(table: str, sweep: Sweep) -> list[str]:
+def _notes(table: str, sweep: Sweep, changed: Collection[str]) -> list[str]:
     """Say what a reader of a table has to know."""
     settings = sweep.settings
     jobs = [job for job in sweep.jobs if job.method in sweep.tables[table]]
@@ -104,8 +123,19 @@ def _notes(table: str, sweep: Sweep) -> list[str]:
         f"trainings: {settings.budget}, device {settings.device}, encoder weights "
         f"{settings.weights}; predicted {mirrored} mirroring",
     ]
-    if table == "4":
-        notes.append("only patients whom every method was tested on")
+    notes.append("in each column only patients whom every method there was tested on")
+    datasets = {job.dataset for job in jobs}
+    notes += [
+        f"{name} was converted from other files or rows since; its trainings are left out"
+        for name in sorted(datasets & set(changed))
+    ]
+    for name, pairs in sweep.flagged.items():
+        if name in datasets:
+            listed = ", ".join(sorted(pairs)[:_SHOWN]) + (", ..." if len(pairs) > _SHOWN else "")
+            notes.append(
+                f"of {name} {len(pairs)} pairs or masks are as the scanner left them, because "
+                f"registration failed or was rejected: {listed}"
+            )
     stock = {job.trainer for job in jobs if not job.seeded}
     if stock:
         notes.append(f"{', '.join(sorted(stock))} can't be seeded: a seed there numbers a repeat")

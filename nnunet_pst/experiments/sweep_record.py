@@ -11,12 +11,15 @@ FOLDER/
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from nnunet_pst.dataset.raw_dataset import RawDataset, locate_dataset
 from nnunet_pst.errors import Fault, InputError
 from nnunet_pst.experiments.job_status import (
     JobStatus,
@@ -69,12 +72,15 @@ class Sweep:
         Lines of each table by its name.
     sources
         By dataset a digest of what it was converted from.
+    flagged
+        By dataset, what its conversion could do only by a fallback, and why.
     """
 
     settings: SweepSettings
     jobs: tuple[Job, ...]
     tables: Mapping[str, tuple[Method, ...]]
     sources: Mapping[str, str] = field(default_factory=dict)
+    flagged: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     def joined(self, other: Sweep, folder: Path) -> Sweep:
         """Add the jobs and tables of another sweep of the same settings.
@@ -96,7 +102,7 @@ class Sweep:
             for name in sorted({*self.tables, *other.tables})
         }
         jobs = tuple(dict.fromkeys([*self.jobs, *other.jobs]))
-        return Sweep(self.settings, jobs, tables, self.sources)
+        return Sweep(self.settings, jobs, tables, self.sources, self.flagged)
 
 
 def read_sweep(folder: Path) -> Sweep:
@@ -127,6 +133,7 @@ def read_sweep(folder: Path) -> Sweep:
             tuple(Job(**{**job, "method": _method(job["method"])}) for job in content["jobs"]),
             {name: tuple(map(_method, rows)) for name, rows in content["tables"].items()},
             content["sources"],
+            content.get("flagged", {}),  # earlier versions did not keep it
         )
     except (ValueError, TypeError, KeyError) as error:
         raise InputError(
@@ -144,6 +151,27 @@ def _method(content: Mapping[str, Any]) -> Method:
 def write_sweep(folder: Path, sweep: Sweep) -> None:
     """Replace ``sweep.json``."""
     write_atomically(folder / SWEEP_FILE, json.dumps(asdict(sweep), indent=2) + "\n")
+
+
+def dataset_digest(place: RawDataset) -> str:
+    """Digest of all files that a dataset was converted from, independent of their order."""
+    lines = sorted(place.journal.read_text(encoding="utf-8").splitlines())
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def changed_datasets(sweep: Sweep) -> frozenset[str]:
+    """Name the datasets that were converted from other files or rows since the sweep made them.
+
+    Where nnUNet_raw is not set, or a dataset is not there, nothing is known to have changed.
+    """
+    if not os.environ.get("nnUNet_raw"):  # noqa: SIM112 (the host's name)
+        return frozenset()
+    places = {name: locate_dataset(name) for name in sweep.sources}
+    return frozenset(
+        name
+        for name, place in places.items()
+        if place.journal.is_file() and dataset_digest(place) != sweep.sources[name]
+    )
 
 
 def read_tickets(folder: Path) -> dict[str, str]:

@@ -10,9 +10,10 @@ from pathlib import Path
 from nnunet_pst.experiments.job_status import JobStatus, State, read_status, write_status
 from nnunet_pst.experiments.sweep_jobs import job_variables, run_job, steps_of_job
 from nnunet_pst.experiments.sweep_plan import Job
-from nnunet_pst.experiments.sweep_progress import describe, look
+from nnunet_pst.experiments.sweep_progress import describe, flagged_lines, look
 from nnunet_pst.experiments.sweep_record import Sweep, job_folder, read_tickets, write_tickets
 from nnunet_pst.experiments.sweep_slurm import submit_jobs
+from nnunet_pst.network import ENCODER_WEIGHTS_VARIABLE as WEIGHTS_VARIABLE
 
 
 def run_here(folder: Path, sweep: Sweep) -> None:
@@ -51,6 +52,10 @@ def commands(folder: Path, sweep: Sweep) -> list[str]:
     """Return the shell lines that run the jobs that are not done; `gather` reads their results."""
     variables = job_variables(folder, sweep, os.environ)
     lines = [f"export {name}={shlex.quote(value)}" for name, value in variables.items()]
+    if WEIGHTS_VARIABLE not in variables:
+        # A shell in which it is set would train with other weights than the tables name.
+        lines.append(f"unset {WEIGHTS_VARIABLE}")
+    lines += [f"# look at it: {line}" for line in flagged_lines(sweep)]
     for job, status in look(folder, sweep).items():
         if status.state in (State.PENDING, State.FAILED):
             steps = steps_of_job(folder.absolute(), sweep, job)

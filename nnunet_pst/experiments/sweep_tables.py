@@ -90,21 +90,21 @@ def table_rows(
 ) -> list[TableRow]:
     """Average in the order of `evaluation.averaging`; repeats are folds and seeds.
 
-    In table 4 the models may have been tested on different patients, since a fusion needs all of
-    its channels; there only those count that every method has.
+    Methods may have been tested on different patients: a fusion needs all of its channels, and a
+    sequence is missing here and there. In each column only those patients count whom every method
+    with a score there was tested on.
     """
     of_method: dict[Method, list[JobScore]] = defaultdict(list)
     for score in scores:
         of_method[score.job.method].append(score)
-    if table == "4":
-        of_method = _same_patients(of_method, methods, columns)
+    of_column = {column: _same_patients(of_method, methods, column) for column in columns}
     return [
         TableRow(
             method,
             len({score.job for score in of_method[method]}),
             sum(job.method == method for job in jobs),
             {
-                (column, measure): _cell(of_method[method], column, measure)
+                (column, measure): _cell(of_column[column][method], measure)
                 for column in columns
                 for measure in MEASURES
             },
@@ -114,10 +114,11 @@ def table_rows(
 
 
 def _same_patients(
-    of_method: Mapping[Method, list[JobScore]], methods: Sequence[Method], columns: Sequence[str]
+    of_method: Mapping[Method, list[JobScore]], methods: Sequence[Method], column: str
 ) -> dict[Method, list[JobScore]]:
+    """Return the scores of a column, of the patients that its methods share."""
     tested = {
-        method: [score for score in of_method.get(method, ()) if score.sequence in columns]
+        method: [s for s in of_method.get(method, ()) if column in (ALL, s.sequence)]
         for method in methods
     }
     patients = [{score.patient for score in scores} for scores in tested.values() if scores]
@@ -128,12 +129,10 @@ def _same_patients(
     }
 
 
-def _cell(scores: Sequence[JobScore], column: str, measure: str) -> Cell:
+def _cell(scores: Sequence[JobScore], measure: str) -> Cell:
     return Cell(
         *patients_mean(
-            CaseValue(score.patient, score.case, score.values[measure])
-            for score in scores
-            if column in (ALL, score.sequence)
+            CaseValue(score.patient, score.case, score.values[measure]) for score in scores
         )
     )
 

@@ -8,3 +8,6 @@ Other rooms use
 - `encoder_weights`: pretrained weights for the encoder;
 - `openvino_engine`: the network computed by OpenVINO.
 """
+
+#: Which encoder weights a training starts from; see `encoder_weights`, which loads torch.
+ENCODER_WEIGHTS_VARIABLE = "NNUNET_PST_ENCODER_WEIGHTS"

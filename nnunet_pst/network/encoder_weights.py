@@ -16,9 +16,8 @@ from torch import Tensor
 
 from nnunet_pst.errors import Fault, InputError
 from nnunet_pst.io.digests import file_digest
+from nnunet_pst.network import ENCODER_WEIGHTS_VARIABLE as VARIABLE
 from nnunet_pst.network.unet25d import Unet25D
-
-VARIABLE = "NNUNET_PST_ENCODER_WEIGHTS"
 
 #: The remedy in every message about missing weights.
 WAYS_ON = (

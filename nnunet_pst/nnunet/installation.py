@@ -199,7 +199,7 @@ def find_encoder_weights() -> Finding:
     """Look for the ImageNet weights where training will look, without asking the network."""
     name = "ImageNet weights"
     try:
-        from nnunet_pst.network.encoder_weights import VARIABLE
+        from nnunet_pst.network import ENCODER_WEIGHTS_VARIABLE as VARIABLE
     except ImportError as error:
         return Finding(name, "unknown: the network cannot be imported", "", str(error))
     choice = os.environ.get(VARIABLE, "")

@@ -6,11 +6,14 @@ the same file.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from nnunet_pst.dataset.splits import Splits
 from nnunet_pst.network.bags import STRIDE, padded_size
 from nnunet_pst.network.unet25d import NETWORK_CLASS
+from nnunet_pst.nnunet.edited_settings import Place, described, edits_of, with_edits
 from nnunet_pst.nnunet.training.settings import BAGS_PER_BATCH, PLANS_KEY, TrainingSettings
 
 #: Our configurations and their slices in a bag.
@@ -21,36 +24,79 @@ ENCODER = "mobilenet_v2"
 SPARE_SLICES = 4
 
 
+@dataclass(frozen=True)
+class OurConfigurations:
+    """The configurations that are added to plans.
+
+    Attributes
+    ----------
+    configurations
+        By name, all inheriting from ``2d``.
+    kept
+        A line for each configuration whose edited settings were kept.
+    """
+
+    configurations: dict[str, dict[str, Any]]
+    kept: tuple[str, ...]
+
+
 def our_configurations(
-    plans: dict[str, Any], fingerprint: dict[str, Any], settings: TrainingSettings
-) -> dict[str, dict[str, Any]]:
-    """Return the configurations that are added to ``plans``, all inheriting from ``2d``."""
-    base = plans["configurations"]["2d"]
-    patch = patch_size(plans, fingerprint, settings.crop)
-    result: dict[str, dict[str, Any]] = {}
+    plans: dict[str, Any],
+    fingerprint: dict[str, Any],
+    others: Mapping[str, Mapping[str, Any]] | None = None,
+) -> OurConfigurations:
+    """Generate our configurations, with the edits of those that the plans have already.
+
+    Parameters
+    ----------
+    plans
+        With nnU-Net's configurations, and ours of an earlier planning.
+    fingerprint
+        Of the dataset.
+    others
+        Our configurations of other plans, whose edits are wanted too.
+    """
+    configurations: dict[str, dict[str, Any]] = {}
+    kept = []
     for name, slices_per_bag in CONFIGURATIONS.items():
-        result[name] = {
-            "inherits_from": "2d",
-            "patch_size": list(patch),
-            "batch_size": BAGS_PER_BATCH,
-            "architecture": {
-                "network_class_name": NETWORK_CLASS,
-                "arch_kwargs": {
-                    "slices_per_bag": slices_per_bag,
-                    "encoder": ENCODER,
-                    "canvas": settings.crop,
-                    "intensity": "unit",
-                },
-                "_kw_requires_import": [],
+        made = _generated(plans, fingerprint, slices_per_bag)
+        edits: dict[Place, Any] = {}
+        for source in (plans["configurations"].get(name), (others or {}).get(name)):
+            if source is not None:
+                edits.update(edits_of(source, made))
+        configurations[name] = with_edits(made, edits)
+        kept.append(described(name, made, edits))
+    return OurConfigurations(configurations, tuple(line for line in kept if line))
+
+
+def _generated(
+    plans: dict[str, Any], fingerprint: dict[str, Any], slices_per_bag: int
+) -> dict[str, Any]:
+    """Return a configuration as it is without edits."""
+    base = plans["configurations"]["2d"]
+    settings = TrainingSettings(crop=fitting_crop(plans))
+    made: dict[str, Any] = {
+        "inherits_from": "2d",
+        "patch_size": list(patch_size(plans, fingerprint, settings.crop)),
+        "batch_size": BAGS_PER_BATCH,
+        "architecture": {
+            "network_class_name": NETWORK_CLASS,
+            "arch_kwargs": {
+                "slices_per_bag": slices_per_bag,
+                "encoder": ENCODER,
+                "canvas": settings.crop,
+                "intensity": "unit",
             },
-            PLANS_KEY: settings.to_plans(),
-        }
-        if any(base["use_mask_for_norm"]):
-            # The host's mask counts the air of unknown slices in training cases, where the label
-            # is 'ignore', but not in new cases; so ours are normalized without it.
-            result[name]["use_mask_for_norm"] = [False] * len(base["use_mask_for_norm"])
-            result[name]["data_identifier"] = f"{plans['plans_name']}_pst"
-    return result
+            "_kw_requires_import": [],
+        },
+        PLANS_KEY: settings.to_plans(),
+    }
+    if any(base["use_mask_for_norm"]):
+        # The host's mask counts the air of unknown slices in training cases, where the label is
+        # 'ignore', but not in new cases; so ours are normalized without it.
+        made["use_mask_for_norm"] = [False] * len(base["use_mask_for_norm"])
+        made["data_identifier"] = f"{plans['plans_name']}_pst"
+    return made
 
 
 def patch_size(
@@ -86,9 +132,7 @@ def has_own_data(plans: dict[str, Any]) -> bool:
     return "data_identifier" in plans["configurations"][next(iter(CONFIGURATIONS))]
 
 
-def decisions(
-    plans: dict[str, Any], settings: TrainingSettings, splits: Splits | None
-) -> tuple[str, ...]:
+def decisions(plans: dict[str, Any], splits: Splits | None) -> tuple[str, ...]:
     """Say in five lines what was decided and why.
 
     Parameters
@@ -107,13 +151,14 @@ def decisions(
         if sizes
         else "left to nnU-Net, by case: there is no cases.csv, which names the patients"
     )
-    smaller = settings.crop < TrainingSettings().crop
+    crop, bags = config[PLANS_KEY]["crop"], config["batch_size"]
+    smaller = crop < TrainingSettings().crop
     reason = "the cohort's images are smaller than the paper's 224" if smaller else "as the paper"
     return (
         f"configurations added: {', '.join(CONFIGURATIONS)}, on the preprocessed data of "
         f"{config.get('data_identifier', '2d')}",
         f"slices: first axis, kept as acquired; in-plane spacing unified to {spacing} mm",
-        f"training: {BAGS_PER_BATCH} bags of {settings.crop} x {settings.crop}: {reason}",
+        f"training: {bags} bags of {crop} x {crop}: {reason}",
         f"prediction: one tile of {slices} x {rows} x {columns}: covers every case of the cohort, "
         f"with {SPARE_SLICES} slices to spare",
         f"folds: {folds}",

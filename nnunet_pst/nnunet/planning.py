@@ -14,23 +14,51 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nnunet_pst.dataset.splits import Splits, make_splits, separated_patients, split_patients
+from nnunet_pst.dataset.splits import Splits
 from nnunet_pst.errors import Fault, HostError, InputError
 from nnunet_pst.io.atomic_files import copy_atomically, write_atomically
 from nnunet_pst.io.case_table import CASE_TABLE, cases_of_dataset
+from nnunet_pst.nnunet.folds import SPLITS_FILE, plan_folds
 from nnunet_pst.nnunet.own_configurations import (
     CONFIGURATIONS,
     decisions,
-    fitting_crop,
     has_own_data,
     our_configurations,
 )
+from nnunet_pst.nnunet.preprocessed import check_preprocessed
 from nnunet_pst.nnunet.training.settings import TrainingSettings
 
 #: The configurations of nnU-Net's planners; the last three are not made for every cohort.
 STOCK_CONFIGURATIONS = ("2d", "3d_fullres", "3d_lowres", "3d_cascade_fullres")
 
-SPLITS_FILE = "splits_final.json"
+
+@dataclass(frozen=True)
+class PlanningSettings:
+    """What a user may decide about the plans.
+
+    Attributes
+    ----------
+    extend
+        Take plans and preprocessed data as ``nnUNetv2_plan_and_preprocess`` left them.
+    configurations
+        Stock configurations to preprocess; ours share the data of ``2d``.
+    planner
+        Any of nnU-Net's planners, by class name.
+    plans
+        Name of the plans; None for the planner's own.
+    overwrite_folds
+        Change folds even where a training has learned from patients who may no longer be trained
+        on.
+    edits_from
+        Plans whose edited 2.5D settings are taken over, on top of this dataset's own edits.
+    """
+
+    extend: bool = False
+    configurations: Sequence[str] = ("2d",)
+    planner: str = "ExperimentPlanner"
+    plans: str | None = None
+    overwrite_folds: bool = False
+    edits_from: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -40,7 +68,7 @@ class PlanningResult:
     Attributes
     ----------
     decisions
-        Five lines: what was decided and why.
+        What was decided and why, what was kept of the user's edits, and how folds changed.
     """
 
     plans_file: Path
@@ -53,68 +81,103 @@ class PlanningResult:
 class _Folders:
     raw: Path
     preprocessed: Path
+    results: Path | None
 
 
 def plan_dataset(
-    dataset: str,
-    *,
-    extend: bool = False,
-    configurations: Sequence[str] = ("2d",),
-    planner: str = "ExperimentPlanner",
-    plans: str | None = None,
-    workers: int = 2,
-    settings: TrainingSettings | None = None,
+    dataset: str, settings: PlanningSettings | None = None, *, workers: int = 2
 ) -> PlanningResult:
     """Plan and preprocess a dataset, and add the 2.5D configurations.
+
+    Settings of our configurations that were edited in earlier plans are kept, and so is the fold of
+    every patient; `PlanningResult.decisions` says what was kept and what changed.
 
     Parameters
     ----------
     dataset
         Folder name in ``nnUNet_raw``, with or without an id.
-    extend
-        Take plans and preprocessed data as ``nnUNetv2_plan_and_preprocess`` left them.
-    configurations
-        Stock configurations to preprocess; ours share the data of ``2d``.
-    planner
-        Any of nnU-Net's planners, by class name.
-    plans
-        Name of the plans; None for the planner's own.
+    settings
+        What is planned, and how; None for the defaults.
     workers
         Processes for fingerprint and preprocessing.
-    settings
-        Training settings to write; None for the defaults fitted to the cohort.
 
     Raises
     ------
     InputError, HostError
         The dataset is missing, not planned yet, or has another axis before the slices; a name is
-        unknown; there are too few patients, or a fold separates one.
+        unknown; there are too few patients; preprocessed data do not fit the plans; or a finished
+        training would be contradicted by the folds.
+
+    Examples
+    --------
+    >>> import nnunet_pst
+    >>> nnunet_pst.plan("DatasetPST").configurations
+    ('2d', '3d_fullres', '2d_5', '2d_mobilenetv2')
     """
+    settings = settings or PlanningSettings()
     folders = _folders(dataset)
-    if not extend:
-        _refuse_unknown_names(configurations, folders.preprocessed)
-        plans = _plan_stock(dataset, planner, plans, workers)
-    plans_file, content = _read_plans(dataset, folders, plans or "nnUNetPlans")
+    name = settings.plans
+    if not settings.extend:
+        _refuse_unknown_names(settings.configurations, folders.preprocessed)
+        name = _plan_stock(dataset, settings.planner, name, workers)
+    plans_file, content = _read_plans(dataset, folders, name or "nnUNetPlans")
+    if settings.extend:
+        _check_data(content, folders)
     fingerprint = json.loads((folders.preprocessed / "dataset_fingerprint.json").read_text())
-    settings = settings or TrainingSettings(crop=fitting_crop(content))
-    content["configurations"].update(our_configurations(content, fingerprint, settings))
-    to_preprocess = [] if extend else _to_preprocess(configurations, content)
-    splits = _splits(folders, settings.seed)
-    _write_json(plans_file, content)
-    if splits is not None:
-        _write_json(folders.preprocessed / SPLITS_FILE, splits)
-    if not extend:
-        for name in to_preprocess:
-            _preprocess(dataset, name, plans_file.stem, workers)
+    edits = _edits_from(settings.edits_from)
+    ours = our_configurations(content, fingerprint, edits)
+    content["configurations"].update(ours.configurations)
+    to_preprocess = [] if settings.extend else _to_preprocess(settings.configurations, content)
+    folds = plan_folds(
+        folders.raw,
+        folders.preprocessed,
+        folders.results,
+        seed=TrainingSettings().seed,
+        overwrite=settings.overwrite_folds,
+    )
+    _write(plans_file, content, folders, folds.splits)
+    for configuration in to_preprocess:
+        _preprocess(dataset, configuration, plans_file.stem, workers)
+    if not settings.extend:
         copy_references(folders.raw, folders.preprocessed)
     elif has_own_data(content):
         _preprocess(dataset, next(iter(CONFIGURATIONS)), plans_file.stem, workers)
     return PlanningResult(
         plans_file=plans_file,
         configurations=tuple(content["configurations"]),
-        folds=len(splits or ()),
-        decisions=decisions(content, settings, splits),
+        folds=len(folds.splits or ()),
+        decisions=(*decisions(content, folds.splits), *ours.kept, *folds.changes),
     )
+
+
+def _check_data(plans: dict[str, Any], folders: _Folders) -> None:
+    """Refuse preprocessed data that do not belong to the plans and the dataset."""
+    base = plans["configurations"]["2d"]
+    check_preprocessed(
+        folders.preprocessed / base["data_identifier"],
+        base["spacing"],
+        folders.raw,
+        json.loads((folders.raw / "dataset.json").read_text())["file_ending"],
+    )
+
+
+def _edits_from(plans_file: Path | None) -> dict[str, dict[str, Any]]:
+    """Return our configurations of other plans, by name."""
+    if plans_file is None:
+        return {}
+    configurations = json.loads(plans_file.read_text())["configurations"]
+    return {name: configurations[name] for name in CONFIGURATIONS if name in configurations}
+
+
+def _write(
+    plans_file: Path, content: dict[str, Any], folders: _Folders, splits: Splits | None
+) -> None:
+    """Write folds and case table before the plans that are to use them."""
+    if splits is not None:
+        _write_json(folders.preprocessed / SPLITS_FILE, splits)
+    if (folders.raw / CASE_TABLE).is_file():
+        copy_atomically(folders.raw / CASE_TABLE, folders.preprocessed / CASE_TABLE)
+    _write_json(plans_file, content)
 
 
 def copy_references(raw: Path, preprocessed: Path) -> None:
@@ -142,7 +205,12 @@ def _folders(dataset: str) -> _Folders:
             Fault.MISSING,
         )
     cases_of_dataset(roots["nnUNet_raw"])  # damaged tables are refused before minutes of planning
-    return _Folders(roots["nnUNet_raw"], roots["nnUNet_preprocessed"])
+    results = os.environ.get("nnUNet_results")  # noqa: SIM112 (the host's name)
+    return _Folders(
+        roots["nnUNet_raw"],
+        roots["nnUNet_preprocessed"],
+        Path(results) / dataset if results else None,
+    )
 
 
 def _plan_stock(dataset: str, planner: str, plans: str | None, workers: int) -> str:
@@ -238,33 +306,6 @@ def _read_plans(dataset: str, folders: _Folders, name: str) -> tuple[Path, dict[
             Fault.GEOMETRY,
         )
     return file, plans
-
-
-def _splits(folders: _Folders, seed: int) -> Splits | None:
-    rows = [row for row in cases_of_dataset(folders.raw) if row["split"] != "test"]
-    if rows:
-        copy_atomically(folders.raw / CASE_TABLE, folders.preprocessed / CASE_TABLE)
-    existing = folders.preprocessed / SPLITS_FILE
-    if existing.is_file():
-        splits: Splits = json.loads(existing.read_text())
-        separated = separated_patients(splits, {row["case"]: row["patient"] for row in rows})
-        if separated:
-            raise InputError(
-                f"{existing.name}: patients on both sides of a fold: {', '.join(separated)}; "
-                "delete the file to get folds grouped by patient",
-                Fault.LEAK,
-            )
-        return splits
-    if not rows:
-        return None  # no cases.csv tells the patients: the host makes its own folds
-    patients = split_patients(rows)
-    if len(patients) < 2:
-        raise InputError(
-            f"{folders.raw.name} has one training patient; a fold needs one more to validate on: "
-            "convert a table with more patients of split 'train'",
-            Fault.TOO_FEW,
-        )
-    return make_splits(patients, seed)
 
 
 def _write_json(file: Path, content: Any) -> None:

@@ -22,7 +22,6 @@ from nnunetv2.utilities.default_n_proc_DA import get_allowed_n_proc_DA
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
 from torch import nn
 
-from nnunet_pst.dataset.splits import separated_patients
 from nnunet_pst.errors import Fault, InputError, PSTError
 from nnunet_pst.io.atomic_files import write_atomically
 from nnunet_pst.io.case_table import cases_of_dataset
@@ -30,6 +29,7 @@ from nnunet_pst.io.slice_kinds import SliceKind
 from nnunet_pst.network.encoder_weights import load_encoder_weights
 from nnunet_pst.network.losses import MaskedSoftDiceLoss
 from nnunet_pst.network.unet25d import Unet25D
+from nnunet_pst.nnunet.folds import check_fold
 from nnunet_pst.nnunet.training.case_reader import CaseReader, SliceCache, cache_bytes, case_slices
 from nnunet_pst.nnunet.training.dataloading import BagBatches, BatchesOnDevice
 from nnunet_pst.nnunet.training.settings import PLANS_KEY, TrainingSettings
@@ -172,24 +172,20 @@ class PST25DTrainer(nnUNetTrainer):
         )
 
     def do_split(self) -> tuple[list[str], list[str]]:
-        """Split as the host does, but never a patient's cases.
+        """Split as the host does, but refuse folds that do not agree with the case table.
 
-        For a fold that ``splits_final.json`` doesn't have, the host draws cases at random.
+        For a fold that ``splits_final.json`` doesn't have, the host draws cases at random; for
+        ``all`` it takes every case that was ever preprocessed.
         """
         training, validation = super().do_split()
-        if self.fold == "all":
-            return training, validation
+        raw = os.environ.get("nnUNet_raw")  # noqa: SIM112 (the host's name)
         with _one_line_errors():
-            rows = cases_of_dataset(Path(self.preprocessed_dataset_folder_base))
-            patient_of = {row["case"]: row["patient"] for row in rows}
-            separated = separated_patients([{"train": training, "val": validation}], patient_of)
-            if separated:
-                raise InputError(
-                    f"fold {self.fold} has cases of the same patient on both sides: "
-                    f"{', '.join(separated)}; train a fold of splits_final.json, or delete that "
-                    f"file and run: nnunet_pst plan {self.plans_manager.dataset_name} --extend",
-                    Fault.LEAK,
-                )
+            check_fold(
+                {"train": training, "val": [] if self.fold == "all" else validation},
+                f"fold {self.fold}",
+                Path(self.preprocessed_dataset_folder_base),
+                Path(raw) / self.plans_manager.dataset_name if raw else None,
+            )
         return training, validation
 
     def get_dataloaders(self) -> tuple[Iterator[dict[str, Any]], Iterator[dict[str, Any]]]:

@@ -6,6 +6,7 @@ import csv
 import json
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from nnunet_pst.experiments.commands import Step
 from nnunet_pst.experiments.sweep_record import read_sweep
 from nnunet_pst.experiments.sweep_slurm import queued
 from nnunet_pst.io import workers
+from nnunet_pst.nnunet.planning import PlanningSettings
 
 PATIENTS = {"anna": "train", "bert": "train", "carl": "train", "dora": "train", "eva": "test"}
 
@@ -40,8 +42,8 @@ def ran(raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[list
     monkeypatch.setattr(sweep_jobs, "trainer_path", lambda existing: "trainers")
     words: list[list[str]] = []
 
-    def plan(name: str, *, configurations: list[str], workers: int) -> None:
-        words.append(["plan", name, *configurations])
+    def plan(name: str, settings: PlanningSettings, *, workers: int) -> None:
+        words.append(["plan", name, *settings.configurations])
         content = {"2d": {"data_identifier": "data"}, "2d_5": {"inherits_from": "2d", "pst": {}}}
         content |= {"2d_mobilenetv2": content["2d_5"]}
         file = preprocessed / name / "nnUNetPlans.json"
@@ -346,3 +348,92 @@ def test_a_job_that_the_sweep_does_not_have_is_refused(sweep, tmp_path: Path):
     with pytest.raises(InputError) as caught:
         sweep_jobs.run_job(tmp_path / "out", "nothing")
     assert caught.value.fault is Fault.UNKNOWN_NAME
+
+
+def test_data_converted_again_after_jobs_by_hand_are_refused(
+    sweep, cohort_files, raw: Path, ran, tmp_path: Path, capsys
+):
+    """A job that was run from its printed commands has no status, but its scores count."""
+    assert sweep("--strategies", "T2", "--seconds", "5", "--run", "print") == 0
+    out = tmp_path / "out"
+    job = out / "jobs" / "DatasetPST_T2__2d_5__fold_0__seed_12345"
+    write_scores(raw / "DatasetPST_T2", job / "evaluation")
+    label = cohort_files.folder / "anna_T2_label.nii.gz"
+    label.write_bytes(label.read_bytes())  # changed since
+    for folder in (tmp_path / "preprocessed" / "DatasetPST_T2").glob("*/"):
+        for file in folder.iterdir():
+            file.unlink()
+        folder.rmdir()
+    assert sweep("--strategies", "T2", "--seconds", "5", "--run", "print") == 1
+    assert "DatasetPST_T2: was converted anew" in capsys.readouterr().err
+
+
+def test_scores_of_data_that_were_converted_again_leave_the_tables(
+    sweep, cohort_files, table: Path, tmp_path: Path, capsys
+):
+    assert sweep("--strategies", "T2", "--seconds", "5") == 0
+    assert "0.500" in (tmp_path / "out" / "methods.md").read_text()
+    label = cohort_files.folder / "anna_T2_label.nii.gz"
+    label.write_bytes(label.read_bytes())
+    words = ["--dataset", "DatasetPST_T2", "--sequences", "T2", "--workers", "1"]
+    assert main(["convert", str(table), *words]) == 0
+    assert main(["sweep", "--out", str(tmp_path / "out"), "--status"]) == 0
+    text = (tmp_path / "out" / "methods.md").read_text()
+    assert "0.500" not in text
+    assert "DatasetPST_T2 was converted from other files or rows since" in text
+
+
+def test_what_convert_flags_is_printed_kept_and_ends_with_3(
+    sweep, ran, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
+):
+    genuine = sweep_datasets.convert_cohort
+
+    def flagging(table, name, settings, **rest):
+        summary = genuine(table, name, settings, **rest)
+        flagged = {"PST_0001 CET1": "the images share 0 %"} if "fusion" in name else {}
+        return replace(summary, flagged=flagged)
+
+    monkeypatch.setattr(sweep_datasets, "convert_cohort", flagging)
+    assert sweep("--table", "4", "--seconds", "5", "--run", "print") == 3
+    assert "# look at it: DatasetPST_fusion_T2_CET1: PST_0001 CET1:" in capsys.readouterr().out
+    assert sweep("--table", "4", "--seconds", "5") == 3
+    said = capsys.readouterr().out
+    assert "look at it: DatasetPST_fusion_T2_CET1: PST_0001 CET1: the images share 0 %" in said
+    assert "PST_0001 CET1" in (tmp_path / "out" / "table4.md").read_text()
+    assert main(["sweep", "--out", str(tmp_path / "out"), "--status"]) == 3
+
+
+def test_printed_commands_say_which_weights(sweep, tmp_path: Path, monkeypatch, capsys):
+    monkeypatch.delenv("NNUNET_PST_ENCODER_WEIGHTS", raising=False)
+    assert sweep("--strategies", "T2", "--seconds", "5", "--run", "print") == 0
+    assert "unset NNUNET_PST_ENCODER_WEIGHTS" in capsys.readouterr().out
+    monkeypatch.setenv("NNUNET_PST_ENCODER_WEIGHTS", "none")
+    assert sweep("--strategies", "T2", "--seconds", "5", "--run", "print") == 1
+    monkeypatch.delenv("NNUNET_PST_ENCODER_WEIGHTS")
+    monkeypatch.setenv("NNUNET_PST_ENCODER_WEIGHTS", "weights/of ours.safetensors")
+    out = tmp_path / "other"
+    words = ("sweep", str(tmp_path / "cohort" / "cohort.csv"), "--dataset", "DatasetPST")
+    more = ("--out", str(out), "-device", "cpu", "--strategies", "T2", "--run", "print")
+    monkeypatch.chdir(tmp_path)
+    assert main([*words, *more]) == 0
+    exported = f"export NNUNET_PST_ENCODER_WEIGHTS='{tmp_path}/weights/of ours.safetensors'"
+    assert exported in capsys.readouterr().out
+
+
+def test_a_job_with_other_weights_than_the_sweep_is_refused(sweep, tmp_path: Path, monkeypatch):
+    monkeypatch.delenv("NNUNET_PST_ENCODER_WEIGHTS", raising=False)
+    assert sweep("--strategies", "T2", "--seconds", "5", "--run", "print") == 0
+    monkeypatch.setenv("NNUNET_PST_ENCODER_WEIGHTS", "none")
+    with pytest.raises(HostError) as caught:
+        sweep_jobs.run_job(tmp_path / "out", "DatasetPST_T2__2d_5__fold_0__seed_12345")
+    assert caught.value.fault is Fault.CONTRADICTION
+
+
+def test_datasets_of_a_sweep_share_their_settings(sweep, ran, tmp_path: Path, capsys):
+    assert sweep("--strategies", "T2", "T1+T2", "--folds", "1", "--seconds", "5") == 0
+    plans = tmp_path / "preprocessed" / "DatasetPST_T2" / "nnUNetPlans.json"
+    content = json.loads(plans.read_text())
+    content["configurations"]["2d_5"]["pst"]["channel_dropout"] = 0.3
+    plans.write_text(json.dumps(content))
+    assert sweep("--strategies", "T2", "T1+T2", "--folds", "1", "--seconds", "5") == 1
+    assert "channel_dropout" in capsys.readouterr().err

@@ -6,7 +6,14 @@ import csv
 import io
 import math
 
-from nnunet_pst.experiments.sweep_plan import Job, Method, input_strategies, methods_of_table
+from nnunet_pst.experiments.sweep_plan import (
+    OWN_TABLE,
+    Job,
+    Method,
+    Strategy,
+    input_strategies,
+    methods_of_table,
+)
 from nnunet_pst.experiments.sweep_tables import (
     JobScore,
     cases_csv,
@@ -116,3 +123,22 @@ def test_scores_are_read_and_listed():
     listed = list(csv.DictReader(io.StringIO(cases_csv(scores))))
     assert [row["dice"] for row in listed] == ["0.5", ""]
     assert listed[0]["trained_on"] == "fusion:T2+CET1"
+
+
+def test_listed_methods_count_only_patients_of_every_method():
+    """Each column has patients of its own: whom every method with a score there was tested on."""
+    one = Method(Strategy("all-sequence", FOUR), "2d_5")
+    other = Method(Strategy("fusion", ("T2", "CET1")), "2d_5")
+    jobs = [Job(one, "A", "T", 0, 1), Job(other, "B", "T", 0, 1)]
+    scores = [
+        JobScore(jobs[0], "a", "p", "T2", {"dice": 0.9, "iou": 0.8}),
+        JobScore(jobs[0], "b", "q", "T2", {"dice": 0.1, "iou": 0.1}),
+        JobScore(jobs[0], "c", "q", "T1", {"dice": 0.3, "iou": 0.2}),
+        JobScore(jobs[1], "d", "p", "T2", {"dice": 0.7, "iou": 0.6}),
+    ]
+    first, second = table_rows(
+        OWN_TABLE, [one, other], jobs=jobs, scores=scores, columns=["T1", "T2"]
+    )
+    assert (first.cells["T2", "dice"].mean, first.cells["T2", "dice"].patients) == (0.9, 1)
+    assert (second.cells["T2", "dice"].mean, second.cells["T2", "dice"].patients) == (0.7, 1)
+    assert first.cells["T1", "dice"].mean == 0.3

@@ -14,7 +14,7 @@ from nnunet_pst.nnunet.own_configurations import (
     our_configurations,
     patch_size,
 )
-from nnunet_pst.nnunet.planning import copy_references, plan_dataset
+from nnunet_pst.nnunet.planning import PlanningSettings, copy_references, plan_dataset
 from nnunet_pst.nnunet.training.settings import TrainingSettings
 
 DATASET = "DatasetUnit"
@@ -76,8 +76,9 @@ def test_the_crop_fits_the_cohort(median, crop):
 
 
 def test_our_configurations_describe_a_training():
-    settings = TrainingSettings(crop=96, seed=5)
-    added = our_configurations(stock_plans(), SCANS, settings)
+    plans = stock_plans(median_image_size_in_voxels=[90, 96])
+    settings = TrainingSettings(crop=96)
+    added = our_configurations(plans, SCANS).configurations
     assert list(added) == ["2d_5", "2d_mobilenetv2"] == list(CONFIGURATIONS)
     for name, slices_per_bag in (("2d_5", 3), ("2d_mobilenetv2", 1)):
         found = added[name]
@@ -92,8 +93,8 @@ def test_our_configurations_describe_a_training():
 
 
 def test_masked_normalization_gets_data_of_its_own():
-    added = our_configurations(stock_plans(use_mask_for_norm=[True]), SCANS, TrainingSettings())
-    for found in added.values():
+    added = our_configurations(stock_plans(use_mask_for_norm=[True]), SCANS)
+    for found in added.configurations.values():
         assert found["use_mask_for_norm"] == [False]
         assert found["data_identifier"] == "nnUNetPlans_pst"
 
@@ -109,6 +110,8 @@ def planned_by_the_host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path
     write_cases(tmp_path / "nnUNet_raw" / DATASET)
     (folder / "nnUNetPlans.json").write_text(json.dumps(stock_plans()))
     (folder / "dataset_fingerprint.json").write_text(json.dumps(SCANS))
+    # There are no images here; what is checked of preprocessed data has tests of its own.
+    monkeypatch.setattr(planning, "_check_data", lambda *_: None)
     return folder
 
 
@@ -131,7 +134,7 @@ def write_cases(folder: Path, count: int = 7) -> None:
 
 
 def test_extending_adds_configurations_folds_and_the_table(planned_by_the_host: Path):
-    result = plan_dataset(DATASET, extend=True)
+    result = plan_dataset(DATASET, PlanningSettings(extend=True))
     plans = json.loads((planned_by_the_host / "nnUNetPlans.json").read_text())
     assert list(plans["configurations"]) == ["2d", "2d_5", "2d_mobilenetv2"]
     assert plans["configurations"]["2d"] == stock_plans()["configurations"]["2d"]
@@ -145,9 +148,9 @@ def test_extending_adds_configurations_folds_and_the_table(planned_by_the_host: 
 
 
 def test_extending_again_changes_nothing(planned_by_the_host: Path):
-    plan_dataset(DATASET, extend=True)
+    plan_dataset(DATASET, PlanningSettings(extend=True))
     before = {path.name: path.read_bytes() for path in planned_by_the_host.iterdir()}
-    plan_dataset(DATASET, extend=True)
+    plan_dataset(DATASET, PlanningSettings(extend=True))
     assert {path.name: path.read_bytes() for path in planned_by_the_host.iterdir()} == before
 
 
@@ -156,7 +159,7 @@ def test_another_slice_axis_is_refused_and_nothing_is_written(planned_by_the_hos
     (planned_by_the_host / "nnUNetPlans.json").write_text(json.dumps(plans))
     before = sorted(path.name for path in planned_by_the_host.iterdir())
     with pytest.raises(InputError) as caught:
-        plan_dataset(DATASET, extend=True)
+        plan_dataset(DATASET, PlanningSettings(extend=True))
     assert caught.value.fault is Fault.GEOMETRY
     assert sorted(path.name for path in planned_by_the_host.iterdir()) == before
     assert json.loads((planned_by_the_host / "nnUNetPlans.json").read_text()) == plans
@@ -166,23 +169,125 @@ def test_existing_folds_that_separate_a_patients_cases_are_refused(planned_by_th
     splits = [{"train": ["PST_0000_T1"], "val": ["PST_0000_T2", "PST_0001_T1"]}]
     (planned_by_the_host / "splits_final.json").write_text(json.dumps(splits))
     with pytest.raises(InputError) as caught:
-        plan_dataset(DATASET, extend=True)
+        plan_dataset(DATASET, PlanningSettings(extend=True))
     assert caught.value.fault is Fault.LEAK
     assert "PST_0000;" in str(caught.value)
     plans = json.loads((planned_by_the_host / "nnUNetPlans.json").read_text())
     assert list(plans["configurations"]) == ["2d"]
 
 
-def test_existing_folds_of_whole_patients_are_kept(planned_by_the_host: Path):
+def splits_of(folder: Path) -> list[dict[str, list[str]]]:
+    return json.loads((folder / "splits_final.json").read_text())
+
+
+def become_test(folder: Path, patient: str) -> None:
+    """Move a patient to the test split of a case table."""
+    table = folder / "cases.csv"
+    lines = table.read_text().splitlines(keepends=True)
+    table.write_text("".join(x.replace(",train,", ",test,") if patient in x else x for x in lines))
+
+
+def test_existing_folds_keep_their_sides_and_every_change_is_said(planned_by_the_host: Path):
     own = [{"train": ["PST_0000_T1", "PST_0000_T2"], "val": ["PST_0001_T1"]}]
     (planned_by_the_host / "splits_final.json").write_text(json.dumps(own))
-    assert plan_dataset(DATASET, extend=True).folds == 1
-    assert json.loads((planned_by_the_host / "splits_final.json").read_text()) == own
+    result = plan_dataset(DATASET, PlanningSettings(extend=True))
+    assert result.folds == 1
+    (fold,) = splits_of(planned_by_the_host)
+    assert fold["val"] == ["PST_0001_T1", "PST_0001_T2"]
+    assert fold["train"][:2] == own[0]["train"]
+    assert any("new: PST_0002" in line for line in result.decisions)
+    assert any("PST_0001_T2" in line for line in result.decisions)
+
+
+def test_a_patient_who_became_a_test_patient_leaves_the_folds(
+    planned_by_the_host: Path, tmp_path: Path
+):
+    plan_dataset(DATASET, PlanningSettings(extend=True))
+    become_test(tmp_path / "nnUNet_raw" / DATASET, "PST_0003")
+    result = plan_dataset(DATASET, PlanningSettings(extend=True))
+    folds = splits_of(planned_by_the_host)
+    assert not [c for f in folds for side in f for c in f[side] if "PST_0003" in c]
+    assert any("test patients now" in line and "PST_0003" in line for line in result.decisions)
+
+
+@pytest.mark.parametrize("fold", ["0", "all"])
+def test_a_finished_training_is_not_contradicted_unasked(
+    planned_by_the_host: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fold: str
+):
+    monkeypatch.setenv("nnUNet_results", str(tmp_path / "results"))
+    plan_dataset(DATASET, PlanningSettings(extend=True))
+    before = splits_of(planned_by_the_host)
+    trained = before[0]["train"][0].rpartition("_")[0]
+    folder = tmp_path / "results" / DATASET / "T__nnUNetPlans__2d_5" / f"fold_{fold}"
+    folder.mkdir(parents=True)
+    (folder / "checkpoint_best.pth").touch()
+    become_test(tmp_path / "nnUNet_raw" / DATASET, trained)
+    with pytest.raises(InputError) as caught:
+        plan_dataset(DATASET, PlanningSettings(extend=True))
+    assert caught.value.fault is Fault.LEAK
+    assert trained in str(caught.value)
+    assert splits_of(planned_by_the_host) == before
+    result = plan_dataset(DATASET, PlanningSettings(extend=True, overwrite_folds=True))
+    assert any(line.startswith("folds: changed all the same") for line in result.decisions)
+    assert not [c for f in splits_of(planned_by_the_host) for c in f["train"] if trained in c]
+
+
+def test_edited_settings_are_kept_and_listed(planned_by_the_host: Path):
+    plan_dataset(DATASET, PlanningSettings(extend=True))
+    file = planned_by_the_host / "nnUNetPlans.json"
+    plans = json.loads(file.read_text())
+    plans["configurations"]["2d_5"]["batch_size"] = 24
+    plans["configurations"]["2d_5"]["pst"]["channel_dropout"] = 0.3
+    plans["configurations"]["2d_5"]["note"] = "mine"
+    file.write_text(json.dumps(plans))
+    result = plan_dataset(DATASET, PlanningSettings(extend=True))
+    found = json.loads(file.read_text())["configurations"]
+    assert found["2d_5"]["batch_size"] == 24
+    assert found["2d_5"]["pst"]["channel_dropout"] == 0.3
+    assert found["2d_5"]["note"] == "mine"
+    assert found["2d_mobilenetv2"]["batch_size"] == 12
+    (line,) = [line for line in result.decisions if "edited settings kept" in line]
+    for words in ("batch_size 24 (default 12)", "channel_dropout 0.3 (default 0.0)", "note 'mine'"):
+        assert words in line
+
+
+def test_edits_in_plans_of_an_earlier_version_are_kept(planned_by_the_host: Path):
+    """Plans that do not say how they were generated: what follows from the cohort is renewed."""
+    plan_dataset(DATASET, PlanningSettings(extend=True))
+    file = planned_by_the_host / "nnUNetPlans.json"
+    plans = json.loads(file.read_text())
+    old = plans["configurations"]["2d_5"]
+    del old["pst_generated"]
+    old["patch_size"], old["batch_size"] = [99, 320, 320], 24
+    file.write_text(json.dumps(plans))
+    plan_dataset(DATASET, PlanningSettings(extend=True))
+    new = json.loads(file.read_text())["configurations"]["2d_5"]
+    assert (new["batch_size"], new["patch_size"][0]) == (24, 31 + SPARE_SLICES)
+
+
+def test_settings_of_the_cohort_follow_the_cohort(planned_by_the_host: Path):
+    plan_dataset(DATASET, PlanningSettings(extend=True))
+    larger = fingerprint(((40, 320, 300), (5.0, 0.8, 0.8)))
+    (planned_by_the_host / "dataset_fingerprint.json").write_text(json.dumps(larger))
+    result = plan_dataset(DATASET, PlanningSettings(extend=True))
+    plans = json.loads((planned_by_the_host / "nnUNetPlans.json").read_text())
+    assert plans["configurations"]["2d_5"]["patch_size"][0] == 40 + SPARE_SLICES
+    assert not any("edited" in line for line in result.decisions)
+
+
+def test_edits_of_other_plans_can_be_taken_over(planned_by_the_host: Path, tmp_path: Path):
+    plan_dataset(DATASET, PlanningSettings(extend=True))
+    plans = json.loads((planned_by_the_host / "nnUNetPlans.json").read_text())
+    plans["configurations"]["2d_5"]["pst"]["gamma"] = 1.0
+    (tmp_path / "base.json").write_text(json.dumps(plans))
+    plan_dataset(DATASET, PlanningSettings(extend=True, edits_from=tmp_path / "base.json"))
+    found = json.loads((planned_by_the_host / "nnUNetPlans.json").read_text())
+    assert found["configurations"]["2d_5"]["pst"]["gamma"] == 1.0
 
 
 def test_without_a_table_folds_are_left_to_the_host(planned_by_the_host: Path, tmp_path: Path):
     (tmp_path / "nnUNet_raw" / DATASET / "cases.csv").unlink()
-    result = plan_dataset(DATASET, extend=True)
+    result = plan_dataset(DATASET, PlanningSettings(extend=True))
     assert result.folds == 0
     assert "left to nnU-Net" in result.decisions[-1]
     assert not (planned_by_the_host / "splits_final.json").exists()
@@ -191,7 +296,7 @@ def test_without_a_table_folds_are_left_to_the_host(planned_by_the_host: Path, t
 
 def test_sizes_are_spread_over_the_folds(planned_by_the_host: Path, tmp_path: Path):
     write_cases(tmp_path / "nnUNet_raw" / DATASET, count=16)
-    plan_dataset(DATASET, extend=True)
+    plan_dataset(DATASET, PlanningSettings(extend=True))
     splits = json.loads((planned_by_the_host / "splits_final.json").read_text())
     for fold in splits:
         sizes = sorted(int(name[4:8]) for name in fold["val"] if name.endswith("T1"))
@@ -206,14 +311,14 @@ def test_an_unset_variable_is_named(
 ):
     monkeypatch.delenv(variable)
     with pytest.raises(HostError) as caught:
-        plan_dataset(DATASET, extend=True)
+        plan_dataset(DATASET, PlanningSettings(extend=True))
     assert caught.value.fault is Fault.NOT_SET
     assert str(caught.value).startswith(variable)
 
 
 def test_a_missing_dataset_is_named(planned_by_the_host: Path):
     with pytest.raises(InputError) as caught:
-        plan_dataset("DatasetOther", extend=True)
+        plan_dataset("DatasetOther", PlanningSettings(extend=True))
     assert caught.value.fault is Fault.MISSING
     assert str(caught.value).startswith("DatasetOther")
 
@@ -221,7 +326,7 @@ def test_a_missing_dataset_is_named(planned_by_the_host: Path):
 def test_without_plans_there_is_nothing_to_extend(planned_by_the_host: Path):
     (planned_by_the_host / "nnUNetPlans.json").unlink()
     with pytest.raises(InputError, match="nnUNetv2_plan_and_preprocess"):
-        plan_dataset(DATASET, extend=True)
+        plan_dataset(DATASET, PlanningSettings(extend=True))
 
 
 @pytest.mark.parametrize(
@@ -241,7 +346,7 @@ def test_an_unknown_configuration_is_named_before_the_long_work(
 ):
     monkeypatch.setattr(planning, "_plan_stock", lambda *_: pytest.fail("the long work"))
     with pytest.raises(InputError) as caught:
-        plan_dataset(DATASET, configurations=["2d", name, "wrong"])
+        plan_dataset(DATASET, PlanningSettings(configurations=["2d", name, "wrong"]))
     assert caught.value.fault is Fault.UNKNOWN_NAME
     first, second = caught.value.problems
     assert first.startswith(f"there is no configuration '{name}'; ")
@@ -257,7 +362,7 @@ def test_a_configuration_that_the_planner_left_out(
 ):
     monkeypatch.setattr(planning, "_plan_stock", lambda *_: "nnUNetPlans")
     with pytest.raises(InputError) as caught:
-        plan_dataset(DATASET, configurations=["3d_lowres"])
+        plan_dataset(DATASET, PlanningSettings(configurations=["3d_lowres"]))
     assert caught.value.fault is Fault.UNSUPPORTED
     assert not (planned_by_the_host / "splits_final.json").exists()
 
@@ -272,14 +377,14 @@ def test_a_configuration_of_the_users_own_is_known(
     monkeypatch.setattr(planning, "copy_references", lambda *_: None)
     done = []
     monkeypatch.setattr(planning, "_preprocess", lambda *words: done.append(words[1]))
-    plan_dataset(DATASET, configurations=["2d_mine"])
+    plan_dataset(DATASET, PlanningSettings(configurations=["2d_mine"]))
     assert done == ["2d", "2d_mine"]
 
 
 def test_one_patient_is_too_few_for_folds(planned_by_the_host: Path, tmp_path: Path):
     write_cases(tmp_path / "nnUNet_raw" / DATASET, count=1)
     with pytest.raises(InputError) as caught:
-        plan_dataset(DATASET, extend=True)
+        plan_dataset(DATASET, PlanningSettings(extend=True))
     assert caught.value.fault is Fault.TOO_FEW
     assert len(caught.value.problems) == 1
     assert not (planned_by_the_host / "splits_final.json").exists()
