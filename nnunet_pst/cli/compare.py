@@ -136,7 +136,7 @@ def _methods(
 def _lines(comparison: Comparison) -> list[str]:
     """Means with intervals, then a sentence for each method, then warnings."""
     from nnunet_pst.comparison.conclusions import conclusions
-    from nnunet_pst.io.wording import count, interval, measure_name, value
+    from nnunet_pst.io.wording import aligned, count, interval, measure_name, value
 
     family = [name for name in comparison.measures if name in comparison.family]
     units = {name: comparison.measures[name].unit for name in family}
@@ -152,8 +152,7 @@ def _lines(comparison: Comparison) -> list[str]:
             reach = interval(found.low, found.high, units[name])
             cells.append(f"{value(found.mean, units[name])} ({reach or 'no interval'})")
         rows.append([method, *cells])
-    widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
-    lines = ["  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)) for row in rows]
+    lines = aligned(rows)
     lines.append(
         f"means over {count(len(comparison.patients), 'patient')} with {comparison.interval_kind}"
     )

@@ -136,17 +136,13 @@ def _references(arguments: argparse.Namespace) -> References:
 
 def _table(evaluation: Evaluation) -> list[str]:
     """Lay out ``sequences.csv``: means, with the number of patients where it is smaller."""
-    rows = evaluation.sequences
+    from nnunet_pst.io.wording import aligned
+
     heads = ["sequence", "patients", *(head for _, head in _COLUMNS)]
-    lines = [[str(row["sequence"]), str(row["patients"]), *_cells(row)] for row in rows]
-    widths = [max(len(line[place]) for line in [heads, *lines]) for place in range(len(heads))]
-    return [
-        "  ".join(
-            cell.ljust(width) if place == 0 else cell.rjust(width)
-            for place, (cell, width) in enumerate(zip(line, widths, strict=True))
-        )
-        for line in [heads, *lines]
+    rows = [
+        [str(row["sequence"]), str(row["patients"]), *_cells(row)] for row in evaluation.sequences
     ]
+    return aligned([heads, *rows], numbers=True)
 
 
 def _cells(row: Row) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 
 #: Written for a value that is not defined.
 UNDEFINED = "\N{EN DASH}"
@@ -97,3 +98,23 @@ def _minus(text: str) -> str:
     if text.startswith("-"):
         return text[1:] if not float(text) else MINUS + text[1:]
     return text
+
+
+def aligned(rows: Sequence[Sequence[str]], *, numbers: bool = False) -> list[str]:
+    """Lay out rows for the terminal, two blanks between columns.
+
+    Parameters
+    ----------
+    rows
+        Of the same length; the first may be the heading.
+    numbers
+        Align every column but the first on the right.
+    """
+    widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
+    return [
+        "  ".join(
+            cell.rjust(width) if numbers and place else cell.ljust(width)
+            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        for row in rows
+    ]

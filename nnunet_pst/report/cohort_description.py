@@ -23,6 +23,7 @@ from nnunet_pst.io.csv_text import csv_text
 from nnunet_pst.io.number_columns import is_numeric
 from nnunet_pst.io.rounding import short
 from nnunet_pst.io.templates import render_text
+from nnunet_pst.io.wording import aligned
 
 #: A category column with more levels would print half the cohort.
 _MOST_LEVELS = 20
@@ -161,13 +162,7 @@ def as_markdown(splits: Sequence[str], lines: Sequence[Line]) -> str:
 
 def as_text(splits: Sequence[str], lines: Sequence[Line]) -> str:
     """Lay out the table for a terminal."""
-    rows = _grid(splits, lines)
-    widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
-    return "".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        + "\n"
-        for row in rows
-    )
+    return "".join(f"{line.rstrip()}\n" for line in aligned(_grid(splits, lines)))
 
 
 def as_html(splits: Sequence[str], lines: Sequence[Line]) -> str:

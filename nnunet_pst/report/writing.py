@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
 from nnunet_pst.comparison.figure_style import Picture
 from nnunet_pst.errors import Fault, InputError, Problem
-from nnunet_pst.io.atomic_files import refusals_in_one_line, write_atomically
+from nnunet_pst.io.atomic_files import folder_written_whole, refusals_in_one_line, write_atomically
 from nnunet_pst.report.galleries import make_galleries
 from nnunet_pst.report.inputs import Sources
 from nnunet_pst.report.page import draw_figures, render_page
@@ -95,20 +93,9 @@ def write_report(sources: Sources, page: Path, *, overwrite: bool = False) -> li
 
 
 def _write_figures(pictures: Sequence[Picture], folder: Path) -> list[Path]:
-    """Write all figures into a new folder, then put it in the place of the old one."""
-    draft = folder.with_name(f".{folder.name}.{os.getpid()}.part")
-    old = folder.with_name(f".{folder.name}.{os.getpid()}.old")
-    for left in (draft, old):  # by a killed process of the same number
-        shutil.rmtree(left, ignore_errors=True)
-    draft.mkdir()
-    try:
+    """Write all figures; they replace the folder of an earlier report together."""
+    with folder_written_whole(folder) as draft:
         for picture in pictures:
             (draft / f"{picture.name}.svg").write_bytes(picture.svg)
             (draft / f"{picture.name}.png").write_bytes(picture.png)
-        if folder.exists():
-            folder.rename(old)
-        draft.rename(folder)
-    finally:
-        for left in (draft, old):
-            shutil.rmtree(left, ignore_errors=True)
     return sorted(folder.iterdir())
