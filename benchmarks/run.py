@@ -23,6 +23,7 @@ from startup import startup
 from synthetic_cohort import TINY, Geometry, make_cohort
 
 from nnunet_pst.io.atomic_files import write_atomically
+from nnunet_pst.network.openvino_engine import multiplies_bfloat16
 
 PARTS = ("loader", "train", "predict", "start")
 RESULTS = Path(__file__).parent / "results"
@@ -117,7 +118,7 @@ def _entries(part: str, geometry: Geometry, device: str, quick: bool) -> list[En
         ]
     volume = {"slices": geometry.slices, "mirroring": MIRRORING}
     tile = {**volume, "one_tile": True}
-    engines = ("torch", "openvino", "openvino-bf16") if device == "cpu" else ("torch",)
+    engines = _engines(device)
     return [
         Entry("2d_5", "prediction", "2d_5", volume),
         *(
@@ -129,6 +130,16 @@ def _entries(part: str, geometry: Geometry, device: str, quick: bool) -> list[En
         Entry("stock 2d", "prediction", "2d", volume, stock=True),
         Entry("stock 3d_fullres", "prediction", "3d_fullres", tile, stock=True),
     ]
+
+
+def _engines(device: str) -> tuple[str, ...]:
+    """Name the engines of `nnunet_pst segment` that this machine has, and say which it lacks."""
+    if device != "cpu":
+        return ("torch",)
+    if multiplies_bfloat16():
+        return ("torch", "openvino", "openvino-bf16")
+    print("openvino-bf16 is left out: this processor has no bfloat16", file=sys.stderr)
+    return ("torch", "openvino")
 
 
 def _memory_entries(geometry: Geometry, quick: bool) -> list[Entry]:

@@ -52,6 +52,17 @@ def import_openvino() -> ModuleType:
         ) from error
 
 
+def multiplies_bfloat16() -> bool:
+    """Whether OpenVINO finds instructions for bfloat16 in this processor.
+
+    Raises
+    ------
+    HostError
+        When OpenVINO is not installed.
+    """
+    return "BF16" in import_openvino().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+
+
 class OpenVINONetwork:
     """The weights of a network, in OpenVINO; weights that are loaded later have no effect.
 
@@ -70,8 +81,7 @@ class OpenVINONetwork:
 
     def __init__(self, network: Unet25D, *, bfloat16: bool = False) -> None:
         self._core = import_openvino().Core()
-        capabilities = self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-        if bfloat16 and "BF16" not in capabilities:
+        if bfloat16 and not multiplies_bfloat16():
             # Emulated, it would be slower than float32.
             raise HostError(
                 "this processor doesn't multiply bfloat16; use --engine openvino", Fault.UNSUPPORTED

@@ -13,7 +13,7 @@ from nnunet_pst.dicom.reading.series import Series
 from nnunet_pst.dicom.scan.mask_search import MaskSearch, mask_files
 from nnunet_pst.dicom.scan.patient_names import PatientNames
 from nnunet_pst.dicom.scan.scanned_rows import SeriesRow, cohort_table, series_rows, series_table
-from nnunet_pst.dicom.scan.sequence_rules import read_rules
+from nnunet_pst.dicom.scan.sequence_rules import Rule, read_rules
 from nnunet_pst.dicom.scan.studies import (
     DicomStudy,
     SeriesOfTree,
@@ -63,8 +63,8 @@ class ScanSummary:
 
 
 def scan(
-    root: Path,
-    output: Path,
+    root: str | Path,
+    output: str | Path,
     *,
     rules: Path | None = None,
     roi: str | None = None,
@@ -86,22 +86,50 @@ def scan(
     anonymous_ids
         Call patients ``P0001`` and so on; the key, which also says where their images are, goes to
         a separate file and continues that of an earlier scan.
+    overwrite
+        Replace tables of an earlier scan.
 
     Raises
     ------
     InputError
         When there is no usable sequence, or a table exists and may not be replaced.
+
+    Examples
+    --------
+    >>> import nnunet_pst
+    >>> summary = nnunet_pst.scan("dicom", "cohort.csv")
+    >>> {patient: list(series) for patient, series in summary.taken.items()}
+    {'p01': ['T2']}
     """
+    root, output = Path(root), Path(output)
     key = output.with_name(f"{output.stem}_key.csv") if anonymous_ids else None
     summary = ScanSummary(output, output.with_name("series.csv"), key)
     _check_output(summary, overwrite)
-    table = read_rules(rules)
+    names = PatientNames(key)
+    rows, cohort_rows = _look(root, summary, names, read_rules(rules), roi)
+    summary.rows = len(rows)
+    base = output.absolute().parent
+    with refusals_in_one_line(base):
+        base.mkdir(parents=True, exist_ok=True)
+        names.write()
+        write_atomically(summary.series, series_table(rows))
+        write_atomically(summary.cohort, cohort_table(cohort_rows))
+    return summary
+
+
+def _look(
+    root: Path,
+    summary: ScanSummary,
+    names: PatientNames,
+    rules: tuple[Rule, ...],
+    roi: str | None,
+) -> tuple[list[SeriesRow], list[dict[str, str]]]:
+    """Return the rows of ``series.csv`` and of the cohort table."""
     tree = find_series(root)
     summary.problems += tree.problems
-    studies = judge_studies(tree.series, table)
+    studies = judge_studies(tree.series, rules)
     _check_usable(root, studies, summary)
-    names = PatientNames(key)
-    base = output.absolute().parent
+    base = summary.cohort.absolute().parent
     search = MaskSearch(mask_files(_foreign_files(tree, summary)), roi, base)
     rows: list[SeriesRow] = []
     cohort_rows: list[dict[str, str]] = []
@@ -115,13 +143,7 @@ def scan(
             summary.taken[name] = {s: one.stack.name for s, one in best.chosen.items()}
         else:
             summary.without.append(name)
-    summary.rows = len(rows)
-    with refusals_in_one_line(base):
-        base.mkdir(parents=True, exist_ok=True)
-        names.write()
-        write_atomically(summary.series, series_table(rows))
-        write_atomically(summary.cohort, cohort_table(cohort_rows))
-    return summary
+    return rows, cohort_rows
 
 
 def _by_patient(
