@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
 import os
-import sys
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -48,19 +46,17 @@ def run(arguments: argparse.Namespace) -> int:
     """Plan, then print what was decided and why."""
     from nnunet_pst.nnunet.planning import PlanningSettings, plan_dataset
 
-    # The host's output goes to stderr, so that our lines can be piped.
-    with contextlib.redirect_stdout(sys.stderr):
-        result = plan_dataset(
-            arguments.dataset,
-            PlanningSettings(
-                extend=arguments.extend,
-                configurations=arguments.configurations,
-                planner=arguments.planner,
-                plans=arguments.plans,
-                overwrite_folds=arguments.overwrite_folds,
-            ),
-            workers=arguments.workers,
-        )
+    result = plan_dataset(
+        arguments.dataset,
+        PlanningSettings(
+            extend=arguments.extend,
+            configurations=arguments.configurations,
+            planner=arguments.planner,
+            plans=arguments.plans,
+            overwrite_folds=arguments.overwrite_folds,
+        ),
+        workers=arguments.workers,
+    )
     if arguments.json:
         print(
             json.dumps(

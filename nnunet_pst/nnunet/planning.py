@@ -6,9 +6,11 @@ so stock commands and ours read the same file.
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import json
 import os
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +20,7 @@ from nnunet_pst.dataset.splits import Splits
 from nnunet_pst.errors import Fault, HostError, InputError
 from nnunet_pst.io.atomic_files import copy_atomically, write_atomically
 from nnunet_pst.io.case_table import CASE_TABLE, cases_of_dataset
-from nnunet_pst.nnunet.folds import SPLITS_FILE, plan_folds
+from nnunet_pst.nnunet.folds import SPLITS_FILE, PlannedFolds, plan_folds
 from nnunet_pst.nnunet.own_configurations import (
     CONFIGURATIONS,
     decisions,
@@ -116,6 +118,27 @@ def plan_dataset(
     """
     settings = settings or PlanningSettings()
     folders = _folders(dataset)
+    # Before the long work: what is refused leaves everything as it was.
+    folds = plan_folds(
+        folders.raw,
+        folders.preprocessed,
+        folders.results,
+        seed=TrainingSettings().seed,
+        overwrite=settings.overwrite_folds,
+    )
+    # The host prints pages; what a caller prints must stay readable, and usable in a pipe.
+    with contextlib.redirect_stdout(sys.stderr):
+        return _plan(dataset, settings, folders, folds, workers)
+
+
+def _plan(
+    dataset: str,
+    settings: PlanningSettings,
+    folders: _Folders,
+    folds: PlannedFolds,
+    workers: int,
+) -> PlanningResult:
+    """Plan and preprocess with folds that are decided."""
     name = settings.plans
     if not settings.extend:
         _refuse_unknown_names(settings.configurations, folders.preprocessed)
@@ -124,17 +147,9 @@ def plan_dataset(
     if settings.extend:
         _check_data(content, folders)
     fingerprint = json.loads((folders.preprocessed / "dataset_fingerprint.json").read_text())
-    edits = _edits_from(settings.edits_from)
-    ours = our_configurations(content, fingerprint, edits)
+    ours = our_configurations(content, fingerprint, _edits_from(settings.edits_from))
     content["configurations"].update(ours.configurations)
     to_preprocess = [] if settings.extend else _to_preprocess(settings.configurations, content)
-    folds = plan_folds(
-        folders.raw,
-        folders.preprocessed,
-        folders.results,
-        seed=TrainingSettings().seed,
-        overwrite=settings.overwrite_folds,
-    )
     _write(plans_file, content, folders, folds.splits)
     for configuration in to_preprocess:
         _preprocess(dataset, configuration, plans_file.stem, workers)

@@ -21,8 +21,9 @@ import pytest
 import SimpleITK as sitk  # noqa: N813
 
 from nnunet_pst.cli.main import main
+from nnunet_pst.dataset.conversion_journal import read_key
 from nnunet_pst.dataset.fold_updates import fold_problems
-from nnunet_pst.dataset.raw_dataset import locate_dataset, read_key
+from nnunet_pst.dataset.raw_dataset import locate_dataset
 from nnunet_pst.errors import InputError
 from nnunet_pst.io.case_table import cases_of_dataset
 from nnunet_pst.nnunet.folds import check_fold
