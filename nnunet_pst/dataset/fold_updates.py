@@ -136,7 +136,7 @@ def _kept(old: Sequence[Mapping[str, set[str]]], patients: Sequence[SplitPatient
             _fewest_alike(validating, strata, patient).add(patient.patient)
     new: Splits = []
     for fold, val in zip(old, validating, strict=True):
-        # Folds that are no partition train on new patients; they leave out whom they left out.
+        # Where folds do not partition the patients, new ones train; others stay where they were.
         train = {p.patient for p in patients} - val
         if not partition:
             train -= known - fold["train"]

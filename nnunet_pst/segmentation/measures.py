@@ -92,7 +92,7 @@ def volume_text(volume_ml: float) -> str:
 def mask_warnings(mask: npt.NDArray[np.bool_], measures: TumorMeasures) -> list[str]:
     """Return warnings for readers of a mask's measures."""
     if not measures.slices:
-        return ["empty result: no tumor was found, which is no proof that there is none"]
+        return ["empty result: no tumor was found, which does not prove that there is none"]
     warnings = []
     if measures.slices < FEW_SLICES:
         warnings.append(f"few slices: tumor on {measures.slices} of {len(mask)} slices")

@@ -209,7 +209,7 @@ class _Criterion:
 
 
 #: Written into the table of series, where it must stay as it is.
-_NOT_DYNAMIC = _Criterion("is no phase of a dynamic series", lambda j: j.phase is None)
+_NOT_DYNAMIC = _Criterion("is not a phase of a dynamic series", lambda j: j.phase is None)
 
 
 def _ranks(sequence: str, annotated: Collection[str]) -> list[_Criterion]:
