@@ -51,6 +51,16 @@ def ball(center_zyx: tuple[int, int, int] = (8, 9, 10), radius_mm: float = 9.0) 
     return (distance <= radius_mm).reshape(SIZE_XYZ[::-1]).astype(np.uint8)
 
 
+def ball_of(number: int) -> np.ndarray:
+    """The lesion of a patient, because the same voxels in two patients are refused.
+
+    It is `ball`, moved in the plane but for the first patient: all have the same slices and areas.
+    """
+    steps = (0, 1, -1, 2, -2, 3, -3)
+    y, x = steps[number // len(steps) % 5], steps[number % len(steps)]
+    return ball((8, 9 + y, 10 + x))
+
+
 def noise(seed: int = 0) -> np.ndarray:
     """An image's voxels, (z, y, x) of int16."""
     return np.random.default_rng(seed).integers(0, 900, SIZE_XYZ[::-1]).astype(np.int16)
@@ -83,7 +93,9 @@ class CohortFiles:
         for number, name in enumerate(sequences):
             seed = 10 * len(self.rows) + number
             row[name] = self.image(f"{patient}_{name}.nii.gz", noise(seed))
-            row[f"{name}_label"] = self.image(f"{patient}_{name}_label.nii.gz", ball())
+            row[f"{name}_label"] = self.image(
+                f"{patient}_{name}_label.nii.gz", ball_of(len(self.rows))
+            )
         self.rows.append({**row, **cells})
 
     @property
@@ -141,7 +153,7 @@ def planted_cohort(tmp_path: Path) -> CohortFiles:
             {
                 "patient": patient,
                 "T2": f"{patient}_T2.{suffix}",
-                "T2_label": cohort.image(f"{patient}_T2_label.nii.gz", ball()),
+                "T2_label": cohort.image(f"{patient}_T2_label.nii.gz", ball_of(number)),
                 "split": "test" if number == 2 else "train",
                 "label_kind": "fine",
                 "age": 40 + number,

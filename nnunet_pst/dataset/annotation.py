@@ -4,7 +4,8 @@ Masks have the shape (z, y, x), boolean arrays the shape (z,) with one entry for
 are those of `nnunet_pst.labels`.
 
 A coarse mask is drawn on some slices only: on the others, "not drawn" does not mean "no tumor".
-Those slices become `IGNORE`, so that no loss is computed there.
+Those slices become `IGNORE`, so that no loss is computed there. Why a coarse mask claims nothing
+else: docs/decisions/0097.
 """
 
 from __future__ import annotations
@@ -14,9 +15,11 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
+from scipy import ndimage
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import maximum_bipartite_matching
 
-from nnunet_pst.dataset.cohort import LabelKind
-from nnunet_pst.errors import Fault, Problem
+from nnunet_pst.dataset.cohort import Extent, LabelKind
 from nnunet_pst.labels import BACKGROUND, IGNORE, TUMOR
 
 Mask = npt.NDArray[np.bool_]
@@ -33,14 +36,17 @@ class LabelRules:
     Parameters
     ----------
     coarse_slices
-        Number of slices above and below the largest one that count as drawn in a coarse mask.
+        Number of slices above and below the largest one that the annotators of coarse masks meant
+        to draw. No label depends on it: what is known is what was drawn. Scores tell by it what
+        is inside the annotated window.
     simulate_coarse
         Turn fine masks of training patients into coarse masks of this many slices above and below
         the largest one; None leaves them fine.
     far_negatives
-        Take slices far from the largest one as free of tumor.
+        Take slices far from the largest one as free of tumor, in training patients.
     unknown
-        ``ignore``, or ``background`` for an ablation in which unknown slices count as background.
+        ``ignore``, or ``background`` for an ablation in which unknown slices of training patients
+        count as background.
     """
 
     coarse_slices: int = 5
@@ -62,17 +68,19 @@ class Drawing:
     label_kind
         ``fine`` or ``coarse``.
     annotated
-        Slices whose label is known, instead of the coarse rule; None to apply the rule.
-    first, last
-        Slices that enclose the lesion; None where they were not given.
+        Slices that were looked at, with or without tumor; None where the table doesn't say.
+    extents
+        First and last slice of each lesion, or of all together; empty where they were not given.
+    kind_is_guessed
+        Whether the label kind is a default that the table doesn't state.
     """
 
     mask: Mask
     spacing_zyx_mm: tuple[float, float, float]
     label_kind: LabelKind
     annotated: tuple[int, ...] | None = None
-    first: int | None = None
-    last: int | None = None
+    extents: tuple[Extent, ...] = ()
+    kind_is_guessed: bool = False
 
 
 def slice_areas(mask: Mask) -> npt.NDArray[np.int64]:
@@ -103,12 +111,15 @@ def window(center: int, reach: int, count: int) -> SliceFlags:
 def known_slices(drawing: Drawing, rules: LabelRules, *, simulate: bool) -> SliceFlags:
     """Flag the slices whose label is known from the drawing itself.
 
+    Of a coarse mask these are the annotated slices, or else those with tumor. An undrawn slice is
+    never known: not between drawn ones, and not beside them.
+
     Parameters
     ----------
     drawing
         A mask that is not empty.
     rules
-        Reach of the windows.
+        Reach of a simulated window.
     simulate
         Whether ``rules.simulate_coarse`` applies to this case (never to test patients). Slices
         outside its window become unknown, drawn or not; coarse masks stay as they are.
@@ -121,7 +132,47 @@ def known_slices(drawing: Drawing, rules: LabelRules, *, simulate: bool) -> Slic
         return np.ones(count, dtype=bool)
     if drawing.annotated is not None:
         return np.isin(np.arange(count), drawing.annotated)
-    return window(largest_slice(mask), rules.coarse_slices, count) | (slice_areas(mask) > 0)
+    return slice_areas(mask) > 0
+
+
+def slices_of_another_lesion(drawing: Drawing, known: SliceFlags) -> SliceFlags:
+    """Flag the known slices of a coarse mask on which one of several lesions is not drawn.
+
+    There, tumor is as drawn, and everything else is unknown. Connected parts of the mask belong to
+    a lesion when they are within its extent; a slice is complete when each lesion whose extent
+    covers it can be given a part of its own.
+
+    Parameters
+    ----------
+    drawing
+        A mask with an extent for each lesion. With one extent or none nothing is flagged, and
+        annotated slices were looked at as a whole.
+    known
+        (z,), from `known_slices`.
+    """
+    nowhere = np.zeros(len(drawing.mask), dtype=bool)
+    if drawing.label_kind == "fine" or drawing.annotated is not None or len(drawing.extents) < 2:
+        return nowhere
+    ranges = parts(drawing.mask)
+    for z in np.flatnonzero(known):
+        here = [(first, last) for first, last in drawing.extents if first <= z <= last]
+        on_slice = [r for r, present in ranges if present[z]]
+        fits = [[first <= r[0] and r[1] <= last for r in on_slice] for first, last in here]
+        if here:
+            nowhere[z] = (maximum_bipartite_matching(csr_array(fits), "column") < 0).any()
+    return nowhere
+
+
+def parts(mask: Mask) -> list[tuple[Extent, SliceFlags]]:
+    """Return the connected parts (26 neighbors) of a mask: first and last slice, and its slices."""
+    components = np.zeros(mask.shape, dtype=np.int32)
+    ndimage.label(mask, structure=np.ones((3, 3, 3), dtype=bool), output=components)
+    result = []
+    for number, (z, y, x) in enumerate(ndimage.find_objects(components), start=1):
+        present = np.zeros(len(mask), dtype=bool)
+        present[z] = (components[z, y, x] == number).any(axis=(1, 2))
+        result.append(((z.start, z.stop - 1), present))
+    return result
 
 
 def in_plane_extent_mm(mask: Mask, spacing_yx_mm: tuple[float, float]) -> float:
@@ -164,10 +215,13 @@ def far_reach(diameter_mm: float, spacing_z_mm: float) -> float:
     return FAR_DIAMETERS * diameter_mm / spacing_z_mm + FAR_SLICES
 
 
-def beyond_clicks(first: int, last: int, count: int) -> SliceFlags:
-    """Flag the slices outside ``first`` to ``last``."""
+def beyond_clicks(extents: tuple[Extent, ...], count: int) -> SliceFlags:
+    """Flag the slices that are in the extent of no lesion."""
     index = np.arange(count)
-    return (index < first) | (index > last)
+    beyond = np.ones(count, dtype=bool)
+    for first, last in extents:
+        beyond &= (index < first) | (index > last)
+    return beyond
 
 
 def free_negatives(
@@ -194,8 +248,8 @@ def free_negatives(
     """
     count = len(drawing.mask)
     nothing = np.zeros(count, dtype=bool)
-    if drawing.first is not None and drawing.last is not None:
-        return beyond_clicks(drawing.first, drawing.last, count) & ~known, None
+    if drawing.extents:
+        return beyond_clicks(drawing.extents, count) & ~known, None
     if not rules.far_negatives or known.all():
         return nothing, None
     if lesions != 1:
@@ -211,52 +265,29 @@ def free_negatives(
 
 
 def three_state_label(
-    mask: Mask, *, known: SliceFlags, free: SliceFlags, unknown: Literal["ignore", "background"]
+    mask: Mask,
+    *,
+    known: SliceFlags,
+    free: SliceFlags,
+    incomplete: SliceFlags | None = None,
+    unknown: Literal["ignore", "background"],
 ) -> npt.NDArray[np.uint8]:
     """Build the label: known slices as drawn, free ones background, all others unknown.
+
+    Parameters
+    ----------
+    incomplete
+        (z,) known slices on which only the drawn tumor is known, from `slices_of_another_lesion`.
 
     Returns
     -------
     numpy.ndarray
         (z, y, x), `BACKGROUND`, `TUMOR` or `IGNORE`.
     """
+    value = IGNORE if unknown == "ignore" else BACKGROUND
     label = np.where(mask, TUMOR, BACKGROUND).astype(np.uint8)
-    label[~known] = IGNORE if unknown == "ignore" else BACKGROUND
+    if incomplete is not None:
+        label[incomplete[:, None, None] & ~mask] = value
+    label[~known] = value
     label[free] = BACKGROUND
     return label
-
-
-def drawing_problems(drawing: Drawing) -> list[Problem]:
-    """List contradictions between a mask and what the table says about it, with what to do."""
-    count = len(drawing.mask)
-    drawn = np.flatnonzero(slice_areas(drawing.mask))
-    if not len(drawn):
-        return [empty_mask("the mask")]
-    problems = []
-    if drawing.annotated is not None:
-        if max(drawing.annotated) >= count:
-            problems.append(_no_slice("annotated", max(drawing.annotated), count))
-        elif not np.isin(drawn, drawing.annotated).any():
-            text = "no annotated slice holds tumor; slices count from 0"
-            problems.append(Problem(text, Fault.CONTRADICTION))
-    if drawing.first is not None and drawing.last is not None:
-        if drawing.last >= count:
-            problems.append(_no_slice("last", drawing.last, count))
-        elif beyond_clicks(drawing.first, drawing.last, count)[drawn].any():
-            text = (
-                f"tumor is drawn on slices {drawn[0]} to {drawn[-1]}, outside first "
-                f"({drawing.first}) to last ({drawing.last}); slices count from 0"
-            )
-            problems.append(Problem(text, Fault.CONTRADICTION))
-    return problems
-
-
-def empty_mask(name: str) -> Problem:
-    """Say that a mask holds no tumor, and what to do."""
-    text = f"{name} is empty; draw the tumor, or empty both cells of the sequence"
-    return Problem(text, Fault.EMPTY)
-
-
-def _no_slice(which: str, number: int, count: int) -> Problem:
-    text = f"{which} slice {number} does not exist; the image has slices 0 to {count - 1}"
-    return Problem(text, Fault.OUT_OF_RANGE)

@@ -11,22 +11,26 @@ import numpy as np
 from nnunet_pst.dataset.annotation import (
     Drawing,
     LabelRules,
-    drawing_problems,
     free_negatives,
     known_slices,
     slice_areas,
+    slices_of_another_lesion,
     three_state_label,
 )
 from nnunet_pst.dataset.carried_labels import carry
-from nnunet_pst.dataset.cohort import LabelKind, Sequence
+from nnunet_pst.dataset.cohort import LabelKind
+from nnunet_pst.dataset.drawing_checks import drawing_problems, drawing_remarks
 from nnunet_pst.dataset.image_sources import (
+    SourceMask,
     check_source_mask,
     read_source_grid,
     read_source_image,
     read_source_mask,
 )
 from nnunet_pst.dataset.layouts import Case
+from nnunet_pst.dataset.slice_ranges import format_slices
 from nnunet_pst.errors import Fault, InputError, Problem
+from nnunet_pst.io.digests import voxel_digest
 from nnunet_pst.io.geometry import Grid
 from nnunet_pst.io.slice_kinds import SliceKind, kinds_of_label
 from nnunet_pst.io.volumes import Volume, lesion_count
@@ -75,11 +79,13 @@ class CaseFacts:
     note
         Why a rule was not applied, or None.
     remarks
-        What to know about how the mask was placed.
+        What to know about how the mask was placed, and what its label guesses or leaves out.
     carried
         Volume and lesions before and after a mask came from another sequence, or None.
     carry_problems
         What is wrong with a carried mask.
+    digests
+        Digest of the voxels of each image and mask that was read, with its column in the table.
     """
 
     slices: int
@@ -95,6 +101,7 @@ class CaseFacts:
     remarks: tuple[str, ...] = ()
     carried: str | None = None
     carry_problems: tuple[str, ...] = ()
+    digests: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -148,7 +155,9 @@ def build_case(case: Case, rules: LabelRules, alignment: Alignment | None = None
     if label is not None and case.mask_from is not None:
         assert alignment is not None
         transform = alignment.transforms[case.mask_from.name, case.reference.name].inverse()
-        label, facts = _carried(label, facts, reference.grid, transform, rules=rules)
+        label, facts = _carried(
+            label, facts, reference.grid, transform, unknown=rules_of(case, rules).unknown
+        )
     return BuiltCase(tuple(channels), label, facts)
 
 
@@ -158,11 +167,13 @@ def _read_case(
     """Read images and label; the label is on the grid of the annotated sequence."""
     problems: list[Problem] = []
     images: list[Volume | None] = []
+    digests: list[tuple[str, str]] = []
     for sequence in case.channels:
         images.append(None)
         if sequence is not None:
             with _reported(problems, case, sequence.name):
-                images[-1] = read_source_image(sequence.image)
+                images[-1] = image = read_source_image(sequence.image)
+                digests.append((sequence.name, voxel_digest(image.array)))
     drawn_grid: Grid | None = None if images[0] is None else images[0].grid
     if case.mask_from is not None:
         with _reported(problems, case, case.mask_from.name):
@@ -177,7 +188,7 @@ def _read_case(
                 label, facts = _build_label(case, drawn_grid, rules)
     if problems or drawn_grid is None:
         raise InputError(problems)
-    return images, label, facts
+    return images, label, replace(facts, digests=(*digests, *facts.digests))
 
 
 def _no_image(reference: Volume) -> Volume:
@@ -196,14 +207,14 @@ def _on_grid(
 
 
 def _carried(
-    label: Volume, facts: CaseFacts, grid: Grid, transform: SpatialTransform, *, rules: LabelRules
+    label: Volume, facts: CaseFacts, grid: Grid, transform: SpatialTransform, *, unknown: str
 ) -> tuple[Volume, CaseFacts]:
     """Carry the label of the annotated sequence to this case's grid and count its slices again."""
     carried = carry(label, grid, transform)
     kinds = kinds_of_label(carried.label)
     seen = (kinds == SliceKind.LESION) | (kinds == SliceKind.KNOWN)
     array = carried.label
-    if rules.unknown == "background":
+    if unknown == "background":
         array = np.where(array == IGNORE, BACKGROUND, array).astype(np.uint8)
     fine = facts.label_kind == "fine"
     return Volume(array, grid), replace(
@@ -237,29 +248,65 @@ def _reported(problems: list[Problem], case: Case, column: str) -> Iterator[None
         problems.append(Problem(text, Fault.UNREADABLE).within(place))
 
 
-def _placed_mask(sequence: Sequence, grid: Grid) -> tuple[Drawing, str | None, tuple[str, ...]]:
+def rules_of(case: Case, rules: LabelRules) -> LabelRules:
+    """Return the rules for a case: what is only for learning never changes a reference.
+
+    Scores compare with the labels of test and validation patients. There, unknown slices stay
+    unknown and no slice is taken as free for being far away.
+    """
+    if case.patient.split == "train":
+        return rules
+    return replace(rules, unknown="ignore", far_negatives=False)
+
+
+def _placed_mask(case: Case, grid: Grid) -> tuple[Drawing, SourceMask]:
     """Bring a mask onto its image's grid and compare it with the table."""
+    sequence = case.labeled
     assert sequence.label is not None
-    placed, resampled, remarks = read_source_mask(sequence.label, sequence.image, grid)
+    source = read_source_mask(sequence.label, sequence.image, grid)
     drawing = Drawing(
-        placed,
+        source.mask,
         grid.spacing_zyx_mm,
         sequence.label_kind,
         sequence.annotated,
-        sequence.first,
-        sequence.last,
+        sequence.extents,
+        sequence.kind_is_guessed,
     )
     if problems := drawing_problems(drawing):
         raise InputError([problem.within(sequence.label.name) for problem in problems])
-    return drawing, resampled, remarks
+    return drawing, source
+
+
+def _placing_remarks(drawing: Drawing, source: SourceMask) -> list[str]:
+    """Say what a mask on another grid leaves to us: slice numbers, and slices outside of it."""
+    count = len(drawing.mask)
+    remarks = list(source.remarks)
+    if source.own_slices is not None and (drawing.extents or drawing.annotated):
+        remarks.append(
+            f"first, last and annotated are taken for slices of the image ({count}), not of the "
+            f"mask ({source.own_slices})"
+        )
+    if source.covered is not None and drawing.label_kind == "fine":
+        first, last = source.covered
+        outside = [z for z in range(count) if not first <= z <= last]
+        if outside:
+            remarks.append(
+                f"the mask does not reach slices {format_slices(outside)} of its image: they count "
+                "as free of tumor, because it is fine"
+            )
+    return remarks
 
 
 def _build_label(case: Case, grid: Grid, rules: LabelRules) -> tuple[Volume, CaseFacts]:
     """Read a mask and apply the label rules to it."""
-    drawing, resampled, remarks = _placed_mask(case.labeled, grid)
+    drawing, source = _placed_mask(case, grid)
+    rules = rules_of(case, rules)
     known = known_slices(drawing, rules, simulate=case.patient.split != "test")
     free, note = free_negatives(drawing, rules, known, lesions=_lesions_drawn(drawing, rules))
-    label = three_state_label(drawing.mask, known=known, free=free, unknown=rules.unknown)
+    incomplete = slices_of_another_lesion(drawing, known)
+    label = three_state_label(
+        drawing.mask, known=known, free=free, incomplete=incomplete, unknown=rules.unknown
+    )
     drawn = slice_areas(drawing.mask) > 0
     fine = _stays_fine(case, rules)
     facts = CaseFacts(
@@ -271,9 +318,10 @@ def _build_label(case: Case, grid: Grid, rules: LabelRules) -> tuple[Volume, Cas
         unknown=int((~known & ~free).sum()),
         wrongly_free=int((free & drawn).sum()),
         annotated=() if fine else tuple(np.flatnonzero(known).tolist()),
-        resampled=resampled,
+        resampled=source.resampled,
         note=note,
-        remarks=remarks,
+        remarks=(*_placing_remarks(drawing, source), *drawing_remarks(drawing, known)),
+        digests=((f"{case.labeled.name}_label", source.digest),),
     )
     return Volume(label, grid), facts
 

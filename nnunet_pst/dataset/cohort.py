@@ -9,6 +9,8 @@ from typing import Literal
 
 Split = Literal["train", "val", "test"]
 LabelKind = Literal["coarse", "fine"]
+#: First and last slice of a lesion (0-based, both included).
+Extent = tuple[int, int]
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
 LABEL_KINDS: tuple[LabelKind, ...] = ("coarse", "fine")
 
@@ -28,9 +30,11 @@ class Sequence:
     label_kind
         ``fine``: drawn on every slice; ``coarse``: drawn on some.
     annotated
-        Slices whose label is known (0-based), or None to apply the coarse rule.
-    first, last
-        0-based slices that enclose the lesion, or None.
+        Slices that were looked at (0-based), or None where only drawn slices are known.
+    extents
+        First and last slice of each lesion, or of all together; empty where they were not given.
+    kind_is_guessed
+        Whether the table leaves the label kind to us.
     """
 
     name: str
@@ -38,8 +42,18 @@ class Sequence:
     label: Path | None
     label_kind: LabelKind
     annotated: tuple[int, ...] | None = None
-    first: int | None = None
-    last: int | None = None
+    extents: tuple[Extent, ...] = ()
+    kind_is_guessed: bool = False
+
+    @property
+    def first(self) -> int | None:
+        """First slice with tumor, as far as the table says."""
+        return min((first for first, _ in self.extents), default=None)
+
+    @property
+    def last(self) -> int | None:
+        """Last slice with tumor, as far as the table says."""
+        return max((last for _, last in self.extents), default=None)
 
 
 @dataclass(frozen=True)

@@ -7,21 +7,23 @@ from pathlib import Path
 
 from nnunet_pst.dataset.cohort import Patient
 from nnunet_pst.dataset.cohort_rows import TableProblems
+from nnunet_pst.dataset.identity import file_key, identity_key
 from nnunet_pst.errors import Fault, Problem
 
 
 def check_across_rows(patients: Iterable[Patient], problems: TableProblems) -> None:
     """Report patients that occur twice, and files of two patients or in two roles."""
     seen: dict[str, Patient] = {}
-    owners: dict[Path, Patient] = {}
+    owners: dict[tuple[int, int] | Path, Patient] = {}
     for patient in patients:
-        earlier = seen.setdefault(patient.identifier.casefold(), patient)
+        key = identity_key(patient.identifier)
+        earlier = seen.setdefault(key, patient)
         if earlier is not patient and patient.identifier:
             problems.add(_second_row(patient, earlier), row=patient.row, column="patient")
             continue
         _check_within_row(patient, problems)
         for column, path in _files(patient):
-            owner = owners.setdefault(path.resolve(), patient)
+            owner = owners.setdefault(file_key(path), patient)
             if owner is not patient:
                 text = f"the same file as in row {owner.row}; every patient has files of its own"
                 problems.add(Problem(text, Fault.REPEATED), row=patient.row, column=column)
@@ -30,6 +32,8 @@ def check_across_rows(patients: Iterable[Patient], problems: TableProblems) -> N
 def _second_row(patient: Patient, earlier: Patient) -> Problem:
     """Say that a patient has two rows, perhaps in two splits."""
     text = f"'{patient.identifier}' is already in row {earlier.row}"
+    if patient.identifier.casefold() != earlier.identifier.casefold():
+        text += " in another spelling (Unicode, blanks, zeros; if they are two, rename one)"
     if earlier.split == patient.split:
         return Problem(f"{text}; a patient has one row", Fault.REPEATED)
     text += f", there in split '{earlier.split}' and here in '{patient.split}'"
@@ -57,11 +61,11 @@ def _check_within_row(patient: Patient, problems: TableProblems) -> None:
 
     One mask for two sequences is allowed: it is put onto each image's grid.
     """
-    images: dict[Path, str] = {}
+    images: dict[tuple[int, int] | Path, str] = {}
     for sequence in patient.sequences.values():
-        images.setdefault(sequence.image.resolve(), sequence.name)
+        images.setdefault(file_key(sequence.image), sequence.name)
     for column, path in _files(patient):
-        earlier = images.get(path.resolve())
+        earlier = images.get(file_key(path))
         if earlier is not None and earlier != column:
             text = (
                 f"the same file as in column '{earlier}'; give each sequence its own image, and "

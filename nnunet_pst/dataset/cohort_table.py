@@ -1,14 +1,15 @@
 """The cohort table: one CSV, a row for each patient, read into typed patients and sequences.
 
 Columns: ``patient``; per sequence ``<SEQ>`` (path of the image) and ``<SEQ>_label``; optional
-``<SEQ>_first`` and ``<SEQ>_last`` (0-based slices that enclose the lesion), ``<SEQ>_annotated``
-(``7-17`` or ``7,9,11``), ``label_kind`` (``coarse``/``fine``), ``split`` (``train``/``val``/
+``<SEQ>_first`` and ``<SEQ>_last`` (0-based slices that enclose the lesion) or, for several lesions,
+``<SEQ>_extent`` (``6-19;30-34``, a range each), ``<SEQ>_annotated`` (slices that were looked at:
+``7-17`` or ``7,9,11``), ``label_kind`` (``coarse``/``fine``), ``split`` (``train``/``val``/
 ``test``); all others are covariates. An empty cell means that the patient lacks the sequence.
 
 Defaults: without a ``split`` column all patients train; a ``label_kind`` that is missing or empty
-means ``coarse`` for a sequence that has ``_annotated`` or ``_first``/``_last`` (they would say
-nothing about a fine mask; the clicks of test patients are only checked) and ``fine`` otherwise; an
-image without a label is accepted for test patients only.
+means ``coarse`` for a sequence that has ``_annotated``, ``_extent`` or ``_first``/``_last`` (they
+say nothing about a fine mask; the clicks of test patients are only checked) and ``fine`` otherwise;
+an image without a label is accepted for test patients only.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from nnunet_pst.dataset.cohort import (
     LABEL_KINDS,
     SPLITS,
     Cohort,
+    Extent,
     LabelKind,
     Patient,
     Sequence,
@@ -28,7 +30,7 @@ from nnunet_pst.dataset.cohort import (
 )
 from nnunet_pst.dataset.cohort_checks import check_across_rows, check_label_columns
 from nnunet_pst.dataset.cohort_rows import TableProblems, TableRow, named_rows, read_cells
-from nnunet_pst.dataset.slice_ranges import parse_slices
+from nnunet_pst.dataset.slice_ranges import parse_extents, parse_slices
 from nnunet_pst.errors import Fault, InputError, Problem
 from nnunet_pst.io.image_paths import image_path_problem
 from nnunet_pst.io.sequence_columns import SUFFIXES, Columns, classify_columns
@@ -148,7 +150,7 @@ def _read_sequence(
     elif needs_mask and f"{name}_label" in row.cells:
         text = f"empty, but {split} patients need a mask; draw one, or empty '{name}' too"
         row.report(text, Fault.MISSING, column=f"{name}_label")
-    first, last = _clicks(row, name)
+    extents = _extents(row, name)
     annotated = _annotated(row, f"{name}_annotated")
     if annotated is not None and kind == "fine":
         text = (
@@ -158,9 +160,9 @@ def _read_sequence(
         row.report(text, Fault.CONTRADICTION, column=f"{name}_annotated")
     # Clicks say nothing new about a fine mask, so a mask with clicks is coarse; test masks are
     # drawn on every slice.
-    hints = annotated is not None or (first is not None and split != "test")
-    coarse = kind == "coarse" or (not kind and hints)
-    return Sequence(name, image, label, "coarse" if coarse else "fine", annotated, first, last)
+    hints = annotated is not None or (bool(extents) and split != "test")
+    label_kind: LabelKind = "coarse" if kind == "coarse" or (not kind and hints) else "fine"
+    return Sequence(name, image, label, label_kind, annotated, extents, kind_is_guessed=not kind)
 
 
 def _path(row: TableRow, column: str) -> Path:
@@ -172,19 +174,36 @@ def _path(row: TableRow, column: str) -> Path:
     return path
 
 
-def _clicks(row: TableRow, name: str) -> tuple[int | None, int | None]:
+def _extents(row: TableRow, name: str) -> tuple[Extent, ...]:
+    """Read where the lesions begin and end: one range from two columns, or several from one."""
+    clicks, cell = _clicks(row, name), row.get(f"{name}_extent")
+    if not cell:
+        return clicks
+    if row.get(f"{name}_first") or row.get(f"{name}_last"):
+        text = f"given beside {name}_first and {name}_last; fill in one of the two"
+        row.report(text, Fault.CONTRADICTION, column=f"{name}_extent")
+    try:
+        return parse_extents(cell)
+    except ValueError:
+        text = f"'{cell}' does not say where lesions begin and end; write such as 6-19;30-34"
+        row.report(text, Fault.MALFORMED, column=f"{name}_extent")
+        return ()
+
+
+def _clicks(row: TableRow, name: str) -> tuple[Extent, ...]:
     """Read the slices that enclose the lesion: both, or neither."""
     first, last = (_slice_number(row, f"{name}_{end}") for end in ("first", "last"))
     if first is not None and last is not None:
         if first > last:
             text = f"first ({first}) is above last ({last})"
             row.report(text, Fault.CONTRADICTION, column=f"{name}_first")
-        return first, last
+            return ()
+        return ((first, last),)
     # A cell that is not a number has been reported already.
     if bool(row.get(f"{name}_first")) != bool(row.get(f"{name}_last")):
         text = "one of first and last is empty; fill in both"
         row.report(text, Fault.MISSING, column=f"{name}_first")
-    return None, None
+    return ()
 
 
 def _slice_number(row: TableRow, column: str) -> int | None:

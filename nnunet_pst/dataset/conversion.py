@@ -37,6 +37,7 @@ from nnunet_pst.dataset.raw_dataset import (
     make_folders,
     remove_strangers,
 )
+from nnunet_pst.dataset.repeated_voxels import voxel_problems
 from nnunet_pst.errors import Fault, HostError, InputError, PartlyDoneError, Problem, PSTError
 from nnunet_pst.io.atomic_files import write_atomically
 from nnunet_pst.io.case_table import CASE_TABLE
@@ -48,7 +49,7 @@ CASES_A_PROCESS = 8
 
 
 def convert_cohort(
-    table: Path,
+    table: str | Path,
     dataset: str,
     settings: ConversionSettings | None = None,
     *,
@@ -81,8 +82,15 @@ def convert_cohort(
         When ``nnUNet_raw`` or the registration engine is not usable.
     PartlyDoneError
         When some cases could not be written; the same call continues.
+
+    Examples
+    --------
+    >>> import nnunet_pst
+    >>> summary = nnunet_pst.convert("cohort/cohort.csv", "DatasetPST")
+    >>> summary.cases["train"], summary.cases["test"]
+    (6, 2)
     """
-    settings = settings or ConversionSettings()
+    table, settings = Path(table), settings or ConversionSettings()
     place = locate_dataset(dataset)
     layout = load_layout(settings.layout)
     cohort, problems = parse_cohort(table, annotated_sequence(layout, settings))
@@ -200,12 +208,19 @@ def _check(conversion: Conversion, runner: Runner) -> list[Problem]:
         check_task(conversion.settings.rules), [c for c in readable if c.name in todo], "checking"
     )
     of_case: dict[str, list[Problem]] = {}
+    facts = {name: record.facts for name, record in conversion.journal.records.items()}
+    table = conversion.cohort.table.name
     for case, outcome in outcomes:
         if isinstance(outcome, InputError):
-            of_case[case.name] = outcome.within(conversion.cohort.table.name, separator=", ")
+            facts.pop(case.name, None)
+            of_case[case.name] = outcome.within(table, separator=", ")
         elif isinstance(outcome, Exception):
             raise outcome
-    return problems + [line for case in conversion.cases for line in of_case.get(case.name, ())]
+        else:
+            facts[case.name] = outcome
+    twice = voxel_problems(conversion.cases, facts)
+    problems += [line for case in conversion.cases for line in of_case.get(case.name, ())]
+    return problems + [problem.within(table, separator=", ") for problem in twice]
 
 
 def _without_training(conversion: Conversion) -> list[Problem]:

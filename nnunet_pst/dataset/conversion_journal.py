@@ -19,6 +19,7 @@ from typing import Any
 
 from nnunet_pst.dataset.case_building import CaseFacts
 from nnunet_pst.dataset.cohort import Patient, Sequence
+from nnunet_pst.dataset.identity import patient_key
 from nnunet_pst.dataset.layouts import Case
 from nnunet_pst.errors import Fault, InputError
 from nnunet_pst.io.atomic_files import write_atomically
@@ -26,12 +27,12 @@ from nnunet_pst.io.csv_text import csv_text, restored
 from nnunet_pst.io.image_paths import image_path_problem, source_files
 
 #: Raised when the same sources and rules would give other files than before.
-_FORMAT = 3
+_FORMAT = 4
 _PRIVATE = 0o600
 
 
 def read_key(path: Path) -> dict[str, str]:
-    """Read the key: pseudonym by patient identifier (case folded); empty when there is no file.
+    """Read the key: pseudonym by `identity.patient_key`; empty when there is no file.
 
     Raises
     ------
@@ -42,7 +43,7 @@ def read_key(path: Path) -> dict[str, str]:
         return {}
     try:
         rows = list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8-sig"), newline="")))
-        key = {restored(row["patient"]).casefold(): row["pseudonym"] for row in rows}
+        key = {patient_key(restored(row["patient"])): row["pseudonym"] for row in rows}
         if len(set(key.values())) < len(rows) or not all(map(_number, key.values())):
             raise ValueError
     except (OSError, ValueError, KeyError, AttributeError, csv.Error) as error:
@@ -74,20 +75,20 @@ def assign_pseudonyms(patients: Iterable[Patient], key: Mapping[str, str]) -> di
     Returns
     -------
     dict
-        Pseudonym by case-folded identifier, also of patients in the key that the table lacks.
+        Pseudonym by `identity.patient_key`, also of patients in the key that the table lacks.
     """
     pseudonyms = dict(key)
     following = 1 + max(map(_number, key.values()), default=0)
     for patient in patients:
-        if patient.identifier.casefold() not in pseudonyms:
-            pseudonyms[patient.identifier.casefold()] = f"PST_{following:04d}"
+        if patient_key(patient.identifier) not in pseudonyms:
+            pseudonyms[patient_key(patient.identifier)] = f"PST_{following:04d}"
             following += 1
     return pseudonyms
 
 
 def write_key(path: Path, pseudonyms: Mapping[str, str], patients: Iterable[Patient]) -> None:
     """Write the key, readable by its owner only."""
-    spelled = {patient.identifier.casefold(): patient.identifier for patient in patients}
+    spelled = {patient_key(patient.identifier): patient.identifier for patient in patients}
     numbered = sorted(pseudonyms.items(), key=lambda item: _number(item[1]))
     named = ((pseudonym, spelled.get(folded, folded)) for folded, pseudonym in numbered)
     write_atomically(path, csv_text([("pseudonym", "patient"), *named]), mode=_PRIVATE)
@@ -122,7 +123,10 @@ def source_stamp(case: Case) -> str:
         case.name,
         case.patient.identifier,
         case.patient.split,
-        [[s.name, s.label_kind, s.annotated, s.first, s.last] for s in _sequences(case)],
+        [
+            [s.name, s.label_kind, s.annotated, s.extents, s.kind_is_guessed]
+            for s in _sequences(case)
+        ],
         [None if channel is None else channel.name for channel in case.channels],
         files,
     ]
@@ -183,6 +187,7 @@ class Journal:
                 return
             lists = ("annotated", "carry_problems", "remarks")
             facts = {**entry["facts"], **{name: tuple(entry["facts"][name]) for name in lists}}
+            facts["digests"] = tuple((column, digest) for column, digest in facts["digests"])
             self.records[entry["case"]] = Record(
                 entry["stamp"], entry["places"], CaseFacts(**facts)
             )

@@ -9,6 +9,7 @@ from typing import Any
 from nnunet_pst.dataset.cohort import Cohort, Patient
 from nnunet_pst.dataset.conversion_journal import Journal, assign_pseudonyms, read_key
 from nnunet_pst.dataset.conversion_settings import ConversionSettings
+from nnunet_pst.dataset.identity import patient_key
 from nnunet_pst.dataset.layouts import Case, Layout, SequenceChoice
 from nnunet_pst.dataset.pair_registration import CohortRegistration
 from nnunet_pst.dataset.raw_dataset import RawDataset
@@ -27,7 +28,7 @@ class Conversion:
     choice
         The sequences that the settings mean in this cohort.
     pseudonyms
-        By case-folded patient identifier.
+        By `identity.patient_key`.
     cases
         All cases of the cohort, in table order.
     journal
@@ -137,7 +138,7 @@ def plan_conversion(
     cases = [
         case
         for patient in cohort.patients
-        for case in layout.cases(patient, pseudonyms[patient.identifier.casefold()], choice)
+        for case in layout.cases(patient, pseudonyms[patient_key(patient.identifier)], choice)
     ]
     journal = Journal.read(place.journal)
     return Conversion(

@@ -12,7 +12,9 @@ from nnunet_pst.dataset.case_building import CaseFacts
 from nnunet_pst.dataset.cohort import SPLITS
 from nnunet_pst.dataset.conversion_plan import Conversion
 from nnunet_pst.dataset.covariates import screen_covariates
+from nnunet_pst.dataset.identity import name_notes
 from nnunet_pst.dataset.layouts import Case
+from nnunet_pst.dataset.repeated_voxels import voxel_notes
 
 
 @dataclass(frozen=True)
@@ -132,17 +134,24 @@ def _notes(conversion: Conversion, facts: Sequence[CaseFacts]) -> list[str]:
     """Say what was decided where the table leaves a choice, and what was left out."""
     cohort, cases = conversion.cohort, conversion.cases
     _, notes = screen_covariates(cohort)
-    if not cohort.has_label_kind:
-        masks = [case.labeled for case in cases if case.labeled.label is not None]
-        fine = sum(sequence.label_kind == "fine" for sequence in masks)
-        notes.append(f"no column 'label_kind': {fine} masks count as fine, drawn on every slice")
+    notes += _guessed_kinds(conversion)
     left_out = len(cohort.patients) - len({case.pseudonym for case in cases})
     if left_out:
         which = "lack one" if conversion.layout.fuses else "have none"
         notes.append(
             f"{left_out} patients {which} of {', '.join(conversion.choice.sequences)}: left out"
         )
+    notes += _filled(cases)
+    if conversion.registered is not None:
+        notes += [
+            f"{name}: the sequences have different frames of reference, so their alignment rests "
+            "on the registration alone; look at its picture"
+            for name in conversion.registered.across_frames
+        ]
     notes += _shared_masks(cases)
+    notes += name_notes(cohort.patients)
+    notes += voxel_notes(cases, dict(zip((case.name for case in cases), facts, strict=True)))
+    notes += _coarse_notes(conversion, facts)
     if not any(case.patient.split == "test" for case in cases):
         notes.append(
             "no test cases, so there is no imagesTs: nothing to predict and evaluate on; write "
@@ -165,6 +174,71 @@ def _notes(conversion: Conversion, facts: Sequence[CaseFacts]) -> list[str]:
         for remark in fact.remarks
     ]
     return notes
+
+
+def _guessed_kinds(conversion: Conversion) -> list[str]:
+    """Say how masks are taken whose kind the table doesn't state."""
+    masks = [case.labeled for case in conversion.cases if case.labeled.label is not None]
+    if not conversion.cohort.has_label_kind:
+        fine = sum(sequence.label_kind == "fine" for sequence in masks)
+        return [f"no column 'label_kind': {fine} masks count as fine, drawn on every slice"]
+    guessed = [sequence.label_kind for sequence in masks if sequence.kind_is_guessed]
+    if not guessed:
+        return []
+    return [
+        f"label_kind is empty for {len(guessed)} masks: {guessed.count('fine')} count as fine, "
+        f"drawn on every slice, {guessed.count('coarse')} as coarse"
+    ]
+
+
+def _coarse_notes(conversion: Conversion, facts: Sequence[CaseFacts]) -> list[str]:
+    """Say what coarse labels lack, and what an ablation does to the labels of training cases."""
+    rules, notes = conversion.settings.rules, []
+    pairs = list(zip(conversion.cases, facts, strict=True))
+    training = [fact for case, fact in pairs if case.patient.split == "train"]
+    full = sum(
+        fact.label_kind == "coarse" and fact.tumor == fact.known and not fact.free_negative
+        for fact in training
+    )
+    if full and rules.unknown == "ignore":
+        notes.append(
+            f"{full} coarse labels know no slice without tumor, so the network learns none from "
+            "them: fill in first and last, or give --far-negatives"
+        )
+    drawn = [
+        len(fact.annotated)
+        for case, fact in pairs
+        if fact.label_kind == "coarse" and case.labeled.label_kind == "coarse"
+    ]
+    if drawn and max(drawn) != 2 * rules.coarse_slices + 1:
+        side = "beyond" if max(drawn) > 2 * rules.coarse_slices else "inside"
+        knew = "knew" if side == "beyond" else "did not know"
+        notes.append(
+            f"coarse masks are drawn on {min(drawn)} to {max(drawn)} slices: scores {side} the "
+            f"window of --coarse-slices {rules.coarse_slices} take in slices that training {knew}; "
+            f"--coarse-slices {max(drawn) // 2} fits better"
+        )
+    unknown = [fact for fact in training if fact.unknown]
+    if rules.unknown == "background" and unknown:
+        notes.append(
+            f"--unknown background: {sum(fact.unknown for fact in unknown)} unknown slices of "
+            f"{len(unknown)} training cases are background, also where a fold's validation scores "
+            "them; labels of test and validation patients are as without it"
+        )
+    return notes
+
+
+def _filled(cases: Sequence[Case]) -> list[str]:
+    """Name the cases whose missing channels were filled, by channel."""
+    lacking: dict[str, list[str]] = {}
+    for case in cases:
+        for channel in case.missing:
+            lacking.setdefault(channel, []).append(f"{case.name} (row {case.patient.row})")
+    return [
+        f"{channel} is missing and filled with zeros in {len(names)} of {len(cases)} cases: "
+        f"{', '.join(names)}"
+        for channel, names in lacking.items()
+    ]
 
 
 def _shared_masks(cases: Sequence[Case]) -> list[str]:

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from nnunet_pst.dataset.annotation import empty_mask
+from nnunet_pst.dataset.drawing_checks import empty_mask
 from nnunet_pst.dicom.reading.addresses import (
     read_addressed_grid,
     read_addressed_image,
     read_addressed_mask,
 )
 from nnunet_pst.errors import InputError
-from nnunet_pst.io.geometry import Grid
+from nnunet_pst.io.digests import voxel_digest
+from nnunet_pst.io.geometry import Grid, same_grid
 from nnunet_pst.io.image_paths import is_image_name
-from nnunet_pst.io.mask_resampling import place_mask
+from nnunet_pst.io.mask_resampling import covered_slices, place_mask
 from nnunet_pst.io.volumes import Volume, check_axes, read_header, read_image, read_mask
 
 
@@ -58,15 +60,36 @@ def check_source_mask(source: Path) -> None:
         read_mask(source)
 
 
-def read_source_mask(
-    source: Path, image: Path, grid: Grid
-) -> tuple[npt.NDArray[np.bool_], str | None, tuple[str, ...]]:
-    """Read a mask file, or the structure or segment that a cell means, onto its image's grid.
+@dataclass(frozen=True)
+class SourceMask:
+    """A mask on its image's grid, and how it came there.
 
-    Returns
-    -------
-    tuple
-        The mask, (z, y, x); how a mask of another grid was resampled, or None; and remarks.
+    Parameters
+    ----------
+    mask
+        (z, y, x).
+    digest
+        Of its voxels as they were drawn, see `io.digests.voxel_digest`.
+    resampled
+        How a mask of another grid was resampled, or None.
+    own_slices
+        Number of slices of a mask of another grid, where the image has another number; or None.
+    covered
+        First and last slice of the image that a mask of another grid covers, or None.
+    remarks
+        What to know about how it was placed.
+    """
+
+    mask: npt.NDArray[np.bool_]
+    digest: str
+    resampled: str | None = None
+    own_slices: int | None = None
+    covered: tuple[int, int] | None = None
+    remarks: tuple[str, ...] = ()
+
+
+def read_source_mask(source: Path, image: Path, grid: Grid) -> SourceMask:
+    """Read a mask file, or the structure or segment that a cell means, onto its image's grid.
 
     Raises
     ------
@@ -75,11 +98,22 @@ def read_source_mask(
     """
     if not is_image_name(source):
         placed = read_addressed_mask(source, image, grid)
-        return placed.mask, None, placed.remarks
+        return SourceMask(placed.mask, voxel_digest(placed.mask), remarks=placed.remarks)
     mask = read_mask(source)
     if not mask.array.any():
         raise InputError([empty_mask(source.name)])
     try:
-        return *place_mask(mask, grid), ()
+        array, resampled = place_mask(mask, grid)
     except InputError as error:
         raise InputError(error.within(source.name)) from error
+    digest = voxel_digest(mask.array)
+    if same_grid(grid, mask.grid):
+        return SourceMask(array, digest)
+    count = len(mask.array)
+    return SourceMask(
+        array,
+        digest,
+        resampled,
+        own_slices=None if count == len(array) else count,
+        covered=covered_slices(mask.grid, grid),
+    )

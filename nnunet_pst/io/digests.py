@@ -1,9 +1,13 @@
-"""Digests of files."""
+"""Digests of files and of voxels."""
 
 from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 _CHUNK_BYTES = 2**22
 
@@ -14,4 +18,17 @@ def file_digest(path: Path) -> str:
     with path.open("rb") as file:
         while chunk := file.read(_CHUNK_BYTES):
             digest.update(chunk)
+    return digest.hexdigest()
+
+
+def voxel_digest(array: npt.NDArray[Any]) -> str:
+    """Digest of the shape and the values of an array, as hexadecimal digits.
+
+    The same values of another type, or from a file that is compressed differently, give the same
+    digest; types that hold more digits than single precision are rounded to it.
+    """
+    # Adding zero turns the negative zero into the positive one.
+    values = np.ascontiguousarray(array, dtype=np.float32) + np.float32(0)
+    digest = hashlib.blake2b(repr(array.shape).encode(), digest_size=16)
+    digest.update(values.data)
     return digest.hexdigest()

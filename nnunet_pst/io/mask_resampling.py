@@ -86,6 +86,14 @@ def _boxes(image: Grid, mask: Grid) -> tuple[npt.NDArray[np.float64], npt.NDArra
     return image_box, np.stack([index.min(axis=0), index.max(axis=0)])
 
 
+def covered_slices(mask: Grid, image: Grid) -> tuple[int, int]:
+    """Return the first and last slice of the image whose center is in the mask's box."""
+    _, box = _boxes(image, mask)
+    count = image.shape_zyx[0]
+    first, last = np.ceil(box[0, 2] - 1e-3), np.floor(box[1, 2] + 1e-3)
+    return max(int(first), 0), min(int(last), count - 1)
+
+
 def _check_same_space(image: Grid, mask: Grid) -> None:
     """Refuse a mask whose header says that it was not drawn in the image's space."""
     cosines = np.abs(np.reshape(image.direction, (3, 3)).T @ np.reshape(mask.direction, (3, 3)))

@@ -11,7 +11,7 @@ from nnunet_pst.errors import Fault, Problem
 #: Sequences that are recognized without a label column (the paper's four).
 USUAL_SEQUENCES = ("T1", "T2", "DWI", "CET1")
 #: What may follow ``<SEQ>_``.
-SUFFIXES = ("label", "first", "last", "annotated")
+SUFFIXES = ("label", "first", "last", "extent", "annotated")
 FIXED_COLUMNS = ("patient", "label_kind", "split")
 #: A sequence's name becomes part of a case name; the underscore separates the parts there.
 SEQUENCE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,31}")

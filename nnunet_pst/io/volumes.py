@@ -6,13 +6,10 @@ a `Grid` goes with each.
 
 from __future__ import annotations
 
-import gzip
 import re
-import struct
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,13 +19,20 @@ from scipy import ndimage
 from nnunet_pst.errors import Fault, InputError
 from nnunet_pst.io.geometry import Grid, slice_axis_xyz
 from nnunet_pst.io.image_paths import is_image_name, wrong_format
+from nnunet_pst.io.nifti_checks import (
+    check_nifti_magic,
+    check_nifti_voxels,
+    damaged,
+    in_another_file,
+    is_nifti,
+    not_finite,
+    unreadable,
+)
 
 #: An image of 512 x 512 x 2048: an MRI of a pelvis has fewer, and more would fill the memory.
 MAX_VOXELS = 2**29
 #: Largest deviation of the axes from unit length and right angles, as cosines.
 ORTHONORMAL_TOLERANCE = 1e-3
-#: Voxels are checked in pieces of this size, a multiple of the size of every voxel type.
-_CHUNK_BYTES = 2**24
 #: Types that are kept as they are; all others become float32, which is what nnU-Net reads.
 KEPT_TYPES = (np.uint8, np.int8, np.uint16, np.int16, np.float32)
 
@@ -96,10 +100,10 @@ def _open(path: Path) -> Any:  # noqa: ANN401 - SimpleITK has no types
     """Return a SimpleITK reader that has read the header."""
     if not is_image_name(path):
         raise InputError(wrong_format(path.name))
-    if _points_elsewhere(path):
-        raise InputError(
-            f"{path.name} keeps its voxels in another file; save it as one file", Fault.UNTRUSTED
-        )
+    if is_nifti(path):
+        check_nifti_magic(path)
+    elif _points_elsewhere(path):
+        raise in_another_file(path)
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
     try:
@@ -108,17 +112,13 @@ def _open(path: Path) -> Any:  # noqa: ANN401 - SimpleITK has no types
         # ITK raises RuntimeError for everything; only its text tells a sheared grid from damage.
         if "orthonormal" in str(error):
             raise _not_orthonormal(path) from error
-        raise InputError(
-            f"{path.name} can't be read as an image; is it damaged or misnamed?", Fault.DAMAGED
-        ) from error
+        raise unreadable(path) from error
     return reader
 
 
 def _points_elsewhere(path: Path) -> bool:
     """Whether the header of an MHA or NRRD names another file, which could be any on this disk."""
     name = path.name.casefold()
-    if name.endswith((".nii", ".nii.gz")):
-        return False
     with path.open("rb") as file:
         head = file.read(65536)
     if name.endswith(".nrrd"):
@@ -183,7 +183,7 @@ def read_image(path: Path) -> Volume:
             array = array.astype(np.float32)
     wrong = int(np.count_nonzero(~np.isfinite(array)))
     if wrong:
-        raise _not_finite(path, wrong)
+        raise not_finite(path, wrong)
     if array.min() == array.max():
         raise InputError(
             f"{path.name} is {array.flat[0]} everywhere; is it the right file?", Fault.VALUES
@@ -228,63 +228,13 @@ def read_voxels(path: Path) -> Volume:
         As `read_header`, and when the file is damaged or ends early.
     """
     grid = read_header(path)
-    if path.name.casefold().endswith((".nii", ".nii.gz")):
-        _check_nifti_voxels(path, int(np.prod(grid.size_xyz)))
+    if is_nifti(path):
+        check_nifti_voxels(path, int(np.prod(grid.size_xyz)))
     try:
         array = sitk.GetArrayFromImage(_open(path).Execute())
     except RuntimeError as error:
-        raise _damaged(path) from error
+        raise damaged(path) from error
     return Volume(array, grid)
-
-
-def _damaged(path: Path) -> InputError:
-    return InputError(f"{path.name} ends early or is damaged; copy it again", Fault.DAMAGED)
-
-
-def _check_nifti_voxels(path: Path, voxels: int) -> None:
-    """Refuse what ITK's NIfTI reader replaces without a warning.
-
-    It fills a file that ends early with zeros, and turns NaN and infinities into zeros
-    (nifti_read_buffer): both would train a network on voxels that no scanner made.
-    """
-    opener: Any = gzip.open if path.name.casefold().endswith(".gz") else open
-    try:
-        with opener(path, "rb") as file:
-            wrong = _count_not_finite(file, voxels)
-    except (EOFError, OSError, struct.error, zlib.error, ValueError) as error:
-        raise _damaged(path) from error
-    if wrong:
-        raise _not_finite(path, wrong)
-
-
-def _count_not_finite(file: BinaryIO, voxels: int) -> int:
-    """Read the voxels of a NIfTI to their end and count those that are not finite."""
-    head = file.read(540)
-    second = head[:4] in (b"\x1c\x02\0\0", b"\0\0\x02\x1c")
-    order = "<" if head[1:4] in (b"\x01\0\0", b"\x02\0\0") else ">"
-    code, bits = struct.unpack_from(f"{order}2h", head, 12 if second else 70)
-    (start,) = struct.unpack_from(
-        f"{order}q" if second else f"{order}f", head, 168 if second else 108
-    )
-    file.seek(int(start))
-    left, wrong = voxels * bits // 8, 0
-    while left:
-        data = file.read(min(left, _CHUNK_BYTES))
-        if not data:
-            raise EOFError
-        left -= len(data)
-        if code in (16, 64):  # float32, float64
-            values = np.frombuffer(data, dtype=f"{order}f{bits // 8}")
-            wrong += int(np.count_nonzero(~np.isfinite(values)))
-    # Reading past the last voxel makes gzip compare its checksum.
-    file.read(1)
-    return wrong
-
-
-def _not_finite(path: Path, count: int) -> InputError:
-    return InputError(
-        f"{path.name} holds {count} voxels that are NaN or infinite; replace them", Fault.VALUES
-    )
 
 
 def as_itk(array: npt.NDArray[Any], grid: Grid) -> sitk.Image:

@@ -8,14 +8,15 @@ import pytest
 from nnunet_pst.dataset.annotation import (
     Drawing,
     LabelRules,
-    drawing_problems,
     far_reach,
     free_negatives,
     in_plane_extent_mm,
     known_slices,
     largest_slice,
+    slices_of_another_lesion,
     three_state_label,
 )
+from nnunet_pst.dataset.drawing_checks import drawing_problems, drawing_remarks
 from nnunet_pst.errors import Fault
 
 SPACING = (5.0, 1.0, 1.0)
@@ -46,14 +47,16 @@ def test_an_empty_mask_has_no_largest_slice():
         largest_slice(mask_of([0, 0]))
 
 
-def test_a_coarse_mask_is_known_in_its_window_and_where_it_was_drawn():
-    known = known_slices(
-        drawing([0, 0, 0, 2, 9, 2, 0, 0, 1, 0]), LabelRules(coarse_slices=2), simulate=True
-    )
-    assert np.flatnonzero(known).tolist() == [2, 3, 4, 5, 6, 8]
+@pytest.mark.parametrize("extents", [(), ((2, 8),)])
+def test_a_coarse_mask_is_known_where_it_was_drawn_and_nowhere_else(extents):
+    coarse = drawing([0, 0, 0, 2, 9, 2, 0, 0, 1, 0], extents=extents)
+    known = known_slices(coarse, LabelRules(coarse_slices=2), simulate=True)
+    assert np.flatnonzero(known).tolist() == [3, 4, 5, 8]
+    free, _ = free_negatives(coarse, LabelRules(coarse_slices=2), known, lesions=1)
+    assert np.flatnonzero(free).tolist() == ([0, 1, 9] if extents else [])
 
 
-def test_annotated_slices_override_the_window():
+def test_annotated_slices_say_what_is_known():
     known = known_slices(drawing([0, 2, 9, 2, 0], annotated=(0, 2)), LabelRules(), simulate=True)
     assert np.flatnonzero(known).tolist() == [0, 2]
 
@@ -72,7 +75,7 @@ def test_simulation_leaves_coarse_masks():
 
 
 def test_clicks_make_free_negatives():
-    clicked = drawing([0, 0, 0, 9, 0, 0, 0], first=1, last=5)
+    clicked = drawing([0, 0, 0, 9, 0, 0, 0], extents=((1, 5),))
     known = known_slices(clicked, LabelRules(coarse_slices=1), simulate=True)
     free, note = free_negatives(clicked, LabelRules(far_negatives=True), known, lesions=2)
     assert np.flatnonzero(free).tolist() == [0, 6]
@@ -143,8 +146,8 @@ def test_diameters():
     [
         ({"annotated": (1, 9)}, Fault.OUT_OF_RANGE),
         ({"annotated": (0,)}, Fault.CONTRADICTION),
-        ({"first": 0, "last": 4}, Fault.OUT_OF_RANGE),
-        ({"first": 2, "last": 3}, Fault.CONTRADICTION),
+        ({"extents": ((0, 4),)}, Fault.OUT_OF_RANGE),
+        ({"extents": ((2, 3),)}, Fault.CONTRADICTION),
     ],
 )
 def test_contradictions(cells: dict[str, object], fault: Fault):
@@ -153,5 +156,120 @@ def test_contradictions(cells: dict[str, object], fault: Fault):
 
 
 def test_no_contradictions():
-    assert drawing_problems(drawing([0, 1, 2, 0], first=1, last=2, annotated=(2,))) == []
+    assert drawing_problems(drawing([0, 1, 2, 0], extents=((1, 2),), annotated=(2,))) == []
     assert [problem.fault for problem in drawing_problems(drawing([0, 0]))] == [Fault.EMPTY]
+
+
+DRAWN = [0] * 10 + [3] * 11 + [0] * 9
+FROM_ONE = "counted from 1"
+
+
+@pytest.mark.parametrize(
+    ("cells", "named"),
+    [
+        ({"annotated": tuple(range(11, 22))}, True),
+        ({"extents": ((11, 21),)}, True),
+        ({"extents": ((11, 30),)}, False),
+        ({"annotated": tuple(range(12, 23))}, False),
+        ({"annotated": tuple(range(7, 18))}, False),
+        ({"annotated": (11, 16, 21)}, True),
+        ({"annotated": tuple(range(11, 31))}, True),
+        ({"extents": ((11, 29),)}, True),
+        ({"extents": ((14, 20),)}, False),
+    ],
+)
+def test_shifted_numbers_are_refused_and_counting_from_one_is_named(cells, named: bool):
+    (problem,) = drawing_problems(drawing(DRAWN, **cells))
+    assert problem.fault in (Fault.CONTRADICTION, Fault.OUT_OF_RANGE)
+    if problem.fault is Fault.CONTRADICTION:
+        assert (FROM_ONE in problem) == named
+
+
+def test_annotated_within_the_drawing_leaves_slices_out_with_a_remark():
+    # An interpolated mask of which the annotator drew every fifth slice.
+    interpolated = drawing(DRAWN, annotated=(10, 15, 20))
+    assert drawing_problems(interpolated) == []
+    known = known_slices(interpolated, LabelRules(), simulate=True)
+    assert np.flatnonzero(known).tolist() == [10, 15, 20]
+    (remark,) = drawing_remarks(interpolated, known)
+    assert "11-14,16-19" in remark
+
+
+def test_an_annotated_empty_slice_between_the_clicks_is_a_contradiction():
+    cells = {"annotated": tuple(range(9, 21)), "extents": ((9, 20),)}
+    (problem,) = drawing_problems(drawing(DRAWN, **cells))
+    assert problem.fault is Fault.CONTRADICTION
+    apart = {"annotated": tuple(range(9, 21)), "extents": ((10, 20),)}
+    assert drawing_problems(drawing(DRAWN, **apart)) == []
+
+
+def test_clicks_wider_than_a_fine_mask():
+    (problem,) = drawing_problems(drawing(DRAWN, "fine", extents=((3, 25),), kind_is_guessed=True))
+    assert problem.fault is Fault.CONTRADICTION
+    stated = drawing(DRAWN, "fine", extents=((3, 25),))
+    assert drawing_problems(stated) == []
+    (remark,) = drawing_remarks(stated, np.ones(30, dtype=bool))
+    assert "3-9,21-25" in remark
+
+
+def test_gaps_are_unknown_in_coarse_masks_and_told_of_in_fine_ones():
+    areas = [0, 3, 0, 0, 3, 0]
+    for kind, word in (("coarse", "unknown"), ("fine", "free of tumor")):
+        gap = drawing(areas, kind)
+        known = known_slices(gap, LabelRules(), simulate=True)
+        assert known[2] == (kind == "fine")
+        assert any("2-3" in remark and word in remark for remark in drawing_remarks(gap, known))
+
+
+def two_lesions() -> np.ndarray:
+    """A on slices 1 to 3 of its 1 to 8, B on slices 6 to 9 of its 5 to 10."""
+    mask = np.zeros((12, 5, 20), dtype=bool)
+    mask[1:4, 1, 1:4] = True
+    mask[6:10, 3, 12:18] = True
+    return mask
+
+
+def test_a_slice_drawn_for_one_lesion_knows_nothing_of_another():
+    coarse = Drawing(two_lesions(), SPACING, "coarse", extents=((1, 8), (5, 10)))
+    assert drawing_problems(coarse) == []
+    known = known_slices(coarse, LabelRules(), simulate=True)
+    incomplete = slices_of_another_lesion(coarse, known)
+    assert np.flatnonzero(incomplete).tolist() == [6, 7, 8]
+    free, _ = free_negatives(coarse, LabelRules(), known, lesions=2)
+    label = three_state_label(
+        coarse.mask, known=known, free=free, incomplete=incomplete, unknown="ignore"
+    )
+    values = [np.unique(image).tolist() for image in label]
+    assert values == [[0], *[[0, 1]] * 3, [2], [2], *[[1, 2]] * 3, [0, 1], [2], [0]]
+    assert any("6-8" in remark for remark in drawing_remarks(coarse, known))
+
+
+def test_several_parts_without_ranges_are_told_of():
+    coarse = Drawing(two_lesions(), SPACING, "coarse", extents=((1, 10),))
+    known = known_slices(coarse, LabelRules(), simulate=True)
+    assert any("2 separate parts" in remark for remark in drawing_remarks(coarse, known))
+    together = np.zeros((5, 5, 20), dtype=bool)
+    together[1:3, 1, 1:4] = together[1:3, 3, 8:12] = True
+    both = Drawing(together, SPACING, "coarse")
+    known = known_slices(both, LabelRules(), simulate=True)
+    assert drawing_remarks(both, known) == []
+
+
+def test_a_part_outside_of_every_lesion_is_refused():
+    coarse = Drawing(two_lesions(), SPACING, "coarse", extents=((1, 7), (8, 10)))
+    (problem,) = drawing_problems(coarse)
+    assert problem.fault is Fault.CONTRADICTION
+
+
+def test_masks_of_everything_and_of_the_background_are_refused():
+    full = Drawing(np.ones((4, 6, 6), dtype=bool), SPACING, "fine")
+    inverted = np.ones((4, 6, 6), dtype=bool)
+    inverted[1:3, 2:4, 2:4] = False
+    for mask in (full.mask, inverted):
+        (problem,) = drawing_problems(Drawing(mask, SPACING, "fine"))
+        assert problem.fault is Fault.VALUES
+    slices = np.zeros((4, 6, 6), dtype=bool)
+    slices[1] = True
+    whole_slice = Drawing(slices, SPACING, "fine")
+    assert drawing_problems(whole_slice) == []
+    assert "slices 1 are tumor in every voxel" in drawing_remarks(whole_slice, slices[:, 0, 0])[0]
