@@ -1,4 +1,4 @@
-"""The order of averaging, decided here once for every table, figure and page.
+"""The order of averaging, decided here once for every mean over patients: table, figure or page.
 
 1. The repeats of a case (trainings with other seeds, or folds that all predict it) are averaged.
 2. The cases of a patient (sequences, lesions) are averaged.
@@ -9,6 +9,8 @@ that are not defined (NaN) are left out of every step; where none is left, the m
 The order matters as soon as one value is undefined: a patient whose first case scores 0.5 and 0.7
 in two repeats, and whose second one is undefined and then 0.9, has a mean of 0.75 in this order and
 of 0.65 if cases were averaged before repeats.
+
+The agreement of volumes (Bland-Altman, `report.volume_agreement`) is about single cases and says so.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +21,17 @@ DATASET = "DatasetTiny"
 CASES = [f"PST_{number:04}_T2" for number in range(1, 7)]
 SHAPE_ZYX = (6, 40, 36)
 SPACING_XYZ_MM = (1.0, 1.0, 4.0)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Name the host's version below every contract test that fails."""
+    report = yield
+    if report.failed:
+        report.sections.append(("host", f"nnunetv2 {host_version()}"))
+    return report
 
 
 @pytest.fixture(scope="session")

@@ -20,7 +20,7 @@ EDGE = Path(__file__).parents[2] / "nnunet_pst" / "nnunet"
 
 
 def names_we_import() -> Iterator[tuple[str, str]]:
-    for path in sorted(EDGE.glob("*.py")):
+    for path in sorted(EDGE.rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.ImportFrom) and str(node.module).startswith("nnunetv2"):
                 yield from ((str(node.module), alias.name) for alias in node.names)
