@@ -5,12 +5,13 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help setup demo test lint types bench check
+.PHONY: help setup demo test walks lint types bench check
 
 help:
 	@echo "make setup   install into $(VENV), with the tested versions of constraints.txt"
 	@echo "make demo    run the whole way on synthetic images, in some minutes"
 	@echo "make test    run the whole test suite"
+	@echo "make walks   thirty random walks of edits through a cohort (make test makes three)"
 	@echo "make lint    check style and format (ruff)"
 	@echo "make types   check types (mypy, strict)"
 	@echo "make check   lint, types and test"
@@ -31,6 +32,9 @@ demo: $(STAMP)
 # find it.
 test: $(STAMP)
 	nnUNet_def_n_proc=2 $(BIN)/pytest
+
+walks: $(STAMP)
+	NNUNET_PST_WALKS=30 nnUNet_def_n_proc=2 $(BIN)/pytest tests/golden/test_edited_cohorts.py
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
