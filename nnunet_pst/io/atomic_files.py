@@ -26,9 +26,22 @@ def written_whole(path: Path) -> Iterator[Path]:
     partial.unlink(missing_ok=True)
     try:
         yield partial
+        _sync(partial)
         partial.replace(path)
+        _sync(path.parent)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def _sync(place: Path) -> None:
+    """Wait until a file, or the names in a folder, are on the disk."""
+    if place.is_dir() and os.name == "nt":
+        return  # Windows opens no folders, and writes their names at once
+    handle = os.open(place, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def write_atomically(path: Path, text: str, *, mode: int = 0o666) -> None:
@@ -47,8 +60,6 @@ def write_atomically(path: Path, text: str, *, mode: int = 0o666) -> None:
         handle = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
         with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
             file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
 
 
 def copy_atomically(source: Path, target: Path) -> None:
@@ -84,9 +95,12 @@ def replace_folder(new: Path, place: Path) -> None:
     """Move a finished folder to its place; an earlier folder there is removed."""
     old = place.with_name(f"{PARTIAL}old-{place.name}")
     shutil.rmtree(old, ignore_errors=True)  # left by a process that was killed here
+    for path in (new, *new.rglob("*")):
+        _sync(path)
     if place.exists():
         place.rename(old)
     new.rename(place)
+    _sync(place.parent)
     shutil.rmtree(old, ignore_errors=True)
 
 

@@ -266,11 +266,30 @@ def write_volume(path: Path, volume: Volume) -> None:
     volume
         (z, y, x) voxels.
     """
-    image = as_itk(volume.array, volume.grid)
+    write_itk_image(path, as_itk(volume.array, volume.grid))
+
+
+def write_itk_image(path: Path, image: sitk.Image) -> None:
+    """Write an image and read it back: ITK returns normally from a full disk or a broken one.
+
+    Raises
+    ------
+    OSError
+        When what is on the disk is not the image; the file is then removed.
+    """
     try:
         sitk.WriteImage(image, str(path), useCompression=True)
-    except RuntimeError as error:
+        if is_nifti(path):
+            values = image.GetNumberOfPixels() * image.GetNumberOfComponentsPerPixel()
+            check_nifti_voxels(path, values)
+        found = sitk.GetArrayFromImage(sitk.ReadImage(str(path)))
+        whole = np.array_equal(found, sitk.GetArrayViewFromImage(image), equal_nan=True)
+    except (RuntimeError, InputError) as error:
+        path.unlink(missing_ok=True)
         raise OSError(f"{path.name} could not be written; is the disk full?") from error
+    if not whole:
+        path.unlink(missing_ok=True)
+        raise OSError(f"{path.name} could not be written: other voxels were read back")
 
 
 def use_one_thread() -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 import struct
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -217,3 +219,72 @@ def test_a_folder_that_is_missing(tmp_path: Path):
     grid = Grid((6, 5, 4), (1.0, 1.0, 4.0), (0.0, 0.0, 0.0), OBLIQUE)
     with pytest.raises(OSError, match=r"a\.nii\.gz could not be written"):
         write_volume(tmp_path / "none" / "a.nii.gz", Volume(ramp(), grid))
+
+
+def spoiled_header(path: Path, changes: dict[int, bytes]) -> Path:
+    """Overwrite bytes of a NIfTI, compressed or not."""
+    packed = path.name.endswith(".gz")
+    data = bytearray(gzip.decompress(path.read_bytes()) if packed else path.read_bytes())
+    for offset, text in changes.items():
+        data[offset : offset + len(text)] = text
+    path.write_bytes(gzip.compress(bytes(data)) if packed else bytes(data))
+    return path
+
+
+@pytest.mark.parametrize("suffix", ["nii", "nii.gz"])
+@pytest.mark.parametrize("read", [read_header, read_image, read_mask])
+@pytest.mark.parametrize(
+    ("changes", "fault"),
+    [
+        ({344: b"\0\0\0\0"}, Fault.DAMAGED),
+        ({344: b"n+3\0"}, Fault.DAMAGED),
+        ({344: b"N+1\0"}, Fault.DAMAGED),
+        ({0: struct.pack("<i", 384)}, Fault.DAMAGED),
+        ({344: b"ni1\0"}, Fault.UNTRUSTED),
+    ],
+)
+def test_a_nifti_without_its_mark_is_not_read_as_analyze(
+    tmp_path: Path, suffix: str, read, changes: dict[int, bytes], fault: Fault
+):
+    path = save(tmp_path / f"a.{suffix}", (ramp(np.uint8) > 50).astype(np.uint8))
+    read(path)
+    assert_refused(read, spoiled_header(path, changes), fault)
+
+
+def test_the_other_byte_order_is_read(tmp_path: Path):
+    nib = pytest.importorskip("nibabel")
+    array = ramp().T
+    header = nib.Nifti1Header(endianness=">")
+    header.set_data_dtype(np.int16)
+    made = nib.Nifti1Image(array, np.diag([1.0, 1.0, 4.0, 1.0]), header)
+    nib.save(made, str(tmp_path / "a.nii.gz"))
+    assert (read_image(tmp_path / "a.nii.gz").array == ramp()).all()
+
+
+FULL_DISK = """
+import resource, sys
+from pathlib import Path
+import numpy as np
+from nnunet_pst.io.geometry import Grid
+from nnunet_pst.io.volumes import Volume, write_volume
+array = np.random.default_rng(0).integers(0, 900, (20, 64, 64)).astype(np.int16)
+grid = Grid((64, 64, 20), (1.0, 1.0, 4.0), (0.0, 0.0, 0.0), (1, 0, 0, 0, 1, 0, 0, 0, 1))
+resource.setrlimit(resource.RLIMIT_FSIZE, (2048, 2048))
+try:
+    write_volume(Path(sys.argv[1]), Volume(array, grid))
+except OSError as error:
+    sys.exit(f"refused: {error}")
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no limit of a file's size there")
+@pytest.mark.parametrize("suffix", ["nii.gz", "nii", "mha", "nrrd"])
+def test_an_image_that_the_disk_cuts_off_is_refused(tmp_path: Path, suffix: str):
+    """ITK returns normally when the disk is full, or a file may not grow."""
+    path = tmp_path / f"a.{suffix}"
+    done = subprocess.run(
+        [sys.executable, "-c", FULL_DISK, str(path)], capture_output=True, text=True
+    )
+    assert done.returncode == 1
+    assert "refused: " in done.stderr
+    assert not path.exists()
