@@ -25,8 +25,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "study",
         nargs="+",
         metavar="STUDY",
-        help="DICOM folder or zip, or a folder of many studies; or the files of one study with "
-        "their sequence, such as T2=t2.nii.gz CET1=cet1.nii.gz",
+        help="DICOM folder or zip, a folder of many studies, or the folders of one study's series; "
+        "or the files of one study with their sequence, such as T2=t2.nii.gz CET1=cet1.nii.gz",
     )
     parser.add_argument(
         "--model",
@@ -34,7 +34,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         required=True,
         help="folder (<trainer>__<plans>__<configuration>) or archive of a trained model; give it "
-        "twice to have a fusion model segment its first channel where all channels are there",
+        "twice to have a fusion model segment its first channel where all channels are there (or "
+        "were missing in its training too)",
     )
     parser.add_argument("-o", "--output", type=Path, required=True, help="output folder")
     parser.add_argument(
@@ -43,8 +44,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--registration",
         choices=("simpleitk", "ants", "none"),
-        default="simpleitk",
-        help="for fusion models and the consensus (default: simpleitk)",
+        help="engine for fusion models and the consensus (default: as the fusion model's training "
+        "data, else simpleitk)",
+    )
+    parser.add_argument(
+        "--transform",
+        choices=("rigid", "affine", "syn"),
+        help="what a registration may move (default: as the fusion model's training data, else "
+        "rigid)",
+    )
+    parser.add_argument(
+        "--interpolation",
+        choices=("linear", "bspline"),
+        help="of a fusion model's channels (default: as its training data, else linear)",
     )
     parser.add_argument("--device", choices=("cpu", "cuda"), help="default: cuda if there is one")
     parser.add_argument(
@@ -72,8 +84,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Segment, write, and print a line for each mask."""
     from nnunet_pst.nnunet.models.segment import ModelSettings, segment
-    from nnunet_pst.registration.policy import RegistrationSettings
     from nnunet_pst.segmentation.batch import key_of
+    from nnunet_pst.segmentation.registration_choice import RegistrationWish
     from nnunet_pst.segmentation.study import SegmentationSettings
 
     outcome = segment(
@@ -82,7 +94,9 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.output,
         SegmentationSettings(
             consensus=arguments.consensus,
-            registration=RegistrationSettings(engine=arguments.registration),
+            registration=RegistrationWish(
+                arguments.registration, arguments.transform, arguments.interpolation
+            ),
         ),
         ModelSettings(
             device=arguments.device,

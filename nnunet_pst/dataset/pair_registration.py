@@ -29,10 +29,11 @@ import numpy as np
 from nnunet_pst.dataset.cohort import Sequence as Acquired
 from nnunet_pst.dataset.image_sources import read_source_image
 from nnunet_pst.dataset.layouts import Case
+from nnunet_pst.dicom.reading.addresses import find_stack
 from nnunet_pst.errors import InputError
 from nnunet_pst.io.atomic_files import write_atomically, written_whole
 from nnunet_pst.io.csv_text import csv_text
-from nnunet_pst.io.image_paths import source_files, split_address
+from nnunet_pst.io.image_paths import is_image_name, source_files, split_address
 from nnunet_pst.io.volumes import Volume, write_volume
 from nnunet_pst.io.workers import Runner
 from nnunet_pst.registration.pictures import draw_registration, draw_registration_sheet
@@ -45,7 +46,7 @@ from nnunet_pst.registration.transforms import (
 )
 
 #: Raised when the same images and settings would give another result than before.
-_FORMAT = 3
+_FORMAT = 4
 TABLE, SHEET = "registration.csv", "contact_sheet.png"
 _FOLDERS = ("transforms", "coverage", "overlays", "records")
 #: Where engines keep their files; the next run removes what a killed run left.
@@ -84,6 +85,9 @@ class PairRecord:
         Largest displacement within the body, of what is used.
     covered
         Share of the reference's grid that the moving image has voxels for.
+    frames
+        ``same`` or ``different`` frames of reference by the DICOM headers; empty where a file has
+        none.
     """
 
     patient: str
@@ -99,6 +103,11 @@ class PairRecord:
     body_overlap_after: float | None = None
     displacement_mm: float | None = None
     covered: float | None = None
+    frames: str = ""
+
+
+#: Values of `PairRecord.frames`.
+_SAME_FRAME, _DIFFERENT_FRAMES = "same", "different"
 
 
 @dataclass(frozen=True)
@@ -123,6 +132,15 @@ class CohortRegistration:
     def flagged(self) -> dict[str, str]:
         """Pairs that could not be registered, and why; they keep the scanner's coordinates."""
         return {name: record.reason for name, record in self.records.items() if record.reason}
+
+    @property
+    def across_frames(self) -> list[str]:
+        """Pairs of different frames of reference that rest on their registration alone."""
+        return [
+            name
+            for name, record in self.records.items()
+            if record.frames == _DIFFERENT_FRAMES and not record.reason
+        ]
 
 
 def pairs_of(cases: Iterable[Case]) -> list[Pair]:
@@ -203,7 +221,9 @@ def _register_pair(
         return finished, True
     reference = read_source_image(pair.reference.image)
     moving = read_source_image(pair.moving.image)
-    result = register(reference, moving, settings, scratch=folder / _SCRATCH)
+    frames = _frames(pair)
+    one_frame = frames != _DIFFERENT_FRAMES
+    result = register(reference, moving, settings, one_frame=one_frame, scratch=folder / _SCRATCH)
     record = PairRecord(
         patient=pair.pseudonym,
         reference=pair.reference.name,
@@ -218,6 +238,7 @@ def _register_pair(
         body_overlap_after=result.after.body_overlap,
         displacement_mm=result.displacement_mm,
         covered=result.after.covered,
+        frames=frames,
     )
     write_transform(folder / "transforms" / pair.name, result.transform)
     after, covered = resample_image(moving, reference.grid, result.transform)
@@ -228,6 +249,19 @@ def _register_pair(
     content = {"digest": digest, "record": asdict(record)}
     write_atomically(folder / "records" / f"{pair.name}.json", json.dumps(content, indent=2) + "\n")
     return record, False
+
+
+def _frames(pair: Pair) -> str:
+    """Compare the frames of reference of two sequences that are DICOM."""
+    uids = [frame_of_reference(sequence.image) for sequence in (pair.reference, pair.moving)]
+    if not all(uids):
+        return ""
+    return _SAME_FRAME if uids[0] == uids[1] else _DIFFERENT_FRAMES
+
+
+def frame_of_reference(source: Path) -> str:
+    """Return the FrameOfReferenceUID of the DICOM images that a cell means; empty for a file."""
+    return "" if is_image_name(source) else find_stack(source).frame_of_reference
 
 
 def _write_coverage(path: Path, covered: Volume) -> None:

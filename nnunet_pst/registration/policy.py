@@ -66,12 +66,23 @@ class RegistrationSettings:
     seed: int = 0
 
 
+class Placement(Enum):
+    """How two images are placed on each other, and on whose word."""
+
+    REGISTERED = "registered"  #: by an engine's result
+    CONFIRMED = "confirmed"  #: by the scanner's coordinates, with which the engine agrees
+    REJECTED = "rejected"  #: by the scanner's coordinates, because the result was rejected
+    NO_ENGINE = "no engine"  #: by the scanner's coordinates, because no engine was asked
+    UNREGISTERED = "not registered"  #: by the scanner's coordinates, because nobody asked
+
+
 class Obstacle(Enum):
     """What keeps an engine's result, or a pair of images, from being used."""
 
     FEW_SLICES = auto()  #: an image has fewer than `FEWEST_SLICES`
     BLANK = auto()  #: an image shows no body
     APART = auto()  #: the images share too little of the reference
+    FRAMES = auto()  #: the images have different frames of reference, and no engine relates them
     NO_ESTIMATE = auto()  #: the engine gave up
     MOTION = auto()  #: the body would move farther than the settings allow
     INFORMATION = auto()  #: mutual information would fall
@@ -97,11 +108,14 @@ class Registration:
     transform
         The engine's, or the identity: the scanner's coordinates.
     rejection
-        Why the engine's result is not used; None where it is (with engine ``none``: the scanner's).
+        Why the engine's result is not used, or, with engine ``none``, why the scanner's coordinates
+        must not be trusted; None otherwise.
     before, after
         Under the scanner's coordinates, and under ``transform``.
     displacement_mm
         How far ``transform`` moves the body at most.
+    engine
+        Of the settings.
     """
 
     transform: SpatialTransform
@@ -109,6 +123,16 @@ class Registration:
     before: Alignment
     after: Alignment
     displacement_mm: float
+    engine: Engine
+
+    @property
+    def placement(self) -> Placement:
+        """How the images are placed on each other."""
+        if self.engine == "none":
+            return Placement.NO_ENGINE
+        if self.rejection is not None:
+            return Placement.REJECTED
+        return Placement.REGISTERED if self.displacement_mm > 0 else Placement.CONFIRMED
 
     @property
     def accepted(self) -> bool:
@@ -149,6 +173,7 @@ def register(
     moving: Volume,
     settings: RegistrationSettings,
     *,
+    one_frame: bool = True,
     scratch: Path | None = None,
 ) -> Registration:
     """Register the moving image to the reference; what fails is a rejection, not an exception.
@@ -157,6 +182,9 @@ def register(
     ----------
     reference, moving
         Images of one patient in scanner coordinates.
+    one_frame
+        False where their headers name different frames of reference: only an engine can relate
+        such images.
     scratch
         Folder for the engine's own files; None: the system's.
 
@@ -169,10 +197,10 @@ def register(
     before = comparison.measure(scanner)
 
     def scanners(rejection: Rejection | None) -> Registration:
-        return Registration(scanner, rejection, before, before, 0.0)
+        return Registration(scanner, rejection, before, before, 0.0, settings.engine)
 
     if settings.engine == "none":
-        return scanners(None)
+        return scanners(_apart(before) or (None if one_frame else _other_frame()))
     if hopeless := _hopeless(reference, moving, comparison, before):
         return scanners(hopeless)
     try:
@@ -186,7 +214,7 @@ def register(
     rejection = _worse(before, after, moved_mm, settings) or _other_body(comparison, estimated)
     if rejection:
         return scanners(rejection)
-    return Registration(estimated, None, before, after, moved_mm)
+    return Registration(estimated, None, before, after, moved_mm, settings.engine)
 
 
 def _estimate(
@@ -210,13 +238,26 @@ def _hopeless(
             return Rejection(Obstacle.FEW_SLICES, text)
         if np.ptp(image.array) == 0 or body.mean() < 1e-3:
             return Rejection(Obstacle.BLANK, f"the {name} is blank")
-    if before.covered < LEAST_COVERED:
-        return Rejection(
-            Obstacle.APART,
-            f"the images share {100 * before.covered:.0f} % of the reference, so they show "
-            "different places or come from different frames",
-        )
-    return None
+    return _apart(before)
+
+
+def _apart(before: Alignment) -> Rejection | None:
+    """Say that the images show different places, or return None."""
+    if before.covered >= LEAST_COVERED:
+        return None
+    return Rejection(
+        Obstacle.APART,
+        f"the images share {100 * before.covered:.0f} % of the reference, so they show "
+        "different places or come from different frames",
+    )
+
+
+def _other_frame() -> Rejection:
+    return Rejection(
+        Obstacle.FRAMES,
+        "the images have different frames of reference, so their coordinates cannot be compared "
+        "without a registration",
+    )
 
 
 def _worse(

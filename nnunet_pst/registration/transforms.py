@@ -72,6 +72,17 @@ class SpatialTransform:
         """Swap the roles of reference and moving image."""
         return SpatialTransform(self.to_reference, self.to_moving)
 
+    def then(self, following: SpatialTransform) -> SpatialTransform:
+        """Return the map from this one's reference through its moving image to a third image."""
+        first, second = self.matrix, following.matrix
+        if first is not None and second is not None:
+            return SpatialTransform.from_matrix(second @ first)
+        # ITK applies the last one first.
+        return SpatialTransform(
+            sitk.CompositeTransform([following.to_moving, self.to_moving]),
+            sitk.CompositeTransform([self.to_reference, following.to_reference]),
+        )
+
     def map_points(self, points_lps_mm: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """Map points of the reference, (n, 3), to the moving image."""
         points = np.asarray(points_lps_mm, dtype=np.float64)

@@ -33,14 +33,20 @@ from nnunet_pst.dicom.reading.files import printable
 from nnunet_pst.errors import Fault, InputError, Problem, PSTError
 from nnunet_pst.io.atomic_files import folder_written_whole, write_atomically
 from nnunet_pst.io.csv_text import csv_text, restored
-from nnunet_pst.segmentation.model_interface import ModelChoice, ModelFacts
+from nnunet_pst.segmentation.model_interface import (
+    ModelChoice,
+    ModelFacts,
+    weights_name,
+)
 from nnunet_pst.segmentation.page import render_study_page
-from nnunet_pst.segmentation.study import SegmentationSettings, segment_study, write_study
+from nnunet_pst.segmentation.registration_choice import choose_registration
+from nnunet_pst.segmentation.study import SegmentationSettings, segment_study
+from nnunet_pst.segmentation.study_folder import write_study
 from nnunet_pst.segmentation.study_input import Study, StudySequence
 
 REPORT, PAGE, TABLE = "report.json", "report.html", "measures.csv"
 #: Increased when the same images and models give other files than before.
-_FORMAT = 2
+_FORMAT = 3
 _PRIVATE = 0o600
 _PSEUDONYM = re.compile(r"study_(\d{4,9})")
 _KEY_COLUMNS = ("study", "source", "folder")
@@ -178,7 +184,7 @@ def _segment_one(
     """Make the folder of one study unless it is there; return its report, and whether it was."""
     output, name = place.output, place.numbered[study.identity]
     sequences = study.read()
-    digest = _digest(sequences, models, settings)
+    digest = _digest(study, sequences, models, settings)
     earlier = _read_report(output / name)
     if earlier is not None and earlier["digest"] == digest:
         return earlier, True
@@ -196,13 +202,13 @@ def _segment_one(
             "study": name,
             "version": __version__,
             "notice": "For research use only. Not a medical device.",
-            "input": "DICOM" if sequences[0].source is not None else "image files",
-            "models": [model.facts.as_json() for model in models.all],
+            "input": "DICOM" if sequences[0].is_dicom else "image files",
+            "models": _models(models, results),
             "results": results,
             "agreement": segmented.agreement,
             "registration": segmented.registration,
             "not_segmented": list(segmented.missing),
-            "notes": list(segmented.notes),
+            "notes": [*segmented.notes, *study.left_out],
             "digest": digest,
         }
         write_atomically(draft / PAGE, render_study_page(report, draft))
@@ -210,16 +216,29 @@ def _segment_one(
     return report, False
 
 
+def _models(models: ModelChoice, results: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """List the models for a report, and which of them segmented anything."""
+    used = {result["model"] for result in results}
+    return [{**model.facts.as_json(), "used": model.facts.name in used} for model in models.all]
+
+
 def _digest(
-    sequences: Sequence[StudySequence], models: ModelChoice, settings: SegmentationSettings
+    study: Study,
+    sequences: Sequence[StudySequence],
+    models: ModelChoice,
+    settings: SegmentationSettings,
 ) -> str:
     """Digest of voxels, weights and settings, which decide the result; without names."""
+    frames = list(dict.fromkeys(sequence.frame_of_reference for sequence in sequences))
     parts = [
         _FORMAT,
         __version__,
-        [(sequence.digest(), sequence.source is not None) for sequence in sequences],
+        [(one.digest(), one.source is not None, one.is_dicom, one.remarks) for one in sequences],
+        [frames.index(sequence.frame_of_reference) for sequence in sequences],
+        study.left_out,
         [_decisive(model.facts) for model in models.all],
-        asdict(settings),
+        settings.consensus,
+        asdict(choose_registration(settings.registration, models).settings),
     ]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
@@ -280,6 +299,14 @@ def _assign(studies: Sequence[Study], numbered: dict[str, str]) -> dict[str, str
     return numbered
 
 
+def _weights(report: dict[str, Any], result: dict[str, Any]) -> str:
+    """Tell trainings of one name apart, also in reports of earlier versions."""
+    if "weights" in result:
+        return str(result["weights"])
+    models = {model["name"]: weights_name(model["sha256"]) for model in report["models"]}
+    return str(models.get(result["model"], "+".join(models.values())))
+
+
 def _write_table(output: Path) -> None:
     """Write a row for each mask of every study in the folder."""
     reports = [_read_report(folder) for folder in sorted(output.glob("study_*"))]
@@ -288,6 +315,7 @@ def _write_table(output: Path) -> None:
             "study": report["study"],
             "sequence": result["name"],
             "model": result["model"],
+            "weights": _weights(report, result),
             **result["measures"],
             "warnings": "; ".join(result["warnings"]),
         }

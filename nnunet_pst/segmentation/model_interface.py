@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -13,7 +14,12 @@ from nnunet_pst.errors import Fault, InputError, Problem
 from nnunet_pst.io.geometry import Grid
 from nnunet_pst.io.sequence_columns import USUAL_SEQUENCES
 from nnunet_pst.io.volumes import Volume
+from nnunet_pst.registration.policy import RegistrationSettings
 
+#: Planes by the axis (x, y, z of LPS) that is closest to the direction of the slices.
+PLANES = ("sagittal", "coronal", "axial")
+#: What `scan` takes, and the paper's: the plane of models that don't name theirs.
+USUAL_PLANE = "axial"
 #: Headers are rounded, and a network doesn't notice a few percent.
 SPACING_TOLERANCE = 0.05
 
@@ -41,6 +47,12 @@ class ModelFacts:
         Whether it averages over mirrored images.
     engine, precision
         Program that computes the network, and its type of numbers.
+    serves_missing
+        Whether it was trained with zeros in place of channels that a patient lacks.
+    registration
+        How the channels of its training data were registered; None when unknown.
+    planes
+        Planes of its training slices, such as ``axial``; empty when unknown.
     """
 
     name: str
@@ -52,6 +64,14 @@ class ModelFacts:
     mirroring: bool = True
     engine: str = "torch"
     precision: str = "float32"
+    serves_missing: bool = False
+    registration: RegistrationSettings | None = None
+    planes: tuple[str, ...] = ()
+
+    @property
+    def weights(self) -> str:
+        """Tells trainings of one name apart."""
+        return weights_name(self.sha256)
 
     @property
     def fuses(self) -> bool:
@@ -69,6 +89,7 @@ class ModelFacts:
             "mirroring": self.mirroring,
             "engine": self.engine,
             "precision": self.precision,
+            "weights": self.weights,
             "sha256": self.sha256,
         }
 
@@ -87,6 +108,18 @@ class Prediction:
 
     mask: npt.NDArray[np.bool_]
     probability: npt.NDArray[np.float32] | None
+
+
+def weights_name(sha256: Mapping[str, str]) -> str:
+    """Return the first digits of a checksum of all weights.
+
+    Parameters
+    ----------
+    sha256
+        Checksum of every file of the model, by name.
+    """
+    digests = [digest for name, digest in sorted(sha256.items()) if name.endswith(".pth")]
+    return hashlib.sha256("".join(digests).encode()).hexdigest()[:12]
 
 
 class Model(Protocol):
@@ -165,6 +198,24 @@ def unknown_sequences(models: ModelChoice, names: Sequence[str]) -> list[Problem
     ]
 
 
+def plane_of(grid: Grid) -> str:
+    """Return the plane of a grid's slices, by the direction in which they are stacked."""
+    return PLANES[int(np.argmax(np.abs(grid.direction[2::3])))]
+
+
+def plane_problem(facts: ModelFacts, name: str, grid: Grid) -> Problem | None:
+    """Refuse slices of another plane than the model says that it was trained on."""
+    plane = plane_of(grid)
+    if not facts.planes or plane in facts.planes:
+        return None
+    trained = " and ".join(facts.planes)
+    return Problem(
+        f"{name}: its slices are {plane}, but {facts.name} was trained on {trained} slices only; "
+        f"give a series of {trained} slices",
+        Fault.GEOMETRY,
+    )
+
+
 def model_warnings(facts: ModelFacts, names: Sequence[str], grid: Grid) -> list[str]:
     """Say in which respects an image differs from the model's training images."""
     warnings = []
@@ -173,6 +224,12 @@ def model_warnings(facts: ModelFacts, names: Sequence[str], grid: Grid) -> list[
     if strange:
         trained = ", ".join(facts.sequences)
         warnings.append(f"the model was not trained on {', '.join(strange)} (only on {trained})")
+    plane = plane_of(grid)
+    if not facts.planes and plane != USUAL_PLANE:
+        warnings.append(
+            f"its slices are {plane}; the model doesn't say on which it was trained, usually "
+            f"{USUAL_PLANE} ones, and it cannot segment others"
+        )
     if facts.spacing_range_zyx_mm is None:
         return warnings
     axes = ("between slices", "between rows", "between columns")

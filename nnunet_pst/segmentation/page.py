@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from nnunet_pst.io.templates import render
+from nnunet_pst.segmentation.agreement import alignment_words, coverage_words, dice_words
 from nnunet_pst.segmentation.measures import volume_text
 
 
@@ -27,5 +28,12 @@ def render_study_page(report: Mapping[str, Any], folder: Path) -> str:
         )
         for result in report["results"]
     }
-    values = {"report": report, "pictures": pictures, "volume": volume_text}
+    values = {
+        "report": report,
+        "pictures": pictures,
+        "volume": volume_text,
+        "dice": dice_words,
+        "alignment": alignment_words,
+        "coverage": coverage_words,
+    }
     return render("nnunet_pst.segmentation", "segment.html", values).removesuffix("\n")

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
 
 from nnunet_pst.dicom.writing.source_images import DicomSource
 from nnunet_pst.errors import Fault, InputError, Problem
@@ -29,12 +32,18 @@ class StudySequence:
         The DICOM images behind it; None for other files.
     remarks
         Notes for readers about how it was read.
+    is_dicom
+        Whether it was read from DICOM, also where ``source`` is None.
+    frame_of_reference
+        FrameOfReferenceUID of DICOM images; private, never written. Empty: unknown.
     """
 
     name: str
     image: Volume
     source: DicomSource | None = None
     remarks: tuple[str, ...] = ()
+    is_dicom: bool = False
+    frame_of_reference: str = ""
 
     def digest(self) -> str:
         """SHA-256 of name, voxels and grid, which decide the result."""
@@ -58,12 +67,15 @@ class Study:
         Reads the usable sequences; raises `InputError` where no sequence is usable.
     folder
         Its place, so that a user can find it again; private like ``identity``.
+    left_out
+        A line for each of its series that is not read, with the reason.
     """
 
     identity: str
     label: str
     read: Callable[[], list[StudySequence]]
     folder: str = ""
+    left_out: tuple[str, ...] = ()
 
 
 def study_of_files(words: Sequence[str]) -> Study:
@@ -93,6 +105,8 @@ def study_of_files(words: Sequence[str]) -> Study:
             problems.append(
                 Problem(f"{path}: is not a file", Fault.WRONG_TYPE if exists else Fault.MISSING)
             )
+        elif twin := _same_file(files, Path(path)):
+            problems.append(_repeated(twin, name))
         else:
             files[name] = Path(path)
     if problems:
@@ -100,6 +114,26 @@ def study_of_files(words: Sequence[str]) -> Study:
     identity = " ".join(f"{name}={path.absolute()}" for name, path in sorted(files.items()))
     folder = os.path.commonpath([path.absolute().parent for path in files.values()])
     return Study(identity, "the files", lambda: _read_files(files), folder)
+
+
+def _same_file(files: dict[str, Path], path: Path) -> str | None:
+    """Return the sequence that has the same file already, under any path or hard link."""
+    return next((name for name, other in files.items() if other.samefile(path)), None)
+
+
+def _repeated(one: str, other: str) -> Problem:
+    return Problem(
+        f"{one} and {other} are the same image; give each sequence its own file", Fault.REPEATED
+    )
+
+
+def repeated_images(sequences: Sequence[StudySequence]) -> list[Problem]:
+    """Return a problem for each pair of sequences with the same voxels, in any files."""
+    return [
+        _repeated(one.name, other.name)
+        for one, other in itertools.combinations(sequences, 2)
+        if np.array_equal(one.image.array, other.image.array)
+    ]
 
 
 def canonical_name(name: str) -> str:

@@ -1,8 +1,7 @@
-"""The sequences of a study in one space: registration, agreement of masks, and their consensus."""
+"""The sequences of a study in one space: registration, and what each sequence has seen."""
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,19 +10,53 @@ import numpy as np
 import numpy.typing as npt
 
 from nnunet_pst.io.volumes import Volume
-from nnunet_pst.labels import IGNORE, TUMOR
-from nnunet_pst.registration.policy import Registration, RegistrationSettings, register
-from nnunet_pst.registration.resampling import carry_label, resample_image
+from nnunet_pst.registration.policy import (
+    Placement,
+    Registration,
+    RegistrationSettings,
+    register,
+)
+from nnunet_pst.registration.resampling import resample_image
 from nnunet_pst.registration.transforms import SpatialTransform
 
 #: Masks are compared in the space of the first of these sequences that the study has. T2 shows most
 #: of a tumor's border (the paper's best single sequence).
 REFERENCE_ORDER = ("T2", "CET1", "T1", "DWI")
+OTHER_FRAMES = "their frames of reference differ"
+#: From the best founded alignment to the least.
+_TRUST = (
+    Placement.REGISTERED,
+    Placement.CONFIRMED,
+    Placement.NO_ENGINE,
+    Placement.UNREGISTERED,
+    Placement.REJECTED,
+)
 
 
 def reference_sequence(names: Mapping[str, object]) -> str:
     """Choose the space of comparison: the first of `REFERENCE_ORDER`, else the first given."""
     return next((name for name in REFERENCE_ORDER if name in names), next(iter(names)))
+
+
+def seen_voxels(array: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+    """Return which voxels of an image the scanner has seen; the others are a resampler's filling.
+
+    As the network finds an image within its padding (`nnunet_pst.network.intensity.find_content`):
+    slices that are zero everywhere, and rows and columns outside all other nonzero voxels, are not
+    part of it.
+
+    Parameters
+    ----------
+    array
+        (z, y, x) intensities.
+    """
+    nonzero = array != 0
+    seen = np.zeros(array.shape, dtype=bool)
+    rows, columns = (np.flatnonzero(nonzero.any(axis=axes)) for axes in ((0, 2), (0, 1)))
+    if rows.size:
+        slices = nonzero.any(axis=(1, 2))
+        seen[slices, rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1] = True
+    return seen
 
 
 @dataclass(frozen=True)
@@ -34,26 +67,37 @@ class RegisteredPair:
     ----------
     reference, moving
         Names of the sequences.
-    engine
-        Of the settings.
+    one_frame
+        False where their frames of reference differ.
     """
 
     reference: str
     moving: str
-    engine: str
     registration: Registration
+    one_frame: bool = True
 
     def as_json(self) -> dict[str, Any]:
         """The pair in a report."""
-        used = self.registration.accepted and self.engine != "none"
+        placement = self.registration.placement
         return {
             "reference": self.reference,
             "moving": self.moving,
-            "engine": self.engine,
-            "used": "registered" if used else "scanner",
+            "engine": self.registration.engine,
+            "used": "registered" if placement is Placement.REGISTERED else "scanner",
+            "placement": placement.value,
             "reason": self.registration.reason,
             "moved_mm": round(self.registration.displacement_mm, 2),
+            "one_frame_of_reference": self.one_frame,
         }
+
+
+@dataclass(frozen=True)
+class PairPlacement:
+    """Where one sequence is in the space of another, on whose word, and what speaks against it."""
+
+    transform: SpatialTransform
+    placement: Placement
+    reason: str = ""
 
 
 @dataclass
@@ -66,120 +110,99 @@ class StudySpace:
         By sequence.
     settings
         Of the registration.
+    frames
+        FrameOfReferenceUID by sequence; empty or absent where it is unknown.
     pairs
-        The registered pairs, in order.
+        The registered pairs, by the names of reference and moving sequence, in order.
     """
 
     images: Mapping[str, Volume]
     settings: RegistrationSettings
-    _transforms: dict[tuple[str, str], SpatialTransform] = field(default_factory=dict)
-    pairs: list[RegisteredPair] = field(default_factory=list)
+    frames: Mapping[str, str] = field(default_factory=dict)
+    pairs: dict[tuple[str, str], RegisteredPair] = field(default_factory=dict)
+    _seen: dict[str, npt.NDArray[np.bool_]] = field(default_factory=dict)
+
+    def one_frame(self, one: str, other: str) -> bool:
+        """Whether two sequences may have one frame of reference: False where both name others."""
+        uids = {self.frames.get(name, "") for name in (one, other)} - {""}
+        return len(uids) < 2
 
     def registered(self, reference: str, moving: str) -> SpatialTransform:
-        """Register a pair, or return its earlier transform."""
+        """Register a pair, or return its earlier transform, of either direction."""
         if reference == moving:
             return SpatialTransform.identity()
-        pair = (reference, moving)
-        if pair not in self._transforms:
-            registration = register(self.images[reference], self.images[moving], self.settings)
-            self._transforms[pair] = registration.transform
-            self.pairs.append(RegisteredPair(reference, moving, self.settings.engine, registration))
-        return self._transforms[pair]
+        if (moving, reference) not in self.pairs and (reference, moving) not in self.pairs:
+            one_frame = self.one_frame(reference, moving)
+            registration = register(
+                self.images[reference], self.images[moving], self.settings, one_frame=one_frame
+            )
+            self.pairs[reference, moving] = RegisteredPair(
+                reference, moving, registration, one_frame
+            )
+        return self.between(reference, moving).transform
 
-    def known(self, reference: str, moving: str) -> SpatialTransform:
-        """Return the transform of a registered pair; the identity for other pairs."""
-        return self._transforms.get((reference, moving), SpatialTransform.identity())
+    def between(self, reference: str, moving: str) -> PairPlacement:
+        """Place a sequence in the space of another by what was registered so far.
 
-    def on_grid(self, reference: str, moving: str) -> Volume:
-        """Bring a sequence onto the grid of another, registered, as a fusion model was trained."""
+        Directly, or through a third sequence to which both were registered; else the scanner's
+        coordinates are all there is.
+        """
+        if direct := self._direct(reference, moving):
+            return direct
+        for hub in self.images:
+            first, second = self._direct(reference, hub), self._direct(hub, moving)
+            if first and second:
+                weaker = max(first, second, key=lambda one: _TRUST.index(one.placement))
+                whole = first.transform.then(second.transform)
+                return PairPlacement(whole, weaker.placement, weaker.reason)
+        reason = "" if self.one_frame(reference, moving) else OTHER_FRAMES
+        return PairPlacement(SpatialTransform.identity(), Placement.UNREGISTERED, reason)
+
+    def _direct(self, reference: str, moving: str) -> PairPlacement | None:
+        pair = self.pairs.get((reference, moving)) or self.pairs.get((moving, reference))
+        if pair is None:
+            return None
+        transform = pair.registration.transform
+        if pair.moving == reference:
+            transform = transform.inverse()
+        rejection = pair.registration.rejection
+        reason = "" if rejection is None else rejection.text
+        return PairPlacement(transform, pair.registration.placement, reason)
+
+    def on_grid(self, reference: str, moving: str | None) -> Volume:
+        """Bring a sequence onto the grid of another, registered, as a fusion model was trained.
+
+        Parameters
+        ----------
+        moving
+            None for a channel that the study lacks: zeros, as in training.
+        """
+        grid = self.images[reference].grid
+        if moving is None:
+            return Volume(np.zeros_like(self.images[reference].array), grid)
         image = self.images[moving]
         if reference == moving:
             return image
-        target = self.images[reference].grid
-        resampled, _ = resample_image(image, target, self.registered(reference, moving))
+        resampled, _ = resample_image(
+            image, grid, self.registered(reference, moving), self.settings.interpolation
+        )
         if not np.issubdtype(image.array.dtype, np.integer):
             return resampled
-        return Volume(np.rint(resampled.array).astype(image.array.dtype), target)
+        return Volume(np.rint(resampled.array).astype(image.array.dtype), grid)
 
+    def seen(self, name: str) -> npt.NDArray[np.bool_]:
+        """Return `seen_voxels` of a sequence, computed once."""
+        if name not in self._seen:
+            self._seen[name] = seen_voxels(self.images[name].array)
+        return self._seen[name]
 
-def agreement(
-    space: StudySpace, masks: Mapping[str, npt.NDArray[np.bool_]]
-) -> dict[str, Any] | None:
-    """Compare the masks of all pairs of sequences, where both have voxels.
-
-    Registered pairs are compared after registration; all others in the scanner's coordinates, where
-    a patient's motion looks like disagreement.
-
-    Returns
-    -------
-    dict or None
-        ``space`` and ``pairs``, each with ``dice`` (None when both masks are empty there), and how
-        it was aligned; None with fewer than two masks.
-    """
-    if len(masks) < 2:
-        return None
-    reference = reference_sequence(masks)
-    grid = space.images[reference].grid
-    carried = {
-        name: carry_label(
-            Volume(mask.astype(np.uint8), space.images[name].grid),
-            grid,
-            space.known(reference, name),
-        )
-        for name, mask in masks.items()
-    }
-    moved = {pair.moving for pair in space.pairs if pair.reference == reference}
-    return {
-        "space": reference,
-        "pairs": [
-            {
-                "sequences": [one, other],
-                "dice": _dice(carried[one], carried[other]),
-                "alignment": "registered" if {one, other} - {reference} <= moved else "scanner",
-            }
-            for one, other in itertools.combinations(masks, 2)
-        ],
-    }
-
-
-def _dice(one: npt.NDArray[np.uint8], other: npt.NDArray[np.uint8]) -> float | None:
-    seen = (one != IGNORE) & (other != IGNORE)
-    first, second = (one == TUMOR) & seen, (other == TUMOR) & seen
-    total = int(first.sum()) + int(second.sum())
-    return None if not total else round(2 * int((first & second).sum()) / total, 4)
-
-
-def consensus(
-    space: StudySpace, probabilities: Mapping[str, npt.NDArray[np.float32]]
-) -> tuple[str, npt.NDArray[np.bool_]]:
-    """Average the sequences' probabilities in the reference's space, each where it has voxels.
-
-    Parameters
-    ----------
-    space
-        Registers the missing pairs.
-    probabilities
-        By sequence, on its own grid; at least one.
-
-    Returns
-    -------
-    tuple
-        The sequence whose grid it is on, and the mask (mean above one half).
-    """
-    reference = reference_sequence(probabilities)
-    grid = space.images[reference].grid
-    total = np.zeros(grid.shape_zyx, dtype=np.float32)
-    count = np.zeros(grid.shape_zyx, dtype=np.float32)
-    for name, probability in probabilities.items():
-        if name == reference:
-            carried, covered = probability, np.ones(grid.shape_zyx, dtype=bool)
-        else:
-            resampled, covered = resample_image(
-                Volume(probability, space.images[name].grid),
-                grid,
-                space.registered(reference, name),
-            )
-            carried = resampled.array
-        total += np.where(covered, carried, 0)
-        count += covered
-    return reference, total > 0.5 * count
+    def rejected(self, reference: str, names: list[str]) -> list[str]:
+        """Say which of these sequences could not be placed on the reference, and why."""
+        return [
+            f"{other} could not be registered to {reference}: {pair.registration.reason}"
+            for pair in self.pairs.values()
+            for other in {pair.reference, pair.moving} - {reference}
+            if not pair.registration.accepted
+            and reference in (pair.reference, pair.moving)
+            and other in names
+        ]

@@ -92,6 +92,11 @@ class Stack:
         return ", ".join([*parts, *(f"{name}={value}" for name, value in self.key)])
 
     @property
+    def frame_of_reference(self) -> str:
+        """FrameOfReferenceUID; private. Stacks of different ones have unrelated coordinates."""
+        return self.series.first.frame_of_reference
+
+    @property
     def plane(self) -> str:
         """One of `PLANES`, or empty."""
         normal = normal_of(self.first)

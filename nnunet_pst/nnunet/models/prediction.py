@@ -5,7 +5,8 @@ The steps are the stock predictor's own functions in the order of ``nnUNetv2_pre
 seconds and a copy of torch each. Loading is ours, because the host reads checkpoints without
 restriction; the sliding window of our own networks is ours, because it is faster
 (`nnunet_pst.nnunet.models.own_network`). With the engine torch and the same number of threads the
-logits are the same bit for bit.
+logits are the same bit for bit, where the image fits into the plans' patch; in a larger one the
+host's tiles each get a gray scale of their own, and ours share that of the volume.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ from nnunet_pst.nnunet.models.plan_checks import (
     check_resampled_size,
     resolve_configuration,
 )
+from nnunet_pst.registration.stored_settings import read_settings
 from nnunet_pst.segmentation.model_interface import ModelFacts, Prediction
 
 FINGERPRINT = "dataset_fingerprint.json"
@@ -239,19 +241,30 @@ def _channel_names(dataset: dict[str, Any], where: str) -> tuple[str, ...]:
 def _facts(
     files: ModelFiles, plans: dict[str, Any], dataset: dict[str, Any], first: dict[str, Any]
 ) -> ModelFacts:
-    own = dataset.get(OWN_KEY)
-    sequences = own.get("sequences") if isinstance(own, dict) else None
+    stored = dataset.get(OWN_KEY)
+    own = stored if isinstance(stored, dict) else {}
+    registration = own.get("registration")
     parts = (plans.get("dataset_name"), first["trainer_name"], first["init_args"]["configuration"])
     return ModelFacts(
         name=" ".join(printable(str(part))[:80] for part in parts),
         channels=_channel_names(dataset, files.name),
-        sequences=tuple(printable(str(name))[:80] for name in sequences)
-        if isinstance(sequences, list)
-        else (),
+        sequences=_names(own.get("sequences")),
         spacing_range_zyx_mm=_spacing_range(files),
         sha256=dict(sorted(files.digests.items())),
         folds=len(files.checkpoints()),
+        serves_missing=own.get("allow_missing") is True,
+        registration=read_settings(registration, files.name)
+        if isinstance(registration, dict)
+        else None,
+        planes=_names(own.get("planes")),
     )
+
+
+def _names(stored: object) -> tuple[str, ...]:
+    """Return a list of names of ``dataset.json``; anything else counts as missing."""
+    if not isinstance(stored, list):
+        return ()
+    return tuple(printable(str(name))[:80] for name in stored)
 
 
 def _spacing_range(files: ModelFiles) -> tuple[tuple[float, float], ...] | None:

@@ -12,6 +12,7 @@ from nnunet_pst.registration.policy import require_engine
 from nnunet_pst.segmentation.batch import BatchOutcome, segment_studies
 from nnunet_pst.segmentation.dicom_studies import studies_of_dicom
 from nnunet_pst.segmentation.model_interface import ModelChoice, choose_models
+from nnunet_pst.segmentation.registration_choice import choose_registration
 from nnunet_pst.segmentation.study import SegmentationSettings
 from nnunet_pst.segmentation.study_input import Study, study_of_files
 
@@ -53,8 +54,8 @@ def segment(
     Parameters
     ----------
     studies
-        Folders or zip archives of DICOM, each with one study or many; or the files of one study,
-        each with its sequence, such as ``T2=t2.nii.gz``.
+        Folders or zip archives of DICOM, each with one study, many, or a part of one; or the files
+        of one study, each with its sequence, such as ``T2=t2.nii.gz``.
     models
         Folders or zip archives of trained models, at most one for single sequences and one for a
         fusion of the same channels.
@@ -62,7 +63,8 @@ def segment(
         Gets a folder a study: masks, pictures, ``report.html``, ``report.json``, and for DICOM
         input SEG and RTSTRUCT. It must be outside the input.
     settings
-        Consensus and registration.
+        Consensus and registration; without settings of a registration, those of the fusion model's
+        training data.
     model_settings
         Device, engine, mirroring, trust.
     overwrite
@@ -89,11 +91,12 @@ def segment(
     ['T2']
     """
     settings, output = settings or SegmentationSettings(), Path(output)
-    require_engine(settings.registration)
     words = [str(word) for word in studies]
     found, notes, unread = find_studies(words)
     _check_apart(words, output)
     loaded = load_models([Path(path) for path in models], model_settings or ModelSettings())
+    if loaded.fusion is not None or settings.consensus:
+        require_engine(choose_registration(settings.registration, loaded).settings)
     outcome = segment_studies(found, loaded, output, settings, overwrite=overwrite)
     outcome.notes[:0] = notes
     outcome.unread.extend(unread)
@@ -128,7 +131,8 @@ def find_studies(words: Sequence[str]) -> tuple[list[Study], list[str], list[Pro
     Returns
     -------
     tuple
-        The studies, notes on series without pixels, and a problem for each unreadable file.
+        The studies, notes on what belongs to none of them or must be copied again, and a problem
+        for each unreadable file.
 
     Raises
     ------

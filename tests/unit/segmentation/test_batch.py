@@ -73,9 +73,9 @@ def test_a_tumor_is_never_0_ml(volume_ml: float, text: str):
 
 
 def test_a_speck_and_an_empty_mask_on_the_page(tmp_path: Path):
-    speck, dark = image(5, tumor=False), image(6, tumor=False)
+    speck, dark, darker = (image(seed, tumor=False) for seed in (5, 6, 7))
     speck.array[3, 4, 5] = 900
-    outcome = run([study("T1", "T2", "CET1", T1=dark, T2=speck, CET1=dark)], tmp_path / "out")
+    outcome = run([study("T1", "T2", "CET1", T1=dark, T2=speck, CET1=darker)], tmp_path / "out")
     page = (tmp_path / "out" / "study_0001" / "report.html").read_text()
     assert "0.0 ml" not in page
     for words in ("&lt; 0.1 ml", "<td>1 (3)</td>", "no tumor in either", "no tumor found"):

@@ -23,9 +23,14 @@ def test_a_single_model_takes_every_sequence():
     assert [one.name for one in result.results] == ["T1", "T2"]
     assert [len(channels) for channels in model.calls] == [1, 1]
     assert result.results[0].measures.volume_ml == pytest.approx(4 * 6 * 7 * GRID.voxel_volume_ml)
-    assert result.agreement == {
+    (pair,) = result.agreement["pairs"]
+    assert pair == {
+        "sequences": ["T1", "T2"],
         "space": "T2",
-        "pairs": [{"sequences": ["T1", "T2"], "dice": 1.0, "alignment": "scanner"}],
+        "dice": 1.0,
+        "covered": {"T1": 1.0, "T2": 1.0},
+        "alignment": "not registered",
+        "reason": "",
     }
 
 
@@ -90,9 +95,9 @@ def test_the_consensus_is_the_mean_where_there_are_voxels():
 def test_a_sequence_elsewhere_has_no_vote_where_it_has_no_voxels():
     settings = SegmentationSettings(consensus=True, registration=UNREGISTERED.registration)
     above = Grid(GRID.size_xyz, GRID.spacing_xyz_mm, (-12.0, 7.0, 55.0), GRID.direction)
-    dark = image(3, tumor=False, grid=above)
+    dark, darker = (image(seed, tumor=False, grid=above) for seed in (3, 4))
     result = segment_study(
-        study("T2", "T1", "DWI", T1=dark, DWI=dark).read(),
+        study("T2", "T1", "DWI", T1=dark, DWI=darker).read(),
         choose_models([Threshold("MRI")]),
         settings,
     )

@@ -1,0 +1,107 @@
+"""A segmented study as files: masks, pictures, labels and DICOM objects."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nnunet_pst.errors import InputError
+from nnunet_pst.io.viewer_labels import (
+    ITKSNAP_FILE,
+    SLICER_FILE,
+    itksnap_description,
+    slicer_colors,
+)
+from nnunet_pst.io.volumes import Volume, write_volume
+from nnunet_pst.segmentation.measures import volume_text
+from nnunet_pst.segmentation.montage import draw_montage
+from nnunet_pst.segmentation.study import Result, StudyResult
+
+#: DICOM objects name the patient, as the standard demands; no other file does.
+DICOM_FOLDER = "dicom"
+
+
+def write_study(
+    segmented: StudyResult, folder: Path, *, study: str, model_id: str
+) -> list[dict[str, Any]]:
+    """Write masks, pictures, labels and DICOM objects into an empty folder.
+
+    Parameters
+    ----------
+    study
+        Pseudonym, for titles.
+    model_id
+        For DICOM objects.
+
+    Returns
+    -------
+    list of dict
+        Each result in a report, with the names of its files.
+    """
+    (folder / ITKSNAP_FILE).write_text(itksnap_description(), encoding="utf-8")
+    (folder / SLICER_FILE).write_text(slicer_colors(), encoding="utf-8")
+    return [
+        _write_result(result, folder, study=study, model_id=model_id)
+        for result in segmented.results
+    ]
+
+
+def _write_result(result: Result, folder: Path, *, study: str, model_id: str) -> dict[str, Any]:
+    grid = result.image.grid
+    files = {"mask": f"{result.name}_mask.nii.gz", "picture": f"{result.name}.png"}
+    write_volume(folder / files["mask"], Volume(result.mask.astype(np.uint8), grid))
+    has_tumor = result.measures.slices > 0
+    volume = volume_text(result.measures.volume_ml) if has_tumor else "no tumor found"
+    draw_montage(
+        folder / files["picture"],
+        result.image,
+        result.mask,
+        title=f"{study} {result.name}: {volume} (research use only)",
+    )
+    warnings = list(result.warnings)
+    if result.source is not None:
+        problem = _write_dicom(result, folder, files, model_id=model_id)
+        warnings += [problem] if problem else []
+    return {
+        "name": result.name,
+        "model": result.model,
+        "weights": result.weights,
+        "channels": list(result.channels),
+        "filled": list(result.filled),
+        "image": {
+            "size_xyz": list(grid.size_xyz),
+            "spacing_xyz_mm": [round(value, 4) for value in grid.spacing_xyz_mm],
+        },
+        "measures": result.measures.as_json(),
+        "warnings": warnings,
+        "files": files,
+    }
+
+
+def _write_dicom(
+    result: Result, folder: Path, files: dict[str, str], *, model_id: str
+) -> str | None:
+    """Write both DICOM objects, or return why there are none."""
+    from nnunet_pst.dicom.writing.segmentation_object import make_segmentation
+    from nnunet_pst.dicom.writing.structure_set import make_structure_set
+
+    assert result.source is not None
+    if not result.measures.slices:
+        return "no DICOM objects: there is nothing to outline"
+    (folder / DICOM_FOLDER).mkdir(exist_ok=True)
+    description = {"name": result.name, "model_id": model_id}
+    try:
+        made = {
+            "seg": make_segmentation(result.source, result.mask, **description),
+            "rtstruct": make_structure_set(
+                result.source, result.mask, result.image.grid, **description
+            ),
+        }
+    except InputError as error:
+        return f"no DICOM objects: {error}"
+    for kind, dataset in made.items():
+        files[kind] = f"{DICOM_FOLDER}/{result.name}_{kind}.dcm"
+        dataset.save_as(folder / files[kind], enforce_file_format=True)
+    return None
