@@ -74,7 +74,8 @@ def _add_label_rules(parser: argparse.ArgumentParser) -> None:
         type=count,
         default=5,
         metavar="N",
-        help="slices above and below the largest one that a coarse mask covers (default: 5)",
+        help="slices above and below the largest one that the annotators of coarse masks meant to "
+        "draw: what scores call the annotated window; labels know what was drawn (default: 5)",
     )
     parser.add_argument(
         "--simulate-coarse",
@@ -86,13 +87,13 @@ def _add_label_rules(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--far-negatives",
         action="store_true",
-        help="take slices far from a single lesion as free of tumor",
+        help="take slices far from a single lesion as free of tumor, in training patients",
     )
     parser.add_argument(
         "--unknown",
         choices=["ignore", "background"],
         default="ignore",
-        help="label of slices without annotation (default: ignore)",
+        help="label of slices without annotation, in training patients (default: ignore)",
     )
 
 

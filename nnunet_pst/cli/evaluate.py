@@ -171,8 +171,14 @@ def _remarks(evaluation: Evaluation) -> list[str]:
             f"{unknown} of {summary['cases']} labels hold unknown voxels: "
             "their scores are over annotated voxels only"
         )
-    if summary["label_rules"].get("unknown") == "background" and summary["split"] != "test":
-        lines.append("these labels take everything that was not drawn as background")
+    if classes := summary.get("classes"):
+        each = ", ".join(
+            f"{name} {'-' if (mean := scores['dice']['mean']) is None else f'{mean:.3f}'}"
+            for name, scores in classes.items()
+        )
+        lines.append(f"above: all classes together; Dice of each: {each} (classes.csv)")
+    if summary["label_rules"].get("unknown") == "background" and "train" in summary["split"]:
+        lines.append("labels of training patients take what was not drawn as background")
     if evaluation.kept:
         lines.append(f"{evaluation.kept} cases were scored before the interruption and kept")
     empty = summary["empty_masks"]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +11,14 @@ import numpy as np
 import numpy.typing as npt
 
 from nnunet_pst.errors import Fault, InputError, Problem
-from nnunet_pst.evaluation.metrics.case import measure_case
+from nnunet_pst.evaluation.metrics.case import Label, measure_case
 from nnunet_pst.evaluation.metrics.window_distance import AtDistance, by_distance
 from nnunet_pst.evaluation.overlays import CaseView, draw_case, draw_thumbnail, for_display
 from nnunet_pst.evaluation.references import ReferenceCase
 from nnunet_pst.io.atomic_files import written_whole
-from nnunet_pst.io.geometry import corner_distance_voxels, same_grid
+from nnunet_pst.io.geometry import Grid, corner_distance_voxels, same_grid
+from nnunet_pst.io.label_values import OUR_LABELS, LabelValues
 from nnunet_pst.io.volumes import Volume, read_image, read_voxels
-from nnunet_pst.labels import BACKGROUND, IGNORE, TUMOR
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,8 @@ class ScoringJob:
         Tolerances of the normalized surface distance.
     overlay
         Picture to write, if any.
+    labels
+        Which values the labels have.
     """
 
     case: ReferenceCase
@@ -44,6 +46,7 @@ class ScoringJob:
     window: int
     tolerances_mm: tuple[float, ...]
     overlay: Path | None
+    labels: LabelValues = OUR_LABELS
 
 
 @dataclass(frozen=True)
@@ -53,16 +56,19 @@ class CaseScore:
     Parameters
     ----------
     values
-        Value by measure name.
+        Value by measure name; of several classes together.
     distances
         Agreement by distance from the window.
     tile
         (height, width, 3) thumbnail for the contact sheet, if the case was drawn.
+    classes
+        Value by measure name for each class, where there are several.
     """
 
     values: dict[str, float]
     distances: list[AtDistance]
     tile: npt.NDArray[np.uint8] | None = None
+    classes: Mapping[str, dict[str, float]] = field(default_factory=dict)
 
 
 def score_case(job: ScoringJob) -> CaseScore:
@@ -76,35 +82,48 @@ def score_case(job: ScoringJob) -> CaseScore:
     reference = read_voxels(job.case.label)
     prediction = read_voxels(job.prediction)
     image = read_image(job.case.image) if job.overlay and job.case.image else None
-    problems = _content_problems(reference, prediction, image)
+    problems = _content_problems(reference, prediction, image, job.labels)
     if problems:
         raise InputError(problems)
     grid = reference.grid
-    values = measure_case(
-        reference.array,
-        prediction.array,
-        spacing_zyx_mm=grid.spacing_zyx_mm,
-        half_width=job.window,
-        tolerances_mm=job.tolerances_mm,
-    )
-    distances = by_distance(reference.array, prediction.array, half_width=job.window)
+    pair = reference.array, prediction.array
+    several = job.labels.classes if len(job.labels.classes) > 1 else {}
+    classes = {
+        name: _measured(job, grid, *(job.labels.three_states(array, name) for array in pair))
+        for name in several
+    }
+    truth, predicted = (job.labels.three_states(array) for array in pair)
+    values = _measured(job, grid, truth, predicted)
+    distances = by_distance(truth, predicted, half_width=job.window)
     if job.overlay is None or image is None:
-        return CaseScore(values, distances)
+        return CaseScore(values, distances, classes=classes)
     view = CaseView(
         name=job.case.name,
         dice=values["dice"],
         image=for_display(image.array, grid),
-        reference=for_display(reference.array, grid),
-        prediction=for_display(prediction.array, grid),
+        reference=for_display(truth, grid),
+        prediction=for_display(predicted, grid),
         spacing_zyx_mm=grid.spacing_zyx_mm,
         half_width=job.window,
     )
     with written_whole(job.overlay) as partial:
         draw_case(view, partial)
-    return CaseScore(values, distances, draw_thumbnail(view))
+    return CaseScore(values, distances, draw_thumbnail(view), classes)
 
 
-def _content_problems(reference: Volume, prediction: Volume, image: Volume | None) -> list[Problem]:
+def _measured(job: ScoringJob, grid: Grid, truth: Label, predicted: Label) -> dict[str, float]:
+    return measure_case(
+        truth,
+        predicted,
+        spacing_zyx_mm=grid.spacing_zyx_mm,
+        half_width=job.window,
+        tolerances_mm=job.tolerances_mm,
+    )
+
+
+def _content_problems(
+    reference: Volume, prediction: Volume, image: Volume | None, labels: LabelValues
+) -> list[Problem]:
     """Say what is wrong with the voxels of one case."""
     problems = []
     for what, volume, remedy in (
@@ -117,7 +136,7 @@ def _content_problems(reference: Volume, prediction: Volume, image: Volume | Non
                 f"{remedy}"
             )
             problems.append(Problem(text, Fault.GEOMETRY))
-    allowed = {"reference": (BACKGROUND, TUMOR, IGNORE), "prediction": (BACKGROUND, TUMOR)}
+    allowed = {"reference": labels.reference_values, "prediction": labels.predicted_values}
     for what, volume in (("reference", reference), ("prediction", prediction)):
         strange = _strange_values(volume.array, allowed[what])
         if strange:

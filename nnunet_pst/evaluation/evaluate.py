@@ -33,6 +33,7 @@ from nnunet_pst.io.workers import Failure, Runner
 OUTPUT_NAMES = frozenset(
     (
         "cases.csv",
+        "classes.csv",
         "patients.csv",
         "sequences.csv",
         "long.csv",
@@ -146,6 +147,7 @@ def evaluate_predictions(
             references,
             {name: part.score.values for name, part in scored.items()},
             {name: part.score.distances for name, part in scored.items()},
+            classes={name: part.score.classes for name, part in scored.items()},
             predictions=predictions.resolve().name,
             tolerances_mm=tolerances,
         )
@@ -202,7 +204,11 @@ def _jobs(
         prediction = predictions / f"{case.name}{references.file_ending}"
         if prediction.is_file():
             overlay = drawn.overlays / f"{case.name}.png" if drawn and case.image else None
-            jobs.append(ScoringJob(case, prediction, references.window, tolerances, overlay))
+            jobs.append(
+                ScoringJob(
+                    case, prediction, references.window, tolerances, overlay, references.labels
+                )
+            )
     return jobs
 
 

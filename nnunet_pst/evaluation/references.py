@@ -11,6 +11,7 @@ from typing import Any
 from nnunet_pst.errors import Fault, InputError, Problem, few_of_each_kind
 from nnunet_pst.evaluation.metrics.overlap import DEFAULT_WINDOW
 from nnunet_pst.io.case_table import CASE_TABLE, read_case_table
+from nnunet_pst.io.label_values import OUR_LABELS, LabelValues, read_label_values
 
 #: All of ``labelsTr``: what the folds of a cross-validation are drawn from.
 TRAINING = "training"
@@ -61,6 +62,8 @@ class References:
         How the dataset's labels were made from what was drawn (``dataset.json``); may be empty.
     elsewhere
         Split of each case of the dataset that is not among these.
+    labels
+        Which values the labels have.
     """
 
     name: str
@@ -70,6 +73,7 @@ class References:
     file_ending: str = ".nii.gz"
     label_rules: Mapping[str, Any] = field(default_factory=dict)
     elsewhere: Mapping[str, str] = field(default_factory=dict)
+    labels: LabelValues = OUR_LABELS
 
 
 def references_of_dataset(
@@ -125,6 +129,9 @@ def references_of_dataset(
         window=_window(rules) if window is None else window,
         file_ending=ending,
         label_rules=rules,
+        labels=read_label_values(description, dataset.name)
+        if "labels" in description
+        else OUR_LABELS,
         elsewhere={row["case"]: row["split"] for row in every if row["split"] not in wanted},
     )
 

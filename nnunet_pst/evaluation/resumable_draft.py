@@ -26,6 +26,7 @@ from nnunet_pst.evaluation.case_scoring import CaseScore, ScoringJob
 from nnunet_pst.evaluation.metrics.window_distance import AtDistance
 from nnunet_pst.io.atomic_files import PARTIAL, replace_folder, write_atomically, written_whole
 from nnunet_pst.io.digests import file_digest
+from nnunet_pst.io.label_values import OUR_LABELS
 
 #: Raised when the same files and settings would give other scores or pictures than before.
 _FORMAT = 1
@@ -106,6 +107,7 @@ class Draft:
             "key": key,
             "values": score.values,
             "distances": [astuple(row) for row in score.distances],
+            "classes": dict(score.classes),
         }
         write_atomically(self.cases / f"{name}.json", json.dumps(entry))
 
@@ -119,7 +121,8 @@ class Draft:
         entry = json.loads(path.read_text(encoding="utf-8"))
         if entry["key"] != key:
             return None
-        return CaseScore(entry["values"], [AtDistance(*row) for row in entry["distances"]])
+        distances = [AtDistance(*row) for row in entry["distances"]]
+        return CaseScore(entry["values"], distances, classes=entry.get("classes", {}))
 
 
 def case_key(job: ScoringJob) -> str:
@@ -135,6 +138,8 @@ def case_key(job: ScoringJob) -> str:
         _versions(),
         [file_digest(path) for path in files],
     ]
+    if job.labels != OUR_LABELS:
+        said.append([*job.labels.classes.items(), job.labels.ignore])
     return hashlib.sha256(json.dumps(said).encode()).hexdigest()
 
 

@@ -29,7 +29,7 @@ from nnunet_pst.io.csv_text import csv_text
 Value: TypeAlias = str | int | float
 Row: TypeAlias = dict[str, Value]
 #: Columns of tables by case or patient that are not measures.
-_KEYS = frozenset(("case", "patient", "sequence", "cases"))
+_KEYS = frozenset(("case", "patient", "sequence", "class", "cases"))
 #: ``window_distance.csv``: no case may have a row, so they can't be read off one.
 _DISTANCE_COLUMNS = (
     *("case", "patient", "sequence", "distance_slices", "slices"),
@@ -59,6 +59,9 @@ class Evaluation:
         What the columns mean, in their order.
     kept
         Cases that an earlier, interrupted evaluation had scored.
+    classes
+        A row per case and class, where the labels have several: case, patient, sequence, class,
+        then every measure. All other rows are of the classes together.
     """
 
     cases: list[Row]
@@ -68,6 +71,7 @@ class Evaluation:
     distances: list[Row] = field(default_factory=list)
     measures: tuple[Measure, ...] = MEASURES
     kept: int = 0
+    classes: list[Row] = field(default_factory=list)
 
     @property
     def long(self) -> list[Row]:
@@ -85,6 +89,7 @@ def evaluate_scores(
     values: Mapping[str, Mapping[str, float]],
     distances: Mapping[str, Sequence[AtDistance]],
     *,
+    classes: Mapping[str, Mapping[str, Mapping[str, float]]] | None = None,
     predictions: str = "",
     tolerances_mm: Sequence[float] = DEFAULT_TOLERANCES_MM,
 ) -> Evaluation:
@@ -98,6 +103,8 @@ def evaluate_scores(
         `metrics.case.measure_case` of every case, by case name.
     distances
         `metrics.window_distance.by_distance` of every case, by case name.
+    classes
+        As ``values``, for each class of a case; empty where there is one class.
     predictions
         What reports call the predictions: their folder's name.
     tolerances_mm
@@ -106,6 +113,7 @@ def evaluate_scores(
     cases: list[Row] = [{**_keys(case), **values[case.name]} for case in references.cases]
     patients = patient_rows(cases)
     declared = measures(tolerances_mm)
+    by_class = _class_rows(references, classes or {})
     summary = {
         "dataset": references.name,
         "split": references.split,
@@ -131,6 +139,10 @@ def evaluate_scores(
         },
         "versions": _versions(),
     }
+    if by_class:
+        summary["classes"] = {
+            name: _statistics(patient_rows(rows)) for name, rows in _groups(by_class, "class")
+        }
     return Evaluation(
         cases,
         patients,
@@ -138,7 +150,19 @@ def evaluate_scores(
         summary,
         distances=distance_rows(references, distances),
         measures=declared,
+        classes=by_class,
     )
+
+
+def _class_rows(
+    references: References, classes: Mapping[str, Mapping[str, Mapping[str, float]]]
+) -> list[Row]:
+    """Lay out the measures of every case and class."""
+    return [
+        _keys(case) | {"class": name} | dict(values)
+        for case in references.cases
+        for name, values in classes.get(case.name, {}).items()
+    ]
 
 
 def distance_rows(
@@ -206,10 +230,13 @@ def write_tables(evaluation: Evaluation, folder: Path) -> None:
     """Write all tables as CSV, and ``summary.json``.
 
     ``cases.csv``, ``patients.csv`` and ``sequences.csv`` have a column per measure; ``long.csv``
-    has a row per case and measure, ``window_distance.csv`` one per case and distance.
+    has a row per case and measure, ``window_distance.csv`` one per case and distance, and
+    ``classes.csv``, where the labels have several classes, one per case and class.
     """
     tables = {"cases": evaluation.cases, "patients": evaluation.patients}
     tables |= {"sequences": evaluation.sequences, "long": evaluation.long}
+    if evaluation.classes:
+        tables["classes"] = evaluation.classes
     for name, rows in tables.items():
         write_csv(rows, list(rows[0]), folder / f"{name}.csv")
     write_csv(evaluation.distances, _DISTANCE_COLUMNS, folder / "window_distance.csv")

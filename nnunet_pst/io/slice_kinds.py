@@ -7,7 +7,8 @@ from enum import IntEnum
 import numpy as np
 import numpy.typing as npt
 
-from nnunet_pst.labels import IGNORE, TUMOR
+from nnunet_pst.io.label_values import is_foreground
+from nnunet_pst.labels import IGNORE
 
 
 class SliceKind(IntEnum):
@@ -49,9 +50,19 @@ def slice_kinds(
     return kinds
 
 
-def kinds_of_label(label: npt.NDArray[np.integer]) -> npt.NDArray[np.int8]:
-    """Classify the slices of a (z, y, x) label with values background, tumor, ignore (and -1).
+def kinds_of_label(
+    label: npt.NDArray[np.integer], ignore: int | None = IGNORE
+) -> npt.NDArray[np.int8]:
+    """Classify the slices of a (z, y, x) label; any class is a lesion.
 
     nnU-Net's preprocessing writes -1 for background outside the non-zero region; it is known.
+
+    Parameters
+    ----------
+    ignore
+        Value of unknown voxels; None where all are known.
     """
-    return slice_kinds((label == TUMOR).any(axis=(1, 2)), (label != IGNORE).any(axis=(1, 2)))
+    known = np.ones(label.shape, dtype=bool) if ignore is None else label != ignore
+    return slice_kinds(
+        np.any(is_foreground(label, ignore), axis=(1, 2)), np.any(known, axis=(1, 2))
+    )

@@ -167,7 +167,7 @@ def described_rules(rules: Mapping[str, Any]) -> list[tuple[str, str]]:
         "layout": "layout",
         "sequences": "sequences",
         "unknown": "slices nobody drew on",
-        "coarse_slices": "slices known on each side of the largest",
+        "coarse_slices": "annotated window: slices on each side of the largest",
         "simulate_coarse": "coarse labels simulated from fine ones",
         "far_negatives": "far slices taken as free of tumor",
         "version": "converted with nnunet_pst",

@@ -25,6 +25,7 @@ from torch import nn
 from nnunet_pst.errors import Fault, InputError, PSTError
 from nnunet_pst.io.atomic_files import write_atomically
 from nnunet_pst.io.case_table import cases_of_dataset
+from nnunet_pst.io.label_values import read_label_values
 from nnunet_pst.io.slice_kinds import SliceKind
 from nnunet_pst.network.encoder_weights import load_encoder_weights
 from nnunet_pst.network.losses import MaskedSoftDiceLoss
@@ -212,6 +213,7 @@ class PST25DTrainer(nnUNetTrainer):
             intensity=network.intensity,
             unknown_is_background=self.unknown_is_background,
             cache=cache,
+            ignore_label=read_label_values(self.dataset_json, "this dataset").ignore,
         )
         rows = cases_of_dataset(Path(self.preprocessed_dataset_folder_base))
         origins = {row["case"]: (row["patient"], row["sequence"]) for row in rows}

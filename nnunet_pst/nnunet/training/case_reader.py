@@ -80,15 +80,24 @@ class CaseReader:
         Read unknown voxels as background (the ablation).
     cache
         Where slices are remembered.
+    ignore_label
+        Value of unknown voxels in this dataset; None where all are known.
     """
 
     def __init__(
-        self, dataset: Any, *, intensity: str, unknown_is_background: bool, cache: SliceCache
+        self,
+        dataset: Any,
+        *,
+        intensity: str,
+        unknown_is_background: bool,
+        cache: SliceCache,
+        ignore_label: int | None = IGNORE,
     ) -> None:
         self.dataset = dataset
         self.intensity = intensity
         self.unknown_is_background = unknown_is_background
         self.cache = cache
+        self.ignore_label = ignore_label
         self.dtype = torch.float16 if intensity == "unit" else torch.float32
         self._opened: dict[str, OpenCase] = {}
         self._opening = threading.Lock()
@@ -139,8 +148,8 @@ class CaseReader:
         with opened.lock:
             values = np.asarray(opened.label[0, index]).astype(np.int8)
         values[values < 0] = BACKGROUND
-        if self.unknown_is_background:
-            values[values == IGNORE] = BACKGROUND
+        if self.unknown_is_background and self.ignore_label is not None:
+            values[values == self.ignore_label] = BACKGROUND
         return values
 
     def _read_image(self, case: str, index: int) -> Image:
@@ -192,5 +201,9 @@ def case_slices(
     result = []
     for case in cases:
         patient, sequence = origin.get(case, (case, ""))
-        result.append(CaseSlices(case, patient, sequence, kinds_of_label(reader.label(case))))
+        result.append(
+            CaseSlices(
+                case, patient, sequence, kinds_of_label(reader.label(case), reader.ignore_label)
+            )
+        )
     return result

@@ -18,7 +18,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from nnunet_pst.labels import TUMOR
+from nnunet_pst.io.label_values import is_foreground
 from nnunet_pst.network.augmentation import (
     NO_AUGMENTATION,
     AugmentationRanges,
@@ -88,7 +88,7 @@ class BagBatches:
                     self._ranges,
                     rng,
                     channels=image.shape[0],
-                    lesion_pixel=_lesion_pixel(label, rng),
+                    lesion_pixel=_lesion_pixel(is_foreground(label, self.reader.ignore_label), rng),
                 )
             )
         bags = raw_bags(images.flatten(1, 2), labels, transforms, self.settings.crop)
@@ -131,11 +131,13 @@ class BagBatches:
         )
 
 
-def _lesion_pixel(label: npt.NDArray[np.int8], rng: np.random.Generator) -> tuple[int, int] | None:
-    tumor = np.flatnonzero(label == TUMOR)
+def _lesion_pixel(
+    lesion: npt.NDArray[np.bool_], rng: np.random.Generator
+) -> tuple[int, int] | None:
+    tumor = np.flatnonzero(lesion)
     if tumor.size == 0:
         return None
-    row, column = np.unravel_index(tumor[rng.integers(tumor.size)], label.shape)
+    row, column = np.unravel_index(tumor[rng.integers(tumor.size)], lesion.shape)
     return int(row), int(column)
 
 

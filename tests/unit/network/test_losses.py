@@ -84,3 +84,23 @@ def test_half_precision_logits_are_summed_in_single():
     target = torch.ones((1, 1, 400, 400))
     loss = MaskedSoftDiceLoss(ignore_label=2)(logits, target)
     assert loss.item() == pytest.approx(1 - 160_001 / 240_001, abs=1e-6)
+
+
+@pytest.mark.parametrize(("classes", "ignore"), [(1, 2), (2, 3), (3, 4), (5, 6), (2, None)])
+def test_any_ignore_value_and_number_of_classes(classes: int, ignore: int | None):
+    """The mean over classes of one minus the formula; unknown voxels have no gradient."""
+    rng = np.random.default_rng(classes)
+    shape = (2, classes + 1, 6, 7)
+    logits = torch.tensor(rng.normal(size=shape), dtype=torch.float32, requires_grad=True)
+    target = torch.tensor(rng.integers(0, (ignore or classes) + 1, size=(2, 1, 6, 7)))
+    loss = MaskedSoftDiceLoss(ignore_label=ignore)(logits, target)
+    loss.backward()
+    known = target != ignore if ignore is not None else torch.ones_like(target, dtype=torch.bool)
+    probability = logits.detach().double().softmax(dim=1)
+    dice = []
+    for label in range(1, classes + 1):
+        p, t = probability[:, label : label + 1][known], (target == label)[known].double()
+        dice.append((2 * (p * t).sum() + 1) / (p.sum() + t.sum() + 1))
+    assert loss.item() == pytest.approx(1 - float(sum(dice)) / classes, abs=1e-5)
+    assert (logits.grad[(~known).expand_as(logits)] == 0).all()
+    assert (logits.grad[known.expand_as(logits)] != 0).all()

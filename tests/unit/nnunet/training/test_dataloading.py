@@ -16,14 +16,14 @@ from nnunet_pst.labels import IGNORE
 from nnunet_pst.network.augmentation import BagTransform, RawBags
 from nnunet_pst.network.intensity import to_unit_range
 from nnunet_pst.nnunet.training import dataloading
-from nnunet_pst.nnunet.training.case_reader import (
-    SliceCache,
-)
+from nnunet_pst.nnunet.training.case_reader import SliceCache, case_slices
 from nnunet_pst.nnunet.training.dataloading import BatchesOnDevice, in_order
 from nnunet_pst.nnunet.training.settings import TrainingSettings
 from training_example import (
+    CASES,
     DRAWN,
     FREE,
+    ORIGINS,
     SHAPE,
     UNKNOWN,
     Host,
@@ -266,3 +266,25 @@ def test_border_bags_repeat_the_border():
             found[torch.equal(bag[0], bag[1]) or torch.equal(bag[1], bag[2])] += 1
     # Free negatives are the first and the last slice, and a tenth of all bags.
     assert 0.02 < found[True] / found.total() < 0.25
+
+
+@pytest.mark.parametrize("without_unknown", [False, True])
+def test_another_ignore_value_and_several_classes(without_unknown: bool):
+    host = Host()
+    for _, label in host.cases.values():
+        # Classes 1 and 2, and 3 for unknown: 2 is a lesion here, not the unknown.
+        label.array[label.array == 2] = 3
+        label.array[:, 6:8, 10:14][label.array[:, 6:8, 10:14] == 1] = 2
+    reader = make_reader(host, unknown_is_background=without_unknown, ignore_label=3)
+    stored = host.label(CASES[0])[0]
+    expected = np.where(stored < 0, 0, stored)
+    if without_unknown:
+        expected = np.where(expected == 3, 0, expected)
+    assert (reader.label(CASES[0]) == expected).all()
+    (case, *_) = case_slices(reader, CASES, ORIGINS)
+    if not without_unknown:
+        unknown = [(expected[z] == 3).all() for z in range(len(expected))]
+        assert [kind == SliceKind.UNKNOWN for kind in case.kinds] == unknown
+    (batch,) = made(make_batches(reader), 0)
+    assert set(np.unique(batch["target"])) <= ({0, 1, 2} if without_unknown else {0, 1, 2, 3})
+    assert 2 in batch["target"]
