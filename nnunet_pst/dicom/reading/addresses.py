@@ -8,7 +8,7 @@ folder may be a zip. `nnunet_pst.io.image_paths` splits such a cell.
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from nnunet_pst.dicom.masks.segments import segment_mask
@@ -95,18 +95,43 @@ def _key_text(stack: Stack, *, by_uid: bool = False) -> str:
     return join_address("", {"series": which, **dict(stack.key)})
 
 
-def address_of(stack: Stack, every: Sequence[Series], base: Path) -> str:
-    """Write the shortest cell that means a stack.
+class SeriesByPlace:
+    """The series that have files in a folder or archive, at any depth.
 
     Parameters
     ----------
     every
+        All series of a scan. They are gone through once; asking each of them for each address would
+        take time with the square of their number.
+    """
+
+    def __init__(self, every: Iterable[Series]) -> None:
+        self._series: dict[Path, list[Series]] = {}
+        for series in every:
+            if not series.slices:
+                continue
+            # Inside an archive, folders continue its path, so the archive is among the parents.
+            folders = {one.origin.folder for one in series.instances}
+            for place in folders.union(*(folder.parents for folder in folders)):
+                self._series.setdefault(place, []).append(series)
+
+    def below(self, place: Path) -> list[Series]:
+        """Return the series with a file in a place."""
+        return self._series.get(place, [])
+
+
+def address_of(stack: Stack, places: SeriesByPlace, base: Path) -> str:
+    """Write the shortest cell that means a stack.
+
+    Parameters
+    ----------
+    places
         All series of the scan, to see which are in the same folder.
     base
         Folder of the table.
     """
     place = _place(one.origin for one in stack.slices)
-    beside = [one for one in every if one.slices and _has_files_below(one, place)]
+    beside = places.below(place)
     key = dict(stack.key)
     if len(beside) > 1:
         number = stack.series.first.number
@@ -130,10 +155,6 @@ def _place(origins: Iterable[Origin]) -> Path:
     if files[0].member:
         return files[0].path
     return Path(os.path.commonpath([origin.folder for origin in files]))
-
-
-def _has_files_below(series: Series, place: Path) -> bool:
-    return any(one.origin.path.is_relative_to(place) for one in series.instances)
 
 
 def read_addressed_mask(address: Path, image: Path, grid: Grid) -> PlacedMask:

@@ -56,6 +56,14 @@ class MaskSearch:
 
     def __init__(self, files: Sequence[MaskFile], roi: str | None, base: Path) -> None:
         self._files = files
+        # Each study looks at the files of its own place; looking at all would take time with the
+        # square of their number.
+        self._in: dict[Path, list[MaskFile]] = defaultdict(list)
+        self._below: dict[Path, list[MaskFile]] = defaultdict(list)
+        for file in files:
+            self._in[file.path.parent].append(file)
+            for folder in file.path.parents:
+                self._below[folder].append(file)
         self._roi = roi
         self._base = base
 
@@ -68,7 +76,7 @@ class MaskSearch:
             The cells by sequence, and a line for each mask that could not be attached.
         """
         labels: dict[str, str] = {}
-        by_grid, problems = _masks_by_grid(study, self._files)
+        by_grid, problems = _masks_by_grid(study, self._near(study))
         for sequence, one in study.chosen.items():
             masks = study.masks.get(one.stack.series.uid, ())
             labels[sequence] = self._referring_label(one, masks, problems) if masks else ""
@@ -76,6 +84,19 @@ class MaskSearch:
                 path = os.path.relpath(by_grid[sequence], self._base)
                 labels[sequence] = path.replace(os.sep, "/")
         return labels, problems
+
+    def _near(self, study: DicomStudy) -> list[MaskFile]:
+        """Return the files in the study's own place: other folders may be of other patients.
+
+        That is the folder that holds all of its series and everything below; for a study in one
+        folder also the folder above, but nothing else below that.
+        """
+        if not self._files:
+            return []
+        folders = {s.origin.path.parent for one in study.series for s in one.instances}
+        home = Path(os.path.commonpath(folders))
+        beside = self._in[home.parent] if len(folders) == 1 else []
+        return [*self._below[home], *beside]
 
     def _referring_label(
         self, one: Judgment, masks: Sequence[Instance], problems: list[Problem]
@@ -105,20 +126,12 @@ class MaskSearch:
 def _masks_by_grid(
     study: DicomStudy, files: Sequence[MaskFile]
 ) -> tuple[dict[str, Path], list[Problem]]:
-    """Attach files to the sequence with the same grid, where there is one of each.
-
-    Only files from the study's own folder or below count: other folders may be of other patients.
-    """
+    """Attach files to the sequence with the same grid, where there is one of each."""
     if not files:
         return {}, []
-    folders = [s.origin.path.parent for one in study.series for s in one.instances]
-    home = Path(os.path.commonpath(folders))
-    homes = {home, home.parent} if len(set(folders)) == 1 else {home}
     grids = {name: grid_of(one.stack) for name, one in study.chosen.items()}
     of_sequence: dict[str, list[Path]] = defaultdict(list)
     for file in files:
-        if file.path.parent not in homes and not file.path.is_relative_to(home):
-            continue
         fits = [name for name, grid in grids.items() if same_grid(grid, file.grid)]
         named = [name for name in fits if name.casefold() in file.path.name.casefold()]
         for name in named[:1] or fits:

@@ -7,9 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from nnunet_pst.dicom.reading.addresses import address_of
+from nnunet_pst.dicom.reading.addresses import SeriesByPlace, address_of
 from nnunet_pst.dicom.reading.files import printable
-from nnunet_pst.dicom.reading.series import Series
 from nnunet_pst.dicom.scan.mask_search import MaskSearch, mask_files
 from nnunet_pst.dicom.scan.patient_names import PatientNames
 from nnunet_pst.dicom.scan.scanned_rows import SeriesRow, cohort_table, series_rows, series_table
@@ -130,6 +129,7 @@ def _look(
     studies = judge_studies(tree.series, rules)
     _check_usable(root, studies, summary)
     base = summary.cohort.absolute().parent
+    places = SeriesByPlace(tree.series)
     search = MaskSearch(mask_files(_foreign_files(tree, summary)), roi, base)
     rows: list[SeriesRow] = []
     cohort_rows: list[dict[str, str]] = []
@@ -138,7 +138,7 @@ def _look(
         names.note_place(name, best.place)
         rows += _rows_of_patient(name, own, best, summary)
         if best.chosen:
-            cells = _cohort_cells(best, tree.series, search, name, summary)
+            cells = _cohort_cells(best, places, search, name, summary)
             cohort_rows.append({"patient": name, **cells})
             summary.taken[name] = {s: one.stack.name for s, one in best.chosen.items()}
         else:
@@ -180,7 +180,7 @@ def _rows_of_patient(
 
 def _cohort_cells(
     study: DicomStudy,
-    every: Sequence[Series],
+    places: SeriesByPlace,
     search: MaskSearch,
     name: str,
     summary: ScanSummary,
@@ -192,7 +192,7 @@ def _cohort_cells(
     base = summary.cohort.absolute().parent
     cells: dict[str, str] = {}
     for sequence, one in study.chosen.items():
-        cells[sequence] = address_of(one.stack, every, base)
+        cells[sequence] = address_of(one.stack, places, base)
         cells[f"{sequence}_label"] = labels[sequence]
     return cells
 
