@@ -14,7 +14,13 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from nnunet_pst.network.intensity import Content, find_content, to_unit_range
+from nnunet_pst.network.intensity import (
+    Content,
+    Window,
+    apply_window,
+    find_content,
+    intensity_window,
+)
 
 #: The encoder halves the resolution five times, so in-plane sizes must be multiples of this.
 STRIDE = 32
@@ -136,6 +142,7 @@ def volume_logits(
     *,
     mirror_axes: Sequence[int] = (),
     at_once: int,
+    windows: Sequence[Window] | None = None,
 ) -> Float[Tensor, "k z y x"]:
     """Logits of every slice, averaged over all mirrorings; padding gets zeros.
 
@@ -149,6 +156,9 @@ def volume_logits(
         Axes of (z, y, x) to mirror along, in all combinations.
     at_once
         Slices in a batch.
+    windows
+        From `volume_windows` of the whole volume, where this is a tile of it; None: this is all of
+        it.
 
     Returns
     -------
@@ -159,7 +169,7 @@ def volume_logits(
     logits = volume.new_zeros((bag_format.num_classes, *volume.shape[1:]))
     if not content.present.any():
         return logits
-    image = _graded(volume, content, bag_format.intensity)
+    image = _graded(volume, content, bag_format, windows)
     inside = logits[:, :, content.rows, content.columns]
     rows, columns = bag_format.window(*image.shape[-2:])
     plan = _plan(content.present, mirror_axes, at_once)
@@ -179,15 +189,45 @@ def _place(numbers: npt.NDArray[np.intp], device: torch.device) -> slice | Tenso
     return torch.from_numpy(numbers).to(device)
 
 
-def _graded(volume: Tensor, content: Content, intensity: Intensity) -> Float[Tensor, "c z y x"]:
+def volume_windows(
+    volume: Float[Tensor, "c z y x"], bag_format: BagFormat
+) -> tuple[Window, ...] | None:
+    """Return the gray values of each channel that become 0 and 1, for all tiles of a volume.
+
+    A tile's own percentiles would give its tissue another brightness than its neighbor's.
+
+    Returns
+    -------
+    tuple or None
+        None where intensities are used as nnU-Net normalized them, and for an empty volume.
+    """
+    content = find_content(volume)
+    if bag_format.intensity != "unit" or not content.present.any():
+        return None
+    image = _present(volume[:, :, content.rows, content.columns], content)
+    return tuple(intensity_window(channel) for channel in image)
+
+
+def _present(image: Tensor, content: Content) -> Tensor:
+    index = torch.from_numpy(np.flatnonzero(content.present)).to(image.device)
+    return image[:, index]
+
+
+def _graded(
+    volume: Tensor, content: Content, bag_format: BagFormat, windows: Sequence[Window] | None
+) -> Float[Tensor, "c z y x"]:
     """Cut out the image and map it to the network's scale."""
     image = volume[:, :, content.rows, content.columns]
-    if intensity == "unit":
-        # From the image's own percentiles, so that padding slices change nothing.
-        image = image.clone()
-        index = torch.from_numpy(np.flatnonzero(content.present)).to(image.device)
-        image[:, index] = to_unit_range(image[:, index])
-    return image
+    if bag_format.intensity != "unit":
+        return image
+    # From the image's own percentiles, so that padding slices change nothing.
+    windows = windows or volume_windows(volume, bag_format)
+    assert windows is not None
+    graded = image.clone()
+    index = torch.from_numpy(np.flatnonzero(content.present)).to(image.device)
+    for number, window in enumerate(windows):
+        graded[number, index] = apply_window(image[number, index], window)
+    return graded
 
 
 def _plan(

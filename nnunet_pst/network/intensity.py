@@ -8,6 +8,7 @@ padding looks like air. The map is affine and undoes any earlier affine normaliz
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +19,9 @@ from torch import Tensor
 #: Percentiles of a channel that become 0 and 1. Robust against single hot voxels and against the
 #: rim of overshoot that third-order resampling leaves.
 LOW_PERCENTILE, HIGH_PERCENTILE = 0.5, 99.5
+
+#: The values that become 0 and 1.
+Window: TypeAlias = tuple[float, float]
 
 
 def percentile(values: Float[Tensor, " n"], q: float) -> Tensor:
@@ -58,7 +62,7 @@ def _extent(used: Bool[Tensor, " n"]) -> slice:
     return slice(int(index[0]), int(index[-1]) + 1) if len(index) else slice(0, 0)
 
 
-def intensity_window(channel: Float[Tensor, "z y x"]) -> tuple[float, float]:
+def intensity_window(channel: Float[Tensor, "z y x"]) -> Window:
     """Return the values that become 0 and 1; (0, 1) for an empty channel."""
     values = channel.flatten()
     if values.numel() == 0:
@@ -76,7 +80,7 @@ def to_unit_range(volume: Float[Tensor, "c z y x"]) -> Float[Tensor, "c z y x"]:
     return torch.stack([apply_window(channel, intensity_window(channel)) for channel in volume])
 
 
-def apply_window(values: Float[Tensor, "*space"], window: tuple[float, float]) -> Tensor:
+def apply_window(values: Float[Tensor, "*space"], window: Window) -> Tensor:
     """Map the two ends of ``window`` to 0 and 1; no value is clipped. Returns a new tensor."""
     low, high = window
     return (values - low) / (high - low)

@@ -8,6 +8,7 @@ predictor, validation, ensembling and export run unchanged on a three-dimensiona
 from __future__ import annotations
 
 import copy
+import logging
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TypeGuard, get_args
 
@@ -18,10 +19,12 @@ from torch import Tensor, nn
 from nnunet_pst.errors import Fault, InputError, Problem
 from nnunet_pst.network.bags import BagFormat, Intensity, volume_logits
 from nnunet_pst.network.folding import fold_batch_norms, merge_upsampling
+from nnunet_pst.network.intensity import find_content
 
 #: The class below as plans name it; trained plans do, so neither may be renamed or moved.
 NETWORK_CLASS = "nnunet_pst.network.unet25d.Unet25D"
 
+_LOG = logging.getLogger(__name__)
 #: Larger settings are mistakes or attacks: sides of an image in pixels, slices of a study.
 MOST_CANVAS, MOST_SLICES = 2048, 255
 
@@ -94,6 +97,7 @@ class Unet25D(nn.Module):
         self.to(memory_format=torch.channels_last)
         # In a tuple, because a submodule would appear in the state dict.
         self._folded: tuple[nn.Module] | None = None
+        self._warned_of_tiles = False
         # In the state dict, so that a resumed or fine-tuned training goes on as it began.
         self.encoder_norms_frozen: Tensor
         self.register_buffer("encoder_norms_frozen", torch.tensor(False))
@@ -164,7 +168,25 @@ class Unet25D(nn.Module):
 
         The result is a fresh tensor: nnU-Net's predictor adds mirrored outputs to it in place.
         """
+        self._warn_of_tiles(volume)
         return volume_logits(volume, self.bag_format, self.run_bags, at_once=self.batch_size)
+
+    def _warn_of_tiles(self, volume: Tensor) -> None:
+        """Warn once if this is probably a tile: plans leave slices to spare above every case.
+
+        A tile of an image that is larger within slices only cannot be told from a whole image.
+        """
+        if self._warned_of_tiles or self.intensity != "unit":
+            return
+        if find_content(volume).present.all():
+            self._warned_of_tiles = True
+            # By logging, which a host that silences Python's warnings still shows.
+            _LOG.warning(
+                "warning: an image fills all %d slices of the plans' patch; if it has more, nnU-Net"
+                " cuts it into tiles, each with a gray scale of its own, and its mask may be wrong "
+                "(nnunet_pst segment uses one gray scale for the image)",
+                volume.shape[1],
+            )
 
     def run_bags(self, batches: Iterable[Tensor]) -> Iterator[Tensor]:
         """Logits of batches of ready bags, in order (`nnunet_pst.network.bags.RunBags`)."""

@@ -159,7 +159,7 @@ def decisions(plans: dict[str, Any], splits: Splits | None) -> tuple[str, ...]:
         f"{config.get('data_identifier', '2d')}",
         f"slices: first axis, kept as acquired; in-plane spacing unified to {spacing} mm",
         f"training: {bags} bags of {crop} x {crop}: {reason}",
-        f"prediction: one tile of {slices} x {rows} x {columns}: covers every case of the cohort, "
-        f"with {SPARE_SLICES} slices to spare",
+        f"prediction: one tile of {slices} x {rows} x {columns}: covers every training case, "
+        f"with {SPARE_SLICES} slices to spare; nnUNetv2_predict cuts larger images into tiles",
         f"folds: {folds}",
     )

@@ -2,7 +2,8 @@
 
 The predictor hands the network one mirrored volume after another and knows nothing of slices. Here
 the network gets its slices directly, and the engine need not be PyTorch. Averages, weights and
-rounding, and their order, are the predictor's.
+rounding, and their order, are the predictor's. Only images that are larger than the plans' patch
+differ: all their tiles have the gray scale of the volume.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import torch
 from torch import Tensor
 
 from nnunet_pst.errors import Fault, HostError
-from nnunet_pst.network.bags import RunBags, volume_logits
+from nnunet_pst.network.bags import RunBags, volume_logits, volume_windows
 from nnunet_pst.network.unet25d import Unet25D
 from nnunet_pst.nnunet.models.sliding_window import sliding_window_logits
 
@@ -68,6 +69,9 @@ class OwnNetwork:
         return total if len(self._networks) == 1 else total.div_(len(self._networks))
 
     def _fold(self, data: Tensor, network: Unet25D, run: RunBags) -> Tensor:
+        # One gray scale for the volume; the host, whose network sees tiles only, has one a tile.
+        windows = volume_windows(data, network.bag_format)
+
         def predict_tile(tile: Tensor) -> Tensor:
             return volume_logits(
                 tile,
@@ -75,6 +79,7 @@ class OwnNetwork:
                 run,
                 mirror_axes=self._mirror_axes,
                 at_once=network.batch_size,
+                windows=windows,
             )
 
         return sliding_window_logits(data, self._patch_size, predict_tile)
