@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from nnunet_pst import __version__
+from nnunet_pst.cli.standard_output import patient_output
 from nnunet_pst.errors import PSTError
 
 #: What a shell expects of a program that Ctrl-C ended: 128 and the signal's number.
@@ -51,6 +52,13 @@ def build_parser(verb: str | None) -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb and return the exit code (see `nnunet_pst.errors`)."""
+    with patient_output() as output:
+        code = _run(argv)
+        output.flush()
+        return output.exit_code(code)
+
+
+def _run(argv: Sequence[str] | None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     verb = next((word for word in words if not word.startswith("-")), None)
     arguments = build_parser(verb).parse_args(words)
