@@ -143,11 +143,7 @@ def _notes(conversion: Conversion, facts: Sequence[CaseFacts]) -> list[str]:
         )
     notes += _filled(cases)
     if conversion.registered is not None:
-        notes += [
-            f"{name}: the sequences have different frames of reference, so their alignment rests "
-            "on the registration alone; look at its picture"
-            for name in conversion.registered.across_frames
-        ]
+        notes += conversion.registered.frame_notes
     notes += _shared_masks(cases)
     notes += name_notes(cohort.patients)
     notes += voxel_notes(cases, dict(zip((case.name for case in cases), facts, strict=True)))

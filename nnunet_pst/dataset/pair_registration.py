@@ -134,12 +134,17 @@ class CohortRegistration:
         return {name: record.reason for name, record in self.records.items() if record.reason}
 
     @property
-    def across_frames(self) -> list[str]:
-        """Pairs of different frames of reference that rest on their registration alone."""
+    def frame_notes(self) -> list[str]:
+        """Lines about pairs that an engine had to relate: their frames of reference differ."""
         return [
-            name
+            f"{name}: the sequences have different frames of reference, "
+            + (
+                "and no registration relates them: the channel may be anywhere"
+                if record.reason
+                else "so their alignment rests on the registration alone; look at its picture"
+            )
             for name, record in self.records.items()
-            if record.frames == _DIFFERENT_FRAMES and not record.reason
+            if record.frames == _DIFFERENT_FRAMES and record.engine != "none"
         ]
 
 

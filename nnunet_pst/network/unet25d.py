@@ -62,6 +62,15 @@ class Unet25D(nn.Module):
         When a setting, which may come from plans, is impossible.
     """
 
+    def __new__(cls, *_: object, **keywords: object) -> Unet25D:
+        """Explain the likeliest slip: a stock trainer builds networks with keywords of its own."""
+        if "input_channels" in keywords:
+            raise SystemExit(
+                "error: this configuration needs a trainer of nnunet_pst: add -tr "
+                "nnUNetTrainerPST25D (or another one that `nnunet_pst info` lists)"
+            )
+        return super().__new__(cls)
+
     # Trained plans name these keywords (``arch_kwargs``) and the host calls it with them: they must
     # stay, and cannot become one dataclass.
 

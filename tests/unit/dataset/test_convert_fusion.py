@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -134,7 +135,10 @@ def test_a_missing_channel_leaves_the_patient_out_or_is_zero(
     assert sum(summary.cases.values()) == 2
     assert any("1 patients lack one of T2, CET1: left out" in note for note in summary.notes)
     settings = fusion("T2", "CET1", registration=TRUST, allow_missing=True)
-    convert_cohort(table, "DatasetAll", settings)
+    summary = convert_cohort(table, "DatasetAll", settings)
+    assert (
+        "CET1 is missing and filled with zeros in 1 of 3 cases: PST_0001 (row 2)" in summary.notes
+    )
     cases = rows(raw / "DatasetAll" / "cases.csv")
     assert [row["sequence"] for row in cases] == ["T2", "T2+CET1", "T2+CET1"]
     part = "Ts" if cases[0]["split"] == "test" else "Tr"
@@ -170,6 +174,54 @@ def test_a_hopeless_pair_falls_back_with_exit_code_3(
     record = rows(raw / "registration" / "DatasetPST" / "registration.csv")[0]
     assert record["used"] == "scanner"
     assert "2 slices" in record["reason"]
+
+
+def test_images_that_share_nothing_are_flagged_without_an_engine(
+    phantom: Path, raw: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    table = table_without(phantom, tmp_path)
+    content = rows(table)
+    source = sitk.ReadImage(content[0]["CET1"])
+    source.SetOrigin((900.0, 0.0, 0.0))
+    far = tmp_path / "far.nii.gz"
+    sitk.WriteImage(source, str(far))
+    table.write_text(table.read_text().replace(content[0]["CET1"] + ",", f"{far},"))
+    words = ["convert", str(table), "--dataset", "DatasetPST", "--layout", "fusion"]
+    words += ["--channels", "T2", "CET1", "--registration", "none", "--workers", "1"]
+    assert main(words) == 3
+    printed = capsys.readouterr().out
+    assert "look at it: PST_0001_CET1_to_T2: the images share 0 % of the reference" in printed
+    assert "PST_0002_CET1_to_T2" not in printed
+
+
+@pytest.mark.parametrize("engine", ["none", "simpleitk"])
+@pytest.mark.parametrize("frames", [("1.2.7", "1.2.7"), ("1.2.7", "1.2.8")])
+def test_frames_of_reference_of_dicom_channels_are_compared(
+    tmp_path: Path, raw: Path, write_series: Callable[..., np.ndarray], engine: str, frames: tuple
+):
+    mask = np.zeros((4, 12, 16), np.uint8)
+    mask[1:3, 4:8, 4:9] = 1
+    smooth = np.random.default_rng(0).integers(0, 900, (4, 12, 16)).astype(np.uint16)
+    for name, number, uid in zip(("t2", "cet1"), (1, 2), frames, strict=True):
+        array = smooth + np.uint16(number)
+        write_series(tmp_path / name, array, number=number, FrameOfReferenceUID=uid)
+    label = sitk.GetImageFromArray(mask)
+    label.SetSpacing((1.0, 1.0, 4.0))
+    label.SetOrigin((-10.0, -20.0, 30.0))
+    sitk.WriteImage(label, str(tmp_path / "m.nii.gz"))
+    table = tmp_path / "cohort.csv"
+    table.write_text("patient,split,T2,T2_label,CET1\nanna,train,t2,m.nii.gz,cet1\n")
+    registration = RegistrationSettings(engine=engine)
+    summary = convert_cohort(table, "DatasetPST", fusion("T2", "CET1", registration=registration))
+    differ = frames[0] != frames[1]
+    (record,) = rows(raw / "registration" / "DatasetPST" / "registration.csv")
+    assert record["frames"] == ("different" if differ else "same")
+    told = [*summary.flagged.values(), *summary.notes]
+    assert any("different frames of reference" in line for line in told) == differ
+    if engine == "none":
+        assert bool(summary.flagged) == differ
+    for path in (raw / "registration").rglob("*.*"):
+        assert b"1.2.7" not in path.read_bytes()
 
 
 def test_masks_are_carried_with_their_unknown_slices(phantom: Path, raw: Path, tmp_path: Path):

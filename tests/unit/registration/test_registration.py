@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from nnunet_pst.registration import ants_backend, policy
 from nnunet_pst.registration.pictures import draw_registration
 from nnunet_pst.registration.policy import (
     Obstacle,
+    Placement,
     Registration,
     RegistrationSettings,
     register,
@@ -250,6 +252,52 @@ def test_no_engine_keeps_the_scanners_coordinates(patient: RenderedPatient):
     assert registration.accepted
     assert registration.transform.matrix == pytest.approx(np.eye(4))
     assert registration.before.mutual_information > 0
+
+
+@pytest.mark.parametrize(
+    ("x_mm", "one_frame", "expected"),
+    [
+        (0.0, True, None),
+        (900.0, True, Obstacle.APART),
+        (0.0, False, Obstacle.FRAMES),
+        (900.0, False, Obstacle.APART),
+    ],
+)
+def test_no_engine_does_not_trust_every_coordinate(
+    patient: RenderedPatient, x_mm: float, one_frame: bool, expected: Obstacle | None
+):
+    reference = patient.images["T2"]
+    x, y, z = reference.grid.origin_lps_mm
+    moved = replace(reference.grid, origin_lps_mm=(x + x_mm, y, z))
+    registration = register(
+        reference,
+        Volume(patient.images["T1"].array, moved),
+        RegistrationSettings(engine="none"),
+        one_frame=one_frame,
+    )
+    assert obstacle(registration) is expected
+    assert registration.placement is Placement.NO_ENGINE
+
+
+def test_different_frames_are_no_obstacle_for_an_engine(patient: RenderedPatient):
+    images = patient.images["T2"], patient.images["T1"]
+    registration = register(*images, FAST, one_frame=False)
+    assert registration.placement is Placement.REGISTERED
+
+
+@pytest.mark.parametrize("deformable", [False, True])
+def test_one_transform_after_another(deformable: bool):
+    first, second = shifted(x=2.0), shifted(z=5.0)
+    if deformable:  # anything but one affine
+        second = SpatialTransform(
+            sitk.CompositeTransform([second.to_moving]),
+            sitk.CompositeTransform([second.to_reference]),
+        )
+    turned = SpatialTransform.from_matrix(np.diag([2.0, 1.0, 1.0, 1.0]))
+    both = first.then(turned).then(second)
+    assert both.map_points(np.array([[1.0, 0, 0]])) == pytest.approx(np.array([[6.0, 0, 5]]))
+    back = both.inverse().map_points(np.array([[6.0, 0, 5]]))
+    assert back == pytest.approx(np.array([[1.0, 0, 0]]))
 
 
 def test_a_missing_engine_is_reported_before_any_work(monkeypatch: pytest.MonkeyPatch):

@@ -205,6 +205,17 @@ def test_pairs_that_are_refused(
     assert caught.value.fault is fault
 
 
+def test_one_file_under_two_names_is_refused(tmp_path: Path):
+    first = tmp_path / "x.nii.gz"
+    first.write_bytes(b"any")
+    (tmp_path / "y.nii.gz").hardlink_to(first)
+    (tmp_path / "z.nii.gz").symlink_to(first)
+    for other in ("x.nii.gz", "y.nii.gz", "z.nii.gz", "../" + tmp_path.name + "/x.nii.gz"):
+        with pytest.raises(InputError) as caught:
+            study_of_files([f"T2={first}", f"CET1={tmp_path / other}"])
+        assert caught.value.fault is Fault.REPEATED
+
+
 def test_damaged_files_are_named_together(tmp_path: Path):
     for name in ("a.nii.gz", "b.nii.gz"):
         (tmp_path / name).write_bytes(b"no image")
