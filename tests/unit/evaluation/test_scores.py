@@ -156,6 +156,11 @@ def test_command_says_when_labels_are_coarse(dataset: Path, tmp_path: Path, caps
     description["nnunet_pst"]["unknown"] = "background"
     (dataset / "dataset.json").write_text(json.dumps(description))
     assert main([*words, "--overwrite"]) == 0
+    assert "not drawn as background" not in capsys.readouterr().out
+    # The ablation is for learning: it changes labels of training patients only.
+    table = dataset / "cases.csv"
+    table.write_text(table.read_text().replace(",val,", ",train,"))
+    assert main([*words[:-1], "train", "--overwrite"]) == 0
     assert "not drawn as background" in capsys.readouterr().out
 
 
