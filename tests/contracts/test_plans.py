@@ -101,3 +101,12 @@ def test_the_trainers_that_build_networks(host: Host):
         assert trainer.build_network_architecture.__module__ in WEIGHABLE, host(
             "builds networks elsewhere, so they are built without weighing them first"
         )
+
+
+def test_a_stock_trainer_of_our_configuration_says_what_is_missing(host: Host, plans: dict):
+    """``nnUNetv2_train DatasetPST 2d_5 0`` without ``-tr`` is the likeliest slip."""
+    manager = PlansManager(plans)
+    configuration = manager.get_configuration("2d_5")
+    with pytest.raises(SystemExit) as stop:
+        nnUNetTrainer.build_network_architecture(manager, configuration, 1, 2, True)
+    assert "add -tr nnUNetTrainerPST25D" in str(stop.value), host("builds networks another way")
