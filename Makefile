@@ -11,7 +11,7 @@ help:
 	@echo "make setup   install into $(VENV), with the tested versions of constraints.txt"
 	@echo "make demo    run the whole way on synthetic images, in some minutes"
 	@echo "make test    run the whole test suite"
-	@echo "make walks   thirty random walks of edits through a cohort (make test makes three)"
+	@echo "make walks   thirty random walks of edits through a cohort (make test makes one)"
 	@echo "make lint    check style and format (ruff)"
 	@echo "make types   check types (mypy, strict)"
 	@echo "make check   lint, types and test"
@@ -27,11 +27,12 @@ $(STAMP): pyproject.toml constraints.txt
 demo: $(STAMP)
 	$(BIN)/nnunet_pst demo demo
 
-# The host's default of 8 processes would spend its time importing torch. pytest, not
+# The host's default of 8 processes would spend its time importing torch. Two tests at a time; waiting
+# threads that spin would take the cores from each other (docs/decisions/0036). pytest, not
 # `python -m pytest`: that would put the checkout on sys.path, where the wheel's tests must not
 # find it.
 test: $(STAMP)
-	nnUNet_def_n_proc=2 $(BIN)/pytest
+	OMP_WAIT_POLICY=PASSIVE nnUNet_def_n_proc=2 $(BIN)/pytest -n 2 --dist loadfile
 
 walks: $(STAMP)
 	NNUNET_PST_WALKS=30 nnUNet_def_n_proc=2 $(BIN)/pytest tests/golden/test_edited_cohorts.py

@@ -31,7 +31,7 @@ from nnunet_pst.nnunet.folds import check_fold
 pytestmark = pytest.mark.slow
 
 DATASET, TRAINER = "DatasetPST", "nnUNetTrainerPST25D_tiny"
-WALKS = int(os.environ.get("NNUNET_PST_WALKS", "3"))
+WALKS = int(os.environ.get("NNUNET_PST_WALKS", "1"))
 EDITS = 5
 SHAPE_ZYX, SPACING_ZYX_MM = (12, 40, 40), (5.0, 1.0, 1.0)
 
