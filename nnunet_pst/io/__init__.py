@@ -5,6 +5,7 @@ For every other room:
 - `geometry`, `volumes`: grids, and images and masks as arrays (z, y, x)
 - `image_paths`: what a path in a table cell means
 - `mask_resampling`, `mask_outlines`, `slice_kinds`: masks on another grid, as polygons, by slice
+- `label_values`: which classes a dataset has, and its value for unknown
 - `case_table`: ``cases.csv`` of a dataset
 - `sequence_columns`, `number_columns`: what the columns of a cohort table mean
 - `csv_text`, `checked_tables`: CSV as we write it, and tables of strangers as we read them
