@@ -36,6 +36,7 @@ from nnunet_pst.dataset.raw_dataset import (
     locate_dataset,
     make_folders,
     remove_strangers,
+    training_planes,
 )
 from nnunet_pst.dataset.repeated_voxels import voxel_problems
 from nnunet_pst.errors import Fault, HostError, InputError, PartlyDoneError, Problem, PSTError
@@ -275,6 +276,7 @@ def _write(conversion: Conversion, todo: list[Case], runner: Runner) -> None:
         conversion.layout,
         settings=conversion.stored_settings,
         sequences=conversion.choice.sequences,
+        planes=training_planes(dataset, conversion.cases),
     )
     write_atomically(
         dataset.folder / CASE_TABLE, cases_table(conversion.cases, facts, kept_covariates)

@@ -28,7 +28,8 @@ from nnunet_pst.errors import Fault, HostError, InputError
 from nnunet_pst.io.atomic_files import PARTIAL, written_whole
 from nnunet_pst.io.case_table import CASE_COLUMNS
 from nnunet_pst.io.csv_text import csv_text
-from nnunet_pst.io.volumes import write_volume
+from nnunet_pst.io.geometry import plane_of
+from nnunet_pst.io.volumes import read_header, write_volume
 from nnunet_pst.labels import LABEL_VALUES
 
 FILE_ENDING = ".nii.gz"
@@ -194,16 +195,24 @@ def is_ours(dataset: RawDataset) -> bool:
         return False
 
 
+def training_planes(dataset: RawDataset, cases: Iterable[Case]) -> list[str]:
+    """Return the planes of the slices of all training cases, from the headers of their images."""
+    training = [case for case in cases if case.patient.split != "test"]
+    return sorted({plane_of(read_header(dataset.image_files(case)[0])) for case in training})
+
+
 def dataset_description(
     cases: Sequence[Case],
     layout: Layout,
     *,
     settings: Mapping[str, Any],
     sequences: Sequence[str],
+    planes: Sequence[str],
 ) -> dict[str, Any]:
     """Build the content of ``dataset.json``: the host's keys, and ours under one name.
 
-    ``settings`` holds for all cases; ``sequences`` are in the order of the channels.
+    ``settings`` holds for all cases; ``sequences`` are in the order of the channels; ``planes`` are
+    those of `training_planes`, by which `segment` refuses slices of others.
     """
     return {
         "channel_names": {
@@ -216,6 +225,7 @@ def dataset_description(
             "version": __version__,
             **settings,
             "sequences": list(sequences),
+            "planes": list(planes),
         },
     }
 

@@ -17,6 +17,10 @@ import numpy.typing as npt
 GRID_TOLERANCE_VOXELS = 1e-3
 
 
+#: Planes by the axis (x, y, z of LPS) that is closest to the direction in which slices are stacked.
+PLANES = ("sagittal", "coronal", "axial")
+
+
 def reversed_axes(values: Sequence[int] | Sequence[float]) -> tuple[float, ...]:
     """Turn (x, y, z) into (z, y, x), or back."""
     return tuple(values[::-1])
@@ -103,3 +107,8 @@ def slice_axis_xyz(grid: Grid) -> int:
     """
     spacing = np.asarray(grid.spacing_xyz_mm)
     return 2 if spacing[2] >= spacing.max() * (1 - 1e-3) else int(np.argmax(spacing))
+
+
+def plane_of(grid: Grid) -> str:
+    """Return the plane of a grid's slices, one of `PLANES`, by the direction of the third axis."""
+    return PLANES[int(np.argmax(np.abs(grid.direction[2::3])))]

@@ -11,13 +11,11 @@ import numpy as np
 import numpy.typing as npt
 
 from nnunet_pst.errors import Fault, InputError, Problem
-from nnunet_pst.io.geometry import Grid
+from nnunet_pst.io.geometry import Grid, plane_of
 from nnunet_pst.io.sequence_columns import USUAL_SEQUENCES
 from nnunet_pst.io.volumes import Volume
 from nnunet_pst.registration.policy import RegistrationSettings
 
-#: Planes by the axis (x, y, z of LPS) that is closest to the direction of the slices.
-PLANES = ("sagittal", "coronal", "axial")
 #: What `scan` takes, and the paper's: the plane of models that don't name theirs.
 USUAL_PLANE = "axial"
 #: Headers are rounded, and a network doesn't notice a few percent.
@@ -196,11 +194,6 @@ def unknown_sequences(models: ModelChoice, names: Sequence[str]) -> list[Problem
         for name in names
         if name.casefold() not in folded
     ]
-
-
-def plane_of(grid: Grid) -> str:
-    """Return the plane of a grid's slices, by the direction in which they are stacked."""
-    return PLANES[int(np.argmax(np.abs(grid.direction[2::3])))]
 
 
 def plane_problem(facts: ModelFacts, name: str, grid: Grid) -> Problem | None:

@@ -60,6 +60,7 @@ def test_what_is_written(small_cohort, raw: Path, capsys: pytest.CaptureFixture[
     assert description["labels"] == {"background": 0, "tumor": 1, "ignore": 2}
     assert description["nnunet_pst"]["simulate_coarse"] == 1
     assert description["nnunet_pst"]["sequences"] == ["T1", "T2"]
+    assert description["nnunet_pst"]["planes"] == ["axial"]
     cases = rows(raw / "DatasetPST" / "cases.csv")
     assert cases[1] == {
         "case": "PST_0001_T2",

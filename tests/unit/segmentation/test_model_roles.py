@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from nnunet_pst.errors import Fault, InputError
-from nnunet_pst.io.geometry import Grid
+from nnunet_pst.io.geometry import Grid, plane_of
 from nnunet_pst.registration.policy import RegistrationSettings
 from nnunet_pst.registration.stored_settings import read_settings
-from nnunet_pst.segmentation.model_interface import choose_models, model_warnings, plane_of
+from nnunet_pst.segmentation.model_interface import choose_models, model_warnings
 from nnunet_pst.segmentation.registration_choice import (
     RegistrationWish,
     SettingsOrigin,
