@@ -131,6 +131,9 @@ def _lines(outcome: BatchOutcome, output: Path) -> list[str]:
             for warning in one["warnings"]
         ]
         lines += [f"  {note}" for note in report["notes"]]
+        if report["not_segmented"]:
+            names = ", ".join(report["not_segmented"])
+            lines.append(f"  not segmented, for want of a model: {names}")
     if outcome.kept:
         lines.append(f"{outcome.kept} of {len(outcome.finished)} were finished before and kept")
     return lines

@@ -65,7 +65,7 @@ class BatchOutcome:
     failed
         A line for each problem.
     notes
-        Series that were left out because they have no pixels.
+        Series that must be copied again, and trainings of one name in the table.
     unread
         A problem for each file that cannot be read; any study may lack it.
     """
@@ -122,7 +122,7 @@ def segment_studies(
         outcome.kept += kept
     if outcome.finished:
         place.prepare()  # the input of kept studies may have moved
-        _write_table(output)
+        outcome.notes += _write_table(output)
     return outcome
 
 
@@ -307,8 +307,8 @@ def _weights(report: dict[str, Any], result: dict[str, Any]) -> str:
     return str(models.get(result["model"], "+".join(models.values())))
 
 
-def _write_table(output: Path) -> None:
-    """Write a row for each mask of every study in the folder."""
+def _write_table(output: Path) -> list[str]:
+    """Write a row for each mask of every study in the folder; say where names mix trainings."""
     reports = [_read_report(folder) for folder in sorted(output.glob("study_*"))]
     rows = [
         {
@@ -324,7 +324,15 @@ def _write_table(output: Path) -> None:
         for result in report["results"]
     ]
     if not rows:
-        return
+        return []
     columns = list(rows[0])
     cells = ([row[column] for column in columns] for row in rows)
     write_atomically(output / TABLE, csv_text([columns, *cells]))
+    trainings: dict[str, set[str]] = {}
+    for row in rows:
+        trainings.setdefault(row["model"], set()).add(row["weights"])
+    return [
+        f"{TABLE}: {len(weights)} trainings have the name {name}; column weights tells them apart"
+        for name, weights in trainings.items()
+        if len(weights) > 1
+    ]

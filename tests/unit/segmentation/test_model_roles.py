@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from nnunet_pst.cli.segment import _lines
 from nnunet_pst.errors import Fault, InputError
 from nnunet_pst.io.geometry import Grid, plane_of
 from nnunet_pst.registration.policy import RegistrationSettings
@@ -41,6 +42,11 @@ def test_a_fusion_model_that_lacks_a_channel_is_named_with_the_channel():
     with pytest.raises(InputError) as caught:
         segment_study(study("T2").read(), choose_models([fusion()]), UNREGISTERED)
     assert "CET1 is missing" in caught.value.problems[0]
+
+
+def test_a_sequence_without_a_model_is_printed(tmp_path: Path):
+    outcome = run([study("T2", "CET1", "DWI")], tmp_path / "out", fusion())
+    assert "  not segmented, for want of a model: CET1, DWI" in _lines(outcome, tmp_path / "out")
 
 
 def test_an_unused_model_is_on_the_page(tmp_path: Path):
@@ -197,7 +203,10 @@ def test_images_that_share_nothing_are_flagged_without_an_engine():
 def test_trainings_of_one_name_are_told_apart_in_the_table(tmp_path: Path):
     output = tmp_path / "out"
     run([study("T2", identity="a")], output, Threshold("MRI"))
-    run([study("T2", identity="b")], output, Threshold("MRI", digest="c"))
+    outcome = run([study("T2", identity="b")], output, Threshold("MRI", digest="c"))
+    assert outcome.notes == [
+        "measures.csv: 2 trainings have the name MRI; column weights tells them apart"
+    ]
     header, *rows = (output / "measures.csv").read_text().splitlines()
     column = header.split(",").index("weights")
     names = {row.split(",")[2] for row in rows}
