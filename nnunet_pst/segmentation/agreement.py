@@ -125,12 +125,15 @@ class Consensus:
         The sequence on whose grid it is.
     mask
         Where the mean probability is above one half.
+    voters
+        The sequences that were averaged.
     partly_seen
-        Share of the mask that not every sequence has seen.
+        Share of the mask that not every voter has seen.
     """
 
     reference: str
     mask: npt.NDArray[np.bool_]
+    voters: tuple[str, ...]
     partly_seen: float
 
 
@@ -138,7 +141,7 @@ def consensus(space: StudySpace, probabilities: Mapping[str, npt.NDArray[np.floa
     """Average the sequences' probabilities in the reference's space, each where it saw the patient.
 
     Outside its field of view, and where a resampler has filled it with zeros, a sequence has no
-    vote.
+    vote; nor has one anywhere whose coordinates nothing relates to the reference's.
 
     Parameters
     ----------
@@ -151,16 +154,20 @@ def consensus(space: StudySpace, probabilities: Mapping[str, npt.NDArray[np.floa
     grid = space.images[reference].grid
     total = np.zeros(grid.shape_zyx, dtype=np.float32)
     count = np.zeros(grid.shape_zyx, dtype=np.float32)
+    voters = []
     for name, probability in probabilities.items():
         carried, votes = probability, space.seen(name)
         if name != reference:
             own = space.images[name].grid
             transform = space.registered(reference, name)
+            if not space.related(reference, name):
+                continue
             carried = resample_image(Volume(probability, own), grid, transform)[0].array
             # 1 where it saw the patient, 0 where it did not; other values are outside its grid.
             votes = carry_label(Volume(votes.astype(np.uint8), own), grid, transform) == 1
         total += np.where(votes, carried, 0)
         count += votes
+        voters.append(name)
     mask = total > 0.5 * count
-    partly = float((count[mask] < len(probabilities)).mean()) if mask.any() else 0.0
-    return Consensus(reference, mask, partly)
+    partly = float((count[mask] < len(voters)).mean()) if mask.any() else 0.0
+    return Consensus(reference, mask, tuple(voters), partly)

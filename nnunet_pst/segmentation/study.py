@@ -171,7 +171,8 @@ def _result(
         *mask_warnings(prediction.mask, measures),
         *role.warnings,
         *model_warnings(facts, role.channels, sequence.image.grid),
-        *space.rejected(sequence.name, list(role.channels)),
+        *space.rejected(sequence.name, role.channels),
+        *space.partly_covered(sequence.name, role.channels),
         *sequence.remarks,
     ]
     return Result(
@@ -201,6 +202,11 @@ def _consensus(
         *mask_warnings(made.mask, measures),
         *space.rejected(made.reference, list(probabilities)),
     ]
+    warnings += [
+        f"{name} has no vote: nothing relates its coordinates to those of {made.reference}"
+        for name in probabilities
+        if name not in made.voters
+    ]
     if made.partly_seen:
         warnings.append(
             f"{max(1, round(100 * made.partly_seen))} % of it was not seen by every sequence, and "
@@ -210,7 +216,7 @@ def _consensus(
         name=CONSENSUS,
         model="mean probability of the sequences",
         weights=weights,
-        channels=tuple(probabilities),
+        channels=made.voters,
         image=sequence.image,
         mask=made.mask,
         measures=measures,

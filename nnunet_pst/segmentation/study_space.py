@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,6 +23,8 @@ from nnunet_pst.registration.transforms import SpatialTransform
 #: of a tumor's border (the paper's best single sequence).
 REFERENCE_ORDER = ("T2", "CET1", "T1", "DWI")
 OTHER_FRAMES = "their frames of reference differ"
+#: A channel with voxels for less of the reference than this gets a warning: the rest of it is air.
+WELL_COVERED = 0.95
 #: From the best founded alignment to the least.
 _TRUST = (
     Placement.REGISTERED,
@@ -87,6 +89,7 @@ class RegisteredPair:
             "placement": placement.value,
             "reason": self.registration.reason,
             "moved_mm": round(self.registration.displacement_mm, 2),
+            "covered": round(self.registration.after.covered, 4),
             "one_frame_of_reference": self.one_frame,
         }
 
@@ -196,7 +199,23 @@ class StudySpace:
             self._seen[name] = seen_voxels(self.images[name].array)
         return self._seen[name]
 
-    def rejected(self, reference: str, names: list[str]) -> list[str]:
+    def related(self, reference: str, moving: str) -> bool:
+        """Whether anything relates two sequences: one frame of reference, or a registration."""
+        pair = self.pairs.get((reference, moving)) or self.pairs.get((moving, reference))
+        return pair is None or pair.one_frame or pair.registration.accepted
+
+    def partly_covered(self, reference: str, names: Sequence[str]) -> list[str]:
+        """Say which of these channels leave a part of the reference without voxels."""
+        return [
+            f"{moving} has voxels for {100 * pair.registration.after.covered:.0f} % of "
+            f"{reference}'s grid; the rest of that channel is filled with its smallest value"
+            for (other, moving), pair in self.pairs.items()
+            if other == reference
+            and moving in names
+            and pair.registration.after.covered < WELL_COVERED
+        ]
+
+    def rejected(self, reference: str, names: Sequence[str]) -> list[str]:
         """Say which of these sequences could not be placed on the reference, and why."""
         return [
             f"{other} could not be registered to {reference}: {pair.registration.reason}"

@@ -208,3 +208,26 @@ def test_a_consensus_that_rests_on_some_sequences_says_so():
         study("T2", "T1", T1=half).read(), choose_models([Threshold("MRI")]), settings
     )
     assert any("not seen by every sequence" in line for line in result.results[-1].warnings)
+
+
+def test_a_sequence_of_another_frame_has_no_vote_without_a_registration():
+    settings = SegmentationSettings(consensus=True, registration=NONE)
+    dark, darker = image(1, tumor=False), image(2, tumor=False)
+    frames = {"T2": "1.2.3", "T1": "1.2.4", "DWI": "1.2.4"}
+    sequences = [
+        replace(one, frame_of_reference=frames[one.name])
+        for one in study("T2", "T1", "DWI", T1=dark, DWI=darker).read()
+    ]
+    result = segment_study(sequences, choose_models([Threshold("MRI")]), settings)
+    made = result.results[-1]
+    assert made.channels == ("T2",)
+    assert np.array_equal(made.mask, TUMOR)
+    assert any("T1 has no vote" in line for line in made.warnings)
+
+
+def test_a_channel_that_covers_a_part_of_the_reference_is_named():
+    fusion = Threshold("T2", "CET1")
+    one = study("T2", "CET1", CET1=image(1, grid=moved(z=20.0)))
+    result = segment_study(one.read(), choose_models([fusion]), UNREGISTERED)
+    assert any("CET1 has voxels for 50 % of T2" in line for line in result.results[0].warnings)
+    assert result.registration[0]["covered"] == pytest.approx(0.5, abs=0.01)
