@@ -10,7 +10,7 @@ else: docs/decisions/0097.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -19,7 +19,7 @@ from scipy import ndimage
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import maximum_bipartite_matching
 
-from nnunet_pst.dataset.cohort import Extent, LabelKind
+from nnunet_pst.dataset.cohort import Extent, LabelKind, Split
 from nnunet_pst.labels import BACKGROUND, IGNORE, TUMOR
 
 Mask = npt.NDArray[np.bool_]
@@ -53,6 +53,16 @@ class LabelRules:
     simulate_coarse: int | None = None
     far_negatives: bool = False
     unknown: Literal["ignore", "background"] = "ignore"
+
+    def of_split(self, split: Split) -> LabelRules:
+        """Return the rules for patients of a split: what is for learning changes no reference.
+
+        Scores compare with the labels of test and validation patients. There, unknown slices stay
+        unknown and no slice is taken as free for being far away.
+        """
+        if split == "train":
+            return self
+        return replace(self, unknown="ignore", far_negatives=False)
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ from nnunet_pst.dataset.drawing_checks import drawing_problems, drawing_remarks
 from nnunet_pst.dataset.image_sources import (
     SourceMask,
     check_source_mask,
+    image_remarks,
     read_source_grid,
     read_source_image,
     read_source_mask,
@@ -79,7 +80,8 @@ class CaseFacts:
     note
         Why a rule was not applied, or None.
     remarks
-        What to know about how the mask was placed, and what its label guesses or leaves out.
+        What to know about where the images are and how the mask was placed, and what its label
+        guesses or leaves out.
     carried
         Volume and lesions before and after a mask came from another sequence, or None.
     carry_problems
@@ -156,7 +158,11 @@ def build_case(case: Case, rules: LabelRules, alignment: Alignment | None = None
         assert alignment is not None
         transform = alignment.transforms[case.mask_from.name, case.reference.name].inverse()
         label, facts = _carried(
-            label, facts, reference.grid, transform, unknown=rules_of(case, rules).unknown
+            label,
+            facts,
+            reference.grid,
+            transform,
+            unknown=rules.of_split(case.patient.split).unknown,
         )
     return BuiltCase(tuple(channels), label, facts)
 
@@ -168,12 +174,14 @@ def _read_case(
     problems: list[Problem] = []
     images: list[Volume | None] = []
     digests: list[tuple[str, str]] = []
+    remarks: list[str] = []
     for sequence in case.channels:
         images.append(None)
         if sequence is not None:
             with _reported(problems, case, sequence.name):
                 images[-1] = image = read_source_image(sequence.image)
                 digests.append((sequence.name, voxel_digest(image.array)))
+                remarks += image_remarks(sequence.image)
     drawn_grid: Grid | None = None if images[0] is None else images[0].grid
     if case.mask_from is not None:
         with _reported(problems, case, case.mask_from.name):
@@ -188,7 +196,8 @@ def _read_case(
                 label, facts = _build_label(case, drawn_grid, rules)
     if problems or drawn_grid is None:
         raise InputError(problems)
-    return images, label, replace(facts, digests=(*digests, *facts.digests))
+    facts = replace(facts, digests=(*digests, *facts.digests), remarks=(*remarks, *facts.remarks))
+    return images, label, facts
 
 
 def _no_image(reference: Volume) -> Volume:
@@ -248,17 +257,6 @@ def _reported(problems: list[Problem], case: Case, column: str) -> Iterator[None
         problems.append(Problem(text, Fault.UNREADABLE).within(place))
 
 
-def rules_of(case: Case, rules: LabelRules) -> LabelRules:
-    """Return the rules for a case: what is only for learning never changes a reference.
-
-    Scores compare with the labels of test and validation patients. There, unknown slices stay
-    unknown and no slice is taken as free for being far away.
-    """
-    if case.patient.split == "train":
-        return rules
-    return replace(rules, unknown="ignore", far_negatives=False)
-
-
 def _placed_mask(case: Case, grid: Grid) -> tuple[Drawing, SourceMask]:
     """Bring a mask onto its image's grid and compare it with the table."""
     sequence = case.labeled
@@ -300,7 +298,7 @@ def _placing_remarks(drawing: Drawing, source: SourceMask) -> list[str]:
 def _build_label(case: Case, grid: Grid, rules: LabelRules) -> tuple[Volume, CaseFacts]:
     """Read a mask and apply the label rules to it."""
     drawing, source = _placed_mask(case, grid)
-    rules = rules_of(case, rules)
+    rules = rules.of_split(case.patient.split)
     known = known_slices(drawing, rules, simulate=case.patient.split != "test")
     free, note = free_negatives(drawing, rules, known, lesions=_lesions_drawn(drawing, rules))
     incomplete = slices_of_another_lesion(drawing, known)

@@ -19,6 +19,7 @@ from nnunet_pst.io.digests import voxel_digest
 from nnunet_pst.io.geometry import Grid, same_grid
 from nnunet_pst.io.image_paths import is_image_name
 from nnunet_pst.io.mask_resampling import covered_slices, place_mask
+from nnunet_pst.io.nifti_checks import has_orientation, is_nifti
 from nnunet_pst.io.volumes import Volume, check_axes, read_header, read_image, read_mask
 
 
@@ -35,6 +36,16 @@ def read_source_image(source: Path) -> Volume:
     volume = read_addressed_image(source)
     check_axes(source, volume.grid)
     return volume
+
+
+def image_remarks(source: Path) -> list[str]:
+    """Say what an image that can be read leaves to us."""
+    if is_nifti(source) and not has_orientation(source):
+        return [
+            f"{source.name} does not say where the image is (no qform, no sform): its axes are "
+            "taken for the patient's"
+        ]
+    return []
 
 
 def read_source_grid(source: Path) -> Grid:

@@ -53,6 +53,14 @@ def check_nifti_magic(path: Path) -> None:
     )
 
 
+def has_orientation(path: Path) -> bool:
+    """Whether a sound header says where the image is (qform or sform); else ITK invents it."""
+    with _opener(path)(path, "rb") as file:
+        head = file.read(352)
+    codes = head[344:352] if head[4:8] == b"n+2\0" else head[252:256]
+    return any(codes)
+
+
 def in_another_file(path: Path) -> InputError:
     """Say that a header names another file."""
     return InputError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
 
 import numpy as np
@@ -204,3 +205,17 @@ def test_ranges_of_lesions_that_are_refused(cohort_files, raw: Path, cells, faul
     with pytest.raises(InputError) as caught:
         convert_cohort(cohort_files.table, "DatasetPST")
     assert fault in caught.value.faults
+
+
+def test_an_image_without_orientation_is_told_of(cohort_files, raw: Path):
+    cohort_files.add("a")
+    path = cohort_files.folder / "a_T2.nii.gz"
+    data = bytearray(gzip.decompress(path.read_bytes()))
+    data[252:256] = bytes(4)
+    path.write_bytes(gzip.compress(bytes(data)))
+    mask = cohort_files.folder / "a_T2_label.nii.gz"
+    label = sitk.ReadImage(str(mask))
+    label.CopyInformation(sitk.ReadImage(str(path)))
+    sitk.WriteImage(label, str(mask))
+    notes = convert_cohort(cohort_files.table, "DatasetPST").notes
+    assert any("a_T2.nii.gz does not say where the image is" in note for note in notes)
