@@ -33,15 +33,36 @@ def read_case_table(path: Path) -> list[dict[str, str]]:
     """
     if not path.is_file():
         raise InputError(f"{path}: is missing", Fault.MISSING)
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        reader = csv.DictReader(file)
-        missing = [name for name in _NEEDED_COLUMNS if name not in (reader.fieldnames or ())]
-        if missing:
-            raise InputError(f"{path}: lacks the columns {', '.join(missing)}", Fault.MISSING)
-        rows = [{key: restored(value or "") for key, value in row.items() if key} for row in reader]
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.DictReader(file)
+            _check_columns(path, reader.fieldnames or ())
+            rows = [{k: restored(v or "") for k, v in row.items() if k} for row in reader]
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"{path}: is not UTF-8 text (byte {error.start}), perhaps saved by a spreadsheet; save "
+            "it as 'CSV UTF-8', or convert the dataset again",
+            Fault.WRONG_TYPE,
+        ) from error
+    except csv.Error as error:
+        raise InputError(f"{path}: is not a table ({error})", Fault.DAMAGED) from error
     if problems := few_of_each_kind((f"{path}, {place}", text) for place, text in _problems(rows)):
         raise InputError(problems)
     return rows
+
+
+def _check_columns(path: Path, names: Sequence[str]) -> None:
+    """Refuse a table without the needed columns; spreadsheets write semicolons in some countries."""
+    missing = [name for name in _NEEDED_COLUMNS if name not in names]
+    if not missing:
+        return
+    if any(all(needed in name.split(";") for needed in _NEEDED_COLUMNS) for name in names):
+        raise InputError(
+            f"{path}: has semicolons between its cells; save it with commas, or convert the "
+            "dataset again",
+            Fault.MALFORMED,
+        )
+    raise InputError(f"{path}: lacks the columns {', '.join(missing)}", Fault.MISSING)
 
 
 def _problems(rows: Sequence[Mapping[str, str]]) -> Iterator[tuple[str, Problem]]:

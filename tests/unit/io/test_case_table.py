@@ -45,6 +45,22 @@ def test_missing_columns_are_named(tmp_path):
         read_case_table(write(tmp_path, "case,patient\nA,A\n"))
 
 
+@pytest.mark.parametrize(
+    ("content", "fault"),
+    [
+        ((HEADER + "A,Müller,T1,train,,,,,\n").encode("cp1252"), Fault.WRONG_TYPE),
+        (HEADER.replace(",", ";").encode() + b"A;A;T1;train;;;;;\n", Fault.MALFORMED),
+        (HEADER.encode() + b'A,"' + b"x" * 200_000 + b'",T1,train,,,,,\n', Fault.DAMAGED),
+    ],
+    ids=["another encoding", "semicolons", "a cell without end"],
+)
+def test_what_spreadsheets_make_of_a_table_is_refused(tmp_path, content: bytes, fault: Fault):
+    (tmp_path / "cases.csv").write_bytes(content)
+    with pytest.raises(InputError) as caught:
+        read_case_table(tmp_path / "cases.csv")
+    assert [problem.fault for problem in caught.value.problems] == [fault]
+
+
 def test_an_unknown_split_is_refused(tmp_path):
     table = write(tmp_path, HEADER + "A,A,T1,tset,,,,,\nB,B,T1,test,,,,,\nC,C,T1,,,,,,\n")
     with pytest.raises(InputError) as caught:
