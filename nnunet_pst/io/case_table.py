@@ -52,7 +52,7 @@ def read_case_table(path: Path) -> list[dict[str, str]]:
 
 
 def _check_columns(path: Path, names: Sequence[str]) -> None:
-    """Refuse a table without the needed columns; spreadsheets write semicolons in some countries."""
+    """Refuse a table that lacks a needed column, or whose cells are apart by semicolons."""
     missing = [name for name in _NEEDED_COLUMNS if name not in names]
     if not missing:
         return
