@@ -128,11 +128,7 @@ def evaluate_scores(
         "measures": {measure.name: asdict(measure) for measure in declared},
         "averaging": "mean of each patient's cases, then over patients; undefined values left out",
         "overall": _statistics(patients),
-        "sequences": {
-            name: _statistics(patient_rows(rows))
-            for name, rows in _groups(cases, "sequence")
-            if name
-        },
+        "sequences": _by_group(cases, "sequence"),
         "window_distance": {
             name: _statistics(patient_rows(_at_distances(references, distances, first, last)))
             for name, first, last in BINS
@@ -140,9 +136,7 @@ def evaluate_scores(
         "versions": _versions(),
     }
     if by_class:
-        summary["classes"] = {
-            name: _statistics(patient_rows(rows)) for name, rows in _groups(by_class, "class")
-        }
+        summary["classes"] = _by_group(by_class, "class")
     return Evaluation(
         cases,
         patients,
@@ -152,6 +146,12 @@ def evaluate_scores(
         measures=declared,
         classes=by_class,
     )
+
+
+def _by_group(rows: Sequence[Row], key: str) -> dict[str, Any]:
+    """Give the statistics over patients for each value of a column that is not empty."""
+    groups = _groups(rows, key)
+    return {name: _statistics(patient_rows(part)) for name, part in groups if name}
 
 
 def _class_rows(
