@@ -99,14 +99,17 @@ def dice_words(pair: Mapping[str, Any]) -> str:
 
 
 def coverage_words(pair: Mapping[str, Any]) -> str:
-    """Say how much of each mask the other sequence has not seen; empty where it saw all."""
+    """Say how much of each mask the other sequence has seen; empty where there is no tumor."""
     first, second = pair["sequences"]
-    return "; ".join(
+    if set(pair["covered"].values()) == {None}:
+        return ""
+    parts = "; ".join(
         f"{math.floor(100 * pair['covered'][name])} % of {name}'s tumor is in {other}'s field of "
         "view"
         for name, other in ((first, second), (second, first))
         if pair["covered"][name] is not None and pair["covered"][name] < 1
     )
+    return parts or "all of it"
 
 
 def alignment_words(pair: Mapping[str, Any]) -> str:

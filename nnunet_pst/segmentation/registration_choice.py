@@ -51,10 +51,10 @@ class ChosenRegistration:
     @property
     def note(self) -> str:
         """Which settings are used and why, for readers of the masks."""
-        note = f"sequences registered with {_named(self.settings)}: {self.origin.value}"
+        note = f"registration: {_named(self.settings)}; {self.origin.value}"
         if self.training is None or _named(self.training) == _named(self.settings):
             return note
-        return f"{note}; the channels of its training data with {_named(self.training)}"
+        return f"{note}; the channels of its training data: {_named(self.training)}"
 
 
 def choose_registration(
@@ -86,5 +86,5 @@ def choose_registration(
 
 def _named(settings: RegistrationSettings) -> str:
     if settings.engine == "none":
-        return f"no engine, {settings.interpolation} interpolation"
+        return f"none, the scanner's coordinates, {settings.interpolation} interpolation"
     return f"{settings.engine}, {settings.model}, {settings.interpolation} interpolation"

@@ -153,6 +153,8 @@ def test_no_tumor_in_either_is_said_of_two_empty_masks():
     made = space(T2=image(0), T1=image(1))
     (pair,) = agreement(made, {"T2": EMPTY, "T1": EMPTY})["pairs"]
     assert dice_words(pair) == "no tumor in either"
+    (whole,) = agreement(made, {"T2": TUMOR, "T1": TUMOR})["pairs"]
+    assert coverage_words(whole) == "all of it"
     assert coverage_words(pair) == ""
 
 

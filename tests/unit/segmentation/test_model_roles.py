@@ -121,7 +121,7 @@ def test_the_registration_of_the_training_data_is_used_unless_told_otherwise():
     chosen = choose_registration(RegistrationWish(engine="simpleitk"), models)
     assert chosen.settings == replace(training, engine="simpleitk")
     assert chosen.origin is SettingsOrigin.PARTLY
-    assert "its training data with ants, affine" in chosen.note
+    assert "its training data: ants, affine" in chosen.note
     given = RegistrationSettings(engine="none")
     chosen = choose_registration(given, models)
     assert (chosen.settings, chosen.origin) == (given, SettingsOrigin.USER)
@@ -148,7 +148,7 @@ def test_channels_are_interpolated_as_in_training_and_the_settings_are_said(
     settings = replace(UNREGISTERED, registration=RegistrationWish())
     result = segment_study(study("T2", "CET1").read(), models, settings)
     assert kinds == ["bspline"]
-    assert "bspline interpolation: as the fusion model's training data" in result.notes[-1]
+    assert "bspline interpolation; as the fusion model's training data" in result.notes[-1]
 
 
 def test_stored_settings_are_checked():
