@@ -91,7 +91,25 @@ def convert_cohort(
     >>> summary.cases["train"], summary.cases["test"]
     (6, 2)
     """
-    table, settings = Path(table), settings or ConversionSettings()
+    settings = settings or ConversionSettings()
+    conversion, problems = _planned(Path(table), dataset, settings, overwrite=overwrite)
+    with _host_errors(), Runner(_processes(conversion, workers)).running() as runner:
+        problems += _check(conversion, runner)
+        if problems:
+            raise InputError(problems)
+        todo = conversion.unfinished
+        if any(case.registered or case.missing for case in conversion.cases):
+            conversion.registered = register_cohort(
+                conversion.cases, conversion.dataset.registration, settings.registration, runner
+            )
+        _write(conversion, todo, runner)
+    return summarize(conversion, {case.name for case in todo})
+
+
+def _planned(
+    table: Path, dataset: str, settings: ConversionSettings, *, overwrite: bool
+) -> tuple[Conversion, list[Problem]]:
+    """Read the table and decide what is converted; the table's problems are returned."""
     place = locate_dataset(dataset)
     layout = load_layout(settings.layout)
     cohort, problems = parse_cohort(table, annotated_sequence(layout, settings))
@@ -103,17 +121,7 @@ def convert_cohort(
         conversion.journal.records.clear()
     if pairs_of(conversion.cases):
         require_engine(settings.registration)
-    with _host_errors(), Runner(_processes(conversion, workers)).running() as runner:
-        problems += _check(conversion, runner)
-        if problems:
-            raise InputError(problems)
-        todo = conversion.unfinished
-        if any(case.registered or case.missing for case in conversion.cases):
-            conversion.registered = register_cohort(
-                conversion.cases, place.registration, settings.registration, runner
-            )
-        _write(conversion, todo, runner)
-    return summarize(conversion, {case.name for case in todo})
+    return conversion, problems
 
 
 def _processes(conversion: Conversion, workers: int) -> int:

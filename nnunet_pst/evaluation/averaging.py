@@ -10,7 +10,8 @@ The order matters as soon as one value is undefined: a patient whose first case 
 in two repeats, and whose second one is undefined and then 0.9, has a mean of 0.75 in this order and
 of 0.65 if cases were averaged before repeats.
 
-The agreement of volumes (Bland-Altman, `report.volume_agreement`) is about single cases and says so.
+The agreement of volumes (Bland-Altman, `report.volume_agreement`) is about single cases and says
+so.
 """
 
 from __future__ import annotations

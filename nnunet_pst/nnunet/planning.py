@@ -20,6 +20,7 @@ from nnunet_pst.dataset.splits import Splits
 from nnunet_pst.errors import Fault, HostError, InputError
 from nnunet_pst.io.atomic_files import copy_atomically, write_atomically
 from nnunet_pst.io.case_table import CASE_TABLE, cases_of_dataset
+from nnunet_pst.io.label_values import read_label_values
 from nnunet_pst.nnunet.folds import SPLITS_FILE, PlannedFolds, plan_folds
 from nnunet_pst.nnunet.own_configurations import (
     CONFIGURATIONS,
@@ -219,7 +220,10 @@ def _folders(dataset: str) -> _Folders:
             f"{dataset}: no dataset.json in nnUNet_raw; make the dataset with 'nnunet_pst convert'",
             Fault.MISSING,
         )
-    cases_of_dataset(roots["nnUNet_raw"])  # damaged tables are refused before minutes of planning
+    # What is damaged or not served is refused before minutes of planning.
+    cases_of_dataset(roots["nnUNet_raw"])
+    description = json.loads((roots["nnUNet_raw"] / "dataset.json").read_text())
+    read_label_values(description, dataset)
     results = os.environ.get("nnUNet_results")  # noqa: SIM112 (the host's name)
     return _Folders(
         roots["nnUNet_raw"],

@@ -6,6 +6,7 @@ import pytest
 
 from nnunet_pst.errors import Fault, HostError, InputError
 from nnunet_pst.io.case_table import cases_of_dataset
+from nnunet_pst.labels import LABEL_VALUES
 from nnunet_pst.nnunet import planning
 from nnunet_pst.nnunet.own_configurations import (
     CONFIGURATIONS,
@@ -105,7 +106,7 @@ def planned_by_the_host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path
     for variable in ("nnUNet_raw", "nnUNet_preprocessed"):
         folder = tmp_path / variable / DATASET
         folder.mkdir(parents=True)
-        (folder / "dataset.json").write_text("{}")
+        (folder / "dataset.json").write_text(json.dumps({"labels": LABEL_VALUES}))
         monkeypatch.setenv(variable, str(folder.parent))
     write_cases(tmp_path / "nnUNet_raw" / DATASET)
     (folder / "nnUNetPlans.json").write_text(json.dumps(stock_plans()))
@@ -379,6 +380,20 @@ def test_a_configuration_of_the_users_own_is_known(
     monkeypatch.setattr(planning, "_preprocess", lambda *words: done.append(words[1]))
     plan_dataset(DATASET, PlanningSettings(configurations=["2d_mine"]))
     assert done == ["2d", "2d_mine"]
+
+
+@pytest.mark.parametrize("extend", [True, False])
+def test_region_based_labels_are_refused_before_the_long_work(
+    planned_by_the_host: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, extend: bool
+):
+    monkeypatch.setattr(planning, "_plan_stock", lambda *_: pytest.fail("the long work"))
+    labels = {"background": 0, "whole": [1, 2], "core": 2, "ignore": 3}
+    description = tmp_path / "nnUNet_raw" / DATASET / "dataset.json"
+    description.write_text(json.dumps({"labels": labels, "regions_class_order": [1, 2]}))
+    with pytest.raises(InputError) as caught:
+        plan_dataset(DATASET, PlanningSettings(extend=extend))
+    assert caught.value.fault is Fault.UNSUPPORTED
+    assert len(caught.value.problems) == 1
 
 
 def test_one_patient_is_too_few_for_folds(planned_by_the_host: Path, tmp_path: Path):
