@@ -41,6 +41,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--consensus", action="store_true", help="also fuse the sequences' probabilities"
     )
+    _add_registration(parser)
+    _add_network(parser)
+    parser.add_argument(
+        "--overwrite", action="store_true", help="replace earlier, different results"
+    )
+    parser.add_argument("--json", action="store_true", help="print the reports as JSON")
+
+
+def _add_registration(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--registration",
         choices=("simpleitk", "ants", "none"),
@@ -58,6 +67,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=("linear", "bspline"),
         help="of a fusion model's channels (default: as its training data, else linear)",
     )
+
+
+def _add_network(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", choices=("cpu", "cuda"), help="default: cuda if there is one")
     parser.add_argument(
         "--engine",
@@ -75,10 +87,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--trust-model", action="store_true", help="load a model that could run code"
     )
-    parser.add_argument(
-        "--overwrite", action="store_true", help="replace earlier, different results"
-    )
-    parser.add_argument("--json", action="store_true", help="print the reports as JSON")
 
 
 def run(arguments: argparse.Namespace) -> int:

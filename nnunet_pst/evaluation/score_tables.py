@@ -115,12 +115,7 @@ def evaluate_scores(
     declared = measures(tolerances_mm)
     by_class = _class_rows(references, classes or {})
     summary = {
-        "dataset": references.name,
-        "split": references.split,
-        "predictions": predictions,
-        "cases": len(cases),
-        "patients": len(patients),
-        "window_slices": references.window,
+        **_subject(references, predictions, patients),
         "tolerances_mm": list(tolerances_mm),
         "label_rules": dict(references.label_rules),
         "cases_with_unknown_voxels": sum(float(row["known_share"]) < 1 for row in cases),
@@ -146,6 +141,18 @@ def evaluate_scores(
         measures=declared,
         classes=by_class,
     )
+
+
+def _subject(references: References, predictions: str, patients: Sequence[Row]) -> dict[str, Any]:
+    """Say in a summary what was scored."""
+    return {
+        "dataset": references.name,
+        "split": references.split,
+        "predictions": predictions,
+        "cases": len(references.cases),
+        "patients": len(patients),
+        "window_slices": references.window,
+    }
 
 
 def _by_group(rows: Sequence[Row], key: str) -> dict[str, Any]:

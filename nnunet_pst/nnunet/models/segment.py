@@ -70,11 +70,6 @@ def segment(
     overwrite
         Segment studies again that are finished in ``output``.
 
-    Returns
-    -------
-    BatchOutcome
-        Reports of the finished studies, and a problem for each failure and each unreadable file.
-
     Raises
     ------
     InputError

@@ -177,7 +177,7 @@ def test_an_empty_image_saw_nothing():
 
 @pytest.mark.parametrize("filled", [np.s_[:4], np.s_[5:], np.s_[:, :, :9], np.s_[:, 8:]], ids=str)
 def test_a_region_that_was_filled_with_zeros_has_no_vote(filled: tuple[slice, ...]):
-    """After resampling onto one grid, zeros are no evidence against a tumor."""
+    """After resampling onto one grid, zeros are not evidence against a tumor."""
     sure = TUMOR.astype(np.float32) * 0.8
     blank = {seed: image(seed, tumor=False) for seed in (1, 2)}
     for one in blank.values():
