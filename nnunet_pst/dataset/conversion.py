@@ -42,6 +42,7 @@ from nnunet_pst.dataset.repeated_voxels import voxel_problems
 from nnunet_pst.errors import Fault, HostError, InputError, PartlyDoneError, Problem, PSTError
 from nnunet_pst.io.atomic_files import write_atomically
 from nnunet_pst.io.case_table import CASE_TABLE
+from nnunet_pst.io.digests import quick_digest
 from nnunet_pst.io.workers import Failure, Runner
 from nnunet_pst.registration.policy import require_engine
 
@@ -309,7 +310,8 @@ def _write_cases(conversion: Conversion, todo: list[Case], runner: Runner) -> No
     task = write_task(settings.rules, conversion.dataset, registered)
     for case, outcome in runner.run(task, todo, "writing"):
         if isinstance(outcome, CaseFacts):
-            record = Record(conversion.stamps[case.name], source_places(case), outcome)
+            files = tuple(map(quick_digest, conversion.dataset.files(case)))
+            record = Record(conversion.stamps[case.name], source_places(case), outcome, files)
             conversion.journal.append(case.name, record)
         else:
             failed[case.name] = outcome

@@ -144,11 +144,22 @@ def _digest(parts: list[Any]) -> str:
 
 @dataclass(frozen=True)
 class Record:
-    """A finished case: state and paths of its sources when it was written, and its facts."""
+    """A finished case.
+
+    Parameters
+    ----------
+    stamp, places
+        State and paths of its sources when it was written.
+    facts
+        What it holds and how it was made.
+    files
+        `quick_digest` of each of its files, in the order of `RawDataset.files`.
+    """
 
     stamp: str
     places: str
     facts: CaseFacts
+    files: tuple[str, ...]
 
 
 @dataclass
@@ -189,7 +200,7 @@ class Journal:
             facts = {**entry["facts"], **{name: tuple(entry["facts"][name]) for name in lists}}
             facts["digests"] = tuple((column, digest) for column, digest in facts["digests"])
             self.records[entry["case"]] = Record(
-                entry["stamp"], entry["places"], CaseFacts(**facts)
+                entry["stamp"], entry["places"], CaseFacts(**facts), tuple(entry["files"])
             )
         except (ValueError, KeyError, TypeError):
             return

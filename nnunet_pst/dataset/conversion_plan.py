@@ -14,6 +14,7 @@ from nnunet_pst.dataset.layouts import Case, Layout, SequenceChoice
 from nnunet_pst.dataset.pair_registration import CohortRegistration
 from nnunet_pst.dataset.raw_dataset import RawDataset
 from nnunet_pst.errors import Fault, InputError
+from nnunet_pst.io.digests import quick_digest
 from nnunet_pst.io.image_paths import is_image_name, join_address, split_address
 
 
@@ -61,14 +62,14 @@ class Conversion:
 
     @property
     def unfinished(self) -> list[Case]:
-        """The cases that are not finished, or whose sources have changed since."""
+        """The cases that are not finished, or whose sources or files have changed since."""
         records = self.journal.records
         return [
             case
             for case in self.cases
             if case.name not in records
             or records[case.name].stamp != self.stamps.get(case.name)
-            or not all(path.is_file() for path in self.dataset.files(case))
+            or records[case.name].files != tuple(map(quick_digest, self.dataset.files(case)))
         ]
 
 

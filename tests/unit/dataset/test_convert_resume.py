@@ -330,3 +330,17 @@ def test_a_case_that_cannot_be_written_costs_only_itself(
     assert not (raw / "DatasetPST" / "dataset.json").exists()
     monkeypatch.setattr(case_tasks, "write_case", write)
     assert convert_cohort(table, "DatasetPST").written == 1
+
+
+@pytest.mark.parametrize("spoil", [lambda data: data[: len(data) // 2], lambda data: data + b"x"])
+def test_a_file_that_is_no_longer_whole_is_written_again(small_cohort, raw: Path, spoil, capsys):
+    """A disk that filled up, or a copy that broke off: what is there must be what was written."""
+    words = ["convert", str(small_cohort.table), "--dataset", "DatasetPST", "--workers", "1"]
+    assert main(words) == 0
+    label = raw / "DatasetPST" / "labelsTr" / "PST_0001_T2.nii.gz"
+    whole = label.read_bytes()
+    label.write_bytes(spoil(whole))
+    capsys.readouterr()
+    assert main(words) == 0
+    assert "converted anew: 1 case (PST_0001_T2)" in capsys.readouterr().out
+    assert label.read_bytes() == whole
