@@ -17,6 +17,7 @@ import SimpleITK as sitk  # noqa: N813 - its usual name
 
 from nnunet_pst.errors import Fault, InputError
 from nnunet_pst.io.atomic_files import write_atomically, written_whole
+from nnunet_pst.io.volumes import write_itk_image
 
 #: Endings of a linear transform's file and of the two of a deformable one.
 LINEAR, FORWARD, BACKWARD = ".tfm", "_to_moving.nii.gz", "_to_reference.nii.gz"
@@ -141,7 +142,7 @@ def write_transform(stem: Path, transform: SpatialTransform) -> list[Path]:
     images = [_field(direction).GetDisplacementField() for direction in both]
     for path, image in zip(fields, images, strict=True):
         with written_whole(path) as partial:
-            _write_field(partial, image)
+            write_itk_image(partial, sitk.Cast(image, sitk.sitkVectorFloat32))
     linear.unlink(missing_ok=True)
     return fields
 
@@ -160,13 +161,6 @@ def _field(transform: sitk.Transform) -> sitk.DisplacementFieldTransform:
     if not isinstance(transform, sitk.DisplacementFieldTransform):
         raise TypeError(f"{transform.GetName()} is neither affine nor a displacement field")
     return transform
-
-
-def _write_field(path: Path, image: sitk.Image) -> None:
-    try:
-        sitk.WriteImage(sitk.Cast(image, sitk.sitkVectorFloat32), str(path), useCompression=True)
-    except RuntimeError as error:
-        raise OSError(f"{path.name} could not be written; is the disk full?") from error
 
 
 def read_transform(stem: Path) -> SpatialTransform:
