@@ -7,6 +7,7 @@ values, and leave a column out when in doubt. The user is told which columns wer
 from __future__ import annotations
 
 import re
+from collections import Counter
 
 from nnunet_pst.dataset.cohort import Cohort
 from nnunet_pst.errors import Problem, few_of_each_kind
@@ -34,6 +35,9 @@ _LONGEST_TEXT = 40
 _MOST_WORDS = 4
 #: From this number of rows on, words that all differ are names rather than a category.
 _ROWS_FOR_NAMES = 6
+#: Letters of an identifier, or of a word in it, that no other text holds by chance.
+_LONG = 4
+_WORD = re.compile(r"[^\W\d_]{4,}")
 
 
 def screen_covariates(cohort: Cohort) -> tuple[tuple[str, ...], list[str]]:
@@ -94,12 +98,22 @@ def _name_identifies(column: str) -> bool:
 
 
 def _repeats_identifiers(pairs: list[tuple[str, str]], cohort: Cohort) -> bool:
-    """Whether values are, or contain, the identifiers of the table."""
-    if pairs and all(identifier == value for identifier, value in pairs):
+    """Whether values are, or contain, identifiers of the table or telling parts of them.
+
+    Upper and lower case count as equal. A part is a word of four letters or more that not many
+    patients share, such as a family name in ``mueller_anna``.
+    """
+    folded = [(one.casefold().strip(), value.casefold().strip()) for one, value in pairs]
+    own = sum(identifier == value for identifier, value in folded)
+    # Numbers from 1 to n may equal an age now and then, but not in half of all rows.
+    if own and (own * 2 >= len(folded) or any(a == b and not a.isdigit() for a, b in folded)):
         return True
-    # Short ones (1, 2, 3, ...) would be found in any number.
-    long = [p.identifier.casefold() for p in cohort.patients if len(p.identifier) >= 4]
-    return any(identifier in value.casefold() for identifier in long for _, value in pairs)
+    identifiers = [p.identifier.casefold() for p in cohort.patients]
+    words = Counter(word for one in identifiers for word in set(_WORD.findall(one)))
+    # Short identifiers (1, 2, 3, ...) would be found in any number.
+    telling = {one for one in identifiers if len(one) >= _LONG}
+    telling |= {word for word, patients in words.items() if patients * 2 <= len(identifiers)}
+    return any(part in value for part in telling for _, value in folded)
 
 
 def _looks_like_names(values: list[str]) -> bool:

@@ -148,7 +148,6 @@ def evaluate_predictions(
             {name: part.score.values for name, part in scored.items()},
             {name: part.score.distances for name, part in scored.items()},
             classes={name: part.score.classes for name, part in scored.items()},
-            predictions=predictions.resolve().name,
             tolerances_mm=tolerances,
         )
         if draft is not None:

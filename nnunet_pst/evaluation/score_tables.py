@@ -90,7 +90,6 @@ def evaluate_scores(
     distances: Mapping[str, Sequence[AtDistance]],
     *,
     classes: Mapping[str, Mapping[str, Mapping[str, float]]] | None = None,
-    predictions: str = "",
     tolerances_mm: Sequence[float] = DEFAULT_TOLERANCES_MM,
 ) -> Evaluation:
     """Average the measures of all cases.
@@ -105,8 +104,6 @@ def evaluate_scores(
         `metrics.window_distance.by_distance` of every case, by case name.
     classes
         As ``values``, for each class of a case; empty where there is one class.
-    predictions
-        What reports call the predictions: their folder's name.
     tolerances_mm
         Tolerances of the normalized surface distance.
     """
@@ -115,7 +112,7 @@ def evaluate_scores(
     declared = measures(tolerances_mm)
     by_class = _class_rows(references, classes or {})
     summary = {
-        **_subject(references, predictions, patients),
+        **_subject(references, patients),
         "tolerances_mm": list(tolerances_mm),
         "label_rules": dict(references.label_rules),
         "cases_with_unknown_voxels": sum(float(row["known_share"]) < 1 for row in cases),
@@ -143,12 +140,11 @@ def evaluate_scores(
     )
 
 
-def _subject(references: References, predictions: str, patients: Sequence[Row]) -> dict[str, Any]:
-    """Say in a summary what was scored."""
+def _subject(references: References, patients: Sequence[Row]) -> dict[str, Any]:
+    """Say in a summary what was scored; not the folder, which may be named after a patient."""
     return {
         "dataset": references.name,
         "split": references.split,
-        "predictions": predictions,
         "cases": len(references.cases),
         "patients": len(patients),
         "window_slices": references.window,

@@ -145,3 +145,28 @@ def test_a_segmented_study_names_nobody(
     printed = capsys.readouterr().out
     for word in PRINTED:
         assert word not in printed.replace(str(output), "")
+
+
+@pytest.mark.parametrize(
+    ("patients", "values"),
+    [
+        (["p01", "p02", "p03"], ["x", "P02", "y"]),
+        (["Mueller_Anna", "Schmidt_Bert", "Weber_Cora"], ["ward 3", "see MUELLER", ""]),
+        (["a-4711", "b-4712", "c-4713"], ["", "A-4711 (old)", ""]),
+        (["1", "2", "3", "4"], ["1", "2", "5", "4"]),
+    ],
+    ids=["in capitals", "a family name", "as a part", "numbers in most rows"],
+)
+def test_a_covariate_that_repeats_identifiers_is_left_out(cohort_files, patients, values):
+    for patient, value in zip(patients, values, strict=True):
+        cohort_files.add(patient, ("T2",), label_kind="fine", ward=value)
+    kept, notes = screen_covariates(read_cohort(cohort_files.table))
+    assert "ward" not in kept
+    assert len(notes) == 1
+
+
+def test_a_covariate_that_meets_an_identifier_by_chance_is_kept(cohort_files):
+    for patient, age in (("1", "41"), ("2", "2"), ("3", "55"), ("4", "9")):
+        cohort_files.add(patient, ("T2",), label_kind="fine", age=age)
+    kept, _ = screen_covariates(read_cohort(cohort_files.table))
+    assert kept == ("age",)

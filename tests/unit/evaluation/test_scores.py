@@ -45,7 +45,7 @@ def test_summary_says_how_it_was_made(predictions: Path, dataset: Path):
         "prediction_only": 1,
     }
     assert (summary["cases"], summary["patients"]) == (4, 3)
-    assert summary["predictions"] == "predictions"
+    assert "predictions" not in summary  # a folder may be named after a patient
     assert "numpy" in summary["versions"]
 
 
