@@ -4,7 +4,7 @@
 
 Conversion: `nnunet_pst convert` of a table of synthetic patients (size ``small``, four sequences
 each), seconds and the largest process's memory, by patients and workers. A few patients are drawn
-and their files linked under many names, so every row is read, checked and written.
+and their files copied under many names, so every row is read, checked and written.
 Training: from the trainer's start to its first batch, and a batch afterwards, by patients; the
 preprocessed cases are links too. Prediction: one volume, by slices and by matrix, nnU-Net's own
 predictor with mirroring, network time and memory.
@@ -47,7 +47,7 @@ class Scale:
     Attributes
     ----------
     drawn
-        Synthetic patients; all others are links to their files.
+        Synthetic patients; all others are copies of their files.
     case
         Of the training cases; predicted volumes differ in slices and matrix.
     suffix
@@ -120,7 +120,7 @@ def conversion(folder: Path, counts: Sequence[int], scale: Scale) -> Iterator[di
 
 
 def _table_of(source: Path, folder: Path, count: int) -> Path:
-    """Write a cohort of ``count`` patients whose files are links to those of a few."""
+    """Write a cohort of ``count`` patients whose files are copies of those of a few."""
     folder.mkdir()
     with source.open(newline="") as file:
         rows = list(csv.DictReader(file))
@@ -130,7 +130,8 @@ def _table_of(source: Path, folder: Path, count: int) -> Path:
         for column in [key for key in row if key.removesuffix("_label") in SEQUENCES]:
             if row[column]:
                 target = folder / f"{number:05d}-{column}.nii.gz"
-                target.hardlink_to(source.parent / row[column])
+                # Links would be one file under two patients, which convert refuses.
+                shutil.copyfile(source.parent / row[column], target)
                 row[column] = target.name
         written.append(row)
     table = folder / "cohort.csv"
