@@ -8,7 +8,7 @@ patients out; new folds would contradict finished trainings.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from nnunet_pst.dataset.splits import (
     SplitPatient,
@@ -34,17 +34,15 @@ class FoldUpdate:
         As in ``splits_final.json``.
     changes
         A line for each kind of change; empty where nothing changed.
-    learned
-        By number of the earlier fold, the patients it trained on who may no longer be trained on
-        there: they are test patients now, or validate that fold.
     """
 
     splits: Splits
     changes: tuple[str, ...] = ()
-    learned: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
 
 
-def update_splits(splits: Splits, rows: Sequence[Row], seed: int) -> FoldUpdate:
+def update_splits(
+    splits: Splits, rows: Sequence[Row], seed: int, *, before: Sequence[Row] = ()
+) -> FoldUpdate:
     """Bring folds into agreement with the case table.
 
     Every patient keeps the fold it had. Cases that are gone or belong to test patients are
@@ -60,8 +58,10 @@ def update_splits(splits: Splits, rows: Sequence[Row], seed: int) -> FoldUpdate:
         The case table, with the rows of test patients.
     seed
         For folds that are made again.
+    before
+        The case table of the earlier folds, which names patients who are gone.
     """
-    patient_of = {row["case"]: row["patient"] for row in rows}
+    patient_of = {row["case"]: row["patient"] for row in (*before, *rows)}
     testing = {row["patient"] for row in rows if row["split"] == "test"}
     learning = [row for row in rows if row["split"] != "test"]
     patients = split_patients(learning) if learning else []
@@ -73,17 +73,7 @@ def update_splits(splits: Splits, rows: Sequence[Row], seed: int) -> FoldUpdate:
         new, made = make_splits(patients, seed), True
     else:
         new, made = _kept(old, patients), False
-    return FoldUpdate(
-        new,
-        tuple(_changes(splits, old, new, patients, testing, made=made)),
-        {
-            number: tuple(names)
-            for number, fold in enumerate(old)
-            if (
-                names := sorted(_no_longer_trained(fold["train"], number, new, testing, patient_of))
-            )
-        },
-    )
+    return FoldUpdate(new, tuple(_changes(splits, old, new, patients, testing, made=made)))
 
 
 def fold_problems(fold: Mapping[str, Sequence[str]], rows: Sequence[Row]) -> list[Problem]:
@@ -160,19 +150,6 @@ def _fewest_alike(
         return len(there), sum(len(own & labels) for labels in there)
 
     return min(validating, key=crowding)
-
-
-def _no_longer_trained(
-    trained: Collection[str],
-    number: int,
-    new: Splits,
-    testing: Collection[str],
-    patient_of: Mapping[str, str],
-) -> set[str]:
-    validating = (
-        {patient_of[case] for case in new[number]["val"]} if number < len(new) else set(trained)
-    )
-    return set(trained) & (set(testing) | validating)
 
 
 def _changes(

@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from nnunet_pst.dataset.fold_updates import FoldUpdate, fold_problems, update_splits
+from nnunet_pst.dataset.fold_updates import fold_problems, update_splits
 from nnunet_pst.dataset.splits import (
     Splits,
     make_splits,
     separated_patients,
     split_patients,
 )
+from nnunet_pst.dataset.training_record import (
+    TrainingRecord,
+    read_record,
+    trained_folds,
+    write_record,
+)
 from nnunet_pst.errors import Fault, InputError, Problem
 from nnunet_pst.io.case_table import CASE_TABLE, cases_of_dataset
 
 SPLITS_FILE = "splits_final.json"
-_FOLD = "fold_"
-#: A fold folder with one of these has learned from its training cases.
-_CHECKPOINTS = "checkpoint_*.pth"
 
 
 @dataclass(frozen=True)
@@ -84,19 +87,18 @@ def plan_folds(
             "delete the file to get folds grouped by patient",
             Fault.LEAK,
         )
-    update = update_splits(earlier, rows, seed)
-    contradicted = list(_contradictions(update, results))
-    if contradicted and not overwrite:
-        raise InputError(contradicted, Fault.LEAK)
-    kept = () if update.changes else ("folds: as before",)
-    return PlannedFolds(
-        update.splits,
-        (
-            *update.changes,
-            *kept,
-            *(f"folds: changed all the same: {line}" for line in contradicted),
-        ),
-    )
+    before = cases_of_dataset(preprocessed)
+    update = update_splits(earlier, rows, seed, before=before)
+    # The table of the last planning also knows patients who are gone now.
+    _record_trainings(results, earlier, [*before, *rows])
+    conflicts = list(_conflicts(results, update.splits, rows))
+    refused = [conflict.problem for conflict in conflicts if not conflict.accepted]
+    if refused and not overwrite:
+        raise InputError([*refused, *(Problem(line, Fault.LEAK) for line in update.changes)])
+    for conflict in conflicts:
+        conflict.accept()
+    said = [f"folds: accepted: {conflict.text}" for conflict in conflicts]
+    return PlannedFolds(update.splits, (*(update.changes or ("folds: as before",)), *said))
 
 
 def read_splits(file: Path) -> Splits:
@@ -127,36 +129,75 @@ def _is_fold(content: object) -> bool:
     )
 
 
-def trained_folds(results: Path) -> dict[str, list[str]]:
-    """List the trainings of each fold that have a checkpoint: fold (``0``, ``all``) to names."""
-    trainings: dict[str, list[str]] = {}
-    for checkpoint in sorted(results.glob(f"*/{_FOLD}*/{_CHECKPOINTS}")):
-        fold = checkpoint.parent.name.removeprefix(_FOLD)
-        name = checkpoint.parents[1].name
-        if name not in trainings.setdefault(fold, []):
-            trainings[fold].append(name)
-    return trainings
+@dataclass(frozen=True)
+class _Conflict:
+    """A training that has learned from patients who may no longer be trained on there."""
 
+    folder: Path
+    record: TrainingRecord
+    patients: frozenset[str]
 
-def _contradictions(update: FoldUpdate, results: Path | None) -> Iterable[Problem]:
-    """Name the trainings that have learned from patients who may no longer be trained on."""
-    if results is None or not results.is_dir() or not update.learned:
-        return
-    for fold, trainings in trained_folds(results).items():
-        patients = (
-            sorted({name for names in update.learned.values() for name in names})
-            if fold == "all"
-            else list(update.learned.get(int(fold), ()))
-            if fold.isdigit()
-            else []
+    @property
+    def accepted(self) -> bool:
+        """Whether the user has accepted all of it before."""
+        return self.patients <= self.record.accepted
+
+    @property
+    def text(self) -> str:
+        return f"{self.record.name}: learned from {', '.join(sorted(self.patients))}"
+
+    @property
+    def problem(self) -> Problem:
+        return Problem(
+            f"{self.text}, who may no longer be trained on there (test patients, or validation of "
+            "that fold now); delete this training, put the patients back, or add "
+            "--overwrite-folds",
+            Fault.LEAK,
         )
-        if patients:
-            yield Problem(
-                f"{', '.join(trainings)}, fold {fold}: learned from {', '.join(patients)}, who may "
-                "no longer be trained on there; delete these trainings, put the patients back, or "
-                "add --overwrite-folds",
-                Fault.LEAK,
-            )
+
+    def accept(self) -> None:
+        """Remember that the user wants it so."""
+        accepted = self.record.accepted | self.patients
+        write_record(self.folder, self.record.patients, accepted)
+
+
+def _record_trainings(
+    results: Path | None, splits: Splits, rows: Sequence[Mapping[str, str]]
+) -> None:
+    """Write down what trainings without a record have learned from: the folds until now.
+
+    Those of stock trainers, and of earlier versions of ours, leave no record of their own; after
+    the folds have changed, nothing would tell any more.
+    """
+    patient_of = {row["case"]: row["patient"] for row in rows}
+    for folder in trained_folds(results):
+        name = folder.name.removeprefix("fold_")
+        if read_record(folder) is not None:
+            continue
+        if name == "all":
+            cases = {case for fold in splits for side in fold.values() for case in side}
+        elif name.isdigit() and int(name) < len(splits):
+            cases = set(splits[int(name)]["train"])
+        else:
+            continue
+        write_record(folder, {patient_of.get(case, case) for case in cases})
+
+
+def _conflicts(
+    results: Path | None, splits: Splits, rows: Sequence[Mapping[str, str]]
+) -> Iterable[_Conflict]:
+    """Compare what every training has learned from with the folds as they are to be."""
+    patient_of = {row["case"]: row["patient"] for row in rows}
+    testing = {row["patient"] for row in rows if row["split"] == "test"}
+    for folder in trained_folds(results):
+        record = read_record(folder)
+        if record is None:
+            continue
+        wrong = set(testing)
+        if record.fold.isdigit() and int(record.fold) < len(splits):
+            wrong |= {patient_of[case] for case in splits[int(record.fold)]["val"]}
+        if known := record.patients & wrong:
+            yield _Conflict(folder, record, known)
 
 
 def check_fold(
@@ -194,3 +235,36 @@ def check_fold(
         ]
     if problems:
         raise InputError(problems)
+
+
+def check_not_learned(fold: Path, patients: Collection[str]) -> None:
+    """Refuse to validate, or to go on with, a training on patients that it has learned from.
+
+    Parameters
+    ----------
+    fold
+        Folder of the training's fold.
+    patients
+        Those who validate the fold.
+
+    Raises
+    ------
+    InputError
+        The training has learned from some of them: folds have changed since.
+    """
+    record = read_record(fold)
+    if record is not None and (known := record.patients & set(patients)):
+        raise InputError(
+            f"{record.name}: has learned from {', '.join(sorted(known))}, who validate this fold "
+            "now; train the fold anew, without --c or --val",
+            Fault.LEAK,
+        )
+
+
+def extend_record(fold: Path, patients: Collection[str], *, anew: bool) -> None:
+    """Write down that a training learns from patients, besides those of before unless ``anew``."""
+    earlier = None if anew else read_record(fold)
+    if earlier is None:
+        write_record(fold, patients)
+    else:
+        write_record(fold, earlier.patients | set(patients), earlier.accepted)

@@ -10,7 +10,7 @@ import json
 import math
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,7 @@ from nnunet_pst.io.slice_kinds import SliceKind
 from nnunet_pst.network.encoder_weights import load_encoder_weights
 from nnunet_pst.network.losses import MaskedSoftDiceLoss
 from nnunet_pst.network.unet25d import Unet25D
-from nnunet_pst.nnunet.folds import check_fold
+from nnunet_pst.nnunet.folds import check_fold, check_not_learned, extend_record
 from nnunet_pst.nnunet.training.case_reader import CaseReader, SliceCache, cache_bytes, case_slices
 from nnunet_pst.nnunet.training.dataloading import BagBatches, BatchesOnDevice
 from nnunet_pst.nnunet.training.settings import PLANS_KEY, TrainingSettings
@@ -89,6 +89,7 @@ class PST25DTrainer(nnUNetTrainer):
         # A killed training loses at most the current epoch.
         self.save_every = 1
         self._figure_drawn = -math.inf
+        self._continues = False
 
     def _settings(self) -> TrainingSettings:
         values = self.configuration_manager.configuration.get(PLANS_KEY)
@@ -162,6 +163,12 @@ class PST25DTrainer(nnUNetTrainer):
                     self._bare_network(), encoder, freeze_norms=self.settings.freeze_encoder_norms
                 )
         super().on_train_start()
+        if self.local_rank == 0:
+            training, _ = self.do_split()
+            with _one_line_errors():
+                extend_record(
+                    Path(self.output_folder), self._patients(training), anew=not self._continues
+                )
         frozen = bool(self._bare_network().encoder_norms_frozen)
         self.print_to_log_file(f"Encoder weights: {origin}; norms {'kept' if frozen else 'learn'}")
         self.print_to_log_file(f"Settings: {self.settings}")
@@ -179,15 +186,29 @@ class PST25DTrainer(nnUNetTrainer):
         ``all`` it takes every case that was ever preprocessed.
         """
         training, validation = super().do_split()
+        held_out = [] if self.fold == "all" else validation
         raw = os.environ.get("nnUNet_raw")  # noqa: SIM112 (the host's name)
         with _one_line_errors():
             check_fold(
-                {"train": training, "val": [] if self.fold == "all" else validation},
+                {"train": training, "val": held_out},
                 f"fold {self.fold}",
                 Path(self.preprocessed_dataset_folder_base),
                 Path(raw) / self.plans_manager.dataset_name if raw else None,
             )
+            if self._continues:
+                check_not_learned(Path(self.output_folder), self._patients(held_out))
         return training, validation
+
+    def load_checkpoint(self, filename_or_checkpoint: dict[str, Any] | str) -> None:
+        """Load as the host does; what these weights have learned from stays known."""
+        super().load_checkpoint(filename_or_checkpoint)
+        self._continues = True
+
+    def _patients(self, cases: Sequence[str]) -> set[str]:
+        """Return the patients of cases; without a case table every case is one."""
+        rows = cases_of_dataset(Path(self.preprocessed_dataset_folder_base))
+        patient_of = {row["case"]: row["patient"] for row in rows}
+        return {patient_of.get(case, case) for case in cases}
 
     def get_dataloaders(self) -> tuple[Iterator[dict[str, Any]], Iterator[dict[str, Any]]]:
         """Return iterators over the remaining training and validation batches."""

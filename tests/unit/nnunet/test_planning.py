@@ -8,6 +8,7 @@ from nnunet_pst.errors import Fault, HostError, InputError
 from nnunet_pst.io.case_table import cases_of_dataset
 from nnunet_pst.labels import LABEL_VALUES
 from nnunet_pst.nnunet import planning
+from nnunet_pst.nnunet.folds import check_not_learned
 from nnunet_pst.nnunet.own_configurations import (
     CONFIGURATIONS,
     SPARE_SLICES,
@@ -229,8 +230,71 @@ def test_a_finished_training_is_not_contradicted_unasked(
     assert trained in str(caught.value)
     assert splits_of(planned_by_the_host) == before
     result = plan_dataset(DATASET, PlanningSettings(extend=True, overwrite_folds=True))
-    assert any(line.startswith("folds: changed all the same") for line in result.decisions)
+    assert any(line.startswith("folds: accepted: ") for line in result.decisions)
     assert not [c for f in splits_of(planned_by_the_host) for c in f["train"] if trained in c]
+
+
+def leave_training(root: Path, fold: str = "0") -> Path:
+    """Leave what a training leaves that planning sees."""
+    folder = root / "results" / DATASET / "T__nnUNetPlans__2d_5" / f"fold_{fold}"
+    folder.mkdir(parents=True)
+    (folder / "checkpoint_final.pth").touch()
+    return folder
+
+
+@pytest.fixture
+def with_results(planned_by_the_host: Path, tmp_path: Path, monkeypatch) -> Path:
+    monkeypatch.setenv("nnUNet_results", str(tmp_path / "results"))
+    plan_dataset(DATASET, PlanningSettings(extend=True))
+    return planned_by_the_host
+
+
+def test_a_patient_who_comes_back_as_a_test_patient_is_remembered(
+    with_results: Path, tmp_path: Path
+):
+    """What a training has learned from outlives the folds in which the patient was."""
+    table = tmp_path / "nnUNet_raw" / DATASET / "cases.csv"
+    whole = table.read_text()
+    # Of a fold with two validation patients, so that no fold runs empty.
+    two = {c for f in splits_of(with_results) if len(f["val"]) == 4 for c in f["val"]}
+    number = next(n for n, f in enumerate(splits_of(with_results)) if min(two) in f["train"])
+    learned = min(two).rpartition("_")[0]
+    leave_training(tmp_path, str(number))
+    kept = [line for line in whole.splitlines(keepends=True) if learned not in line]
+    table.write_text("".join(kept))
+    plan_dataset(DATASET, PlanningSettings(extend=True))
+    table.write_text(whole)
+    become_test(table.parent, learned)
+    with pytest.raises(InputError) as caught:
+        plan_dataset(DATASET, PlanningSettings(extend=True))
+    assert f"learned from {learned}" in str(caught.value)
+
+
+def test_a_training_is_not_blamed_for_patients_who_came_later(with_results: Path, tmp_path: Path):
+    table = tmp_path / "nnUNet_raw" / DATASET / "cases.csv"
+    before = table.read_text()
+    leave_training(tmp_path)
+    plan_dataset(DATASET, PlanningSettings(extend=True))
+    table.write_text(before.replace(",test,", ",train,"))  # PST_0006 is trained on from now on
+    plan_dataset(DATASET, PlanningSettings(extend=True))
+    table.write_text(before)
+    result = plan_dataset(DATASET, PlanningSettings(extend=True))
+    assert not any("learned from" in line for line in result.decisions)
+
+
+def test_what_was_accepted_is_said_each_time_and_refuses_nothing_more(
+    with_results: Path, tmp_path: Path
+):
+    learned = splits_of(with_results)[0]["train"][0].rpartition("_")[0]
+    fold = leave_training(tmp_path)
+    become_test(tmp_path / "nnUNet_raw" / DATASET, learned)
+    plan_dataset(DATASET, PlanningSettings(extend=True, overwrite_folds=True))
+    result = plan_dataset(DATASET, PlanningSettings(extend=True))
+    assert any(f"accepted: T__nnUNetPlans__2d_5, fold 0: learned from {learned}" in line
+               for line in result.decisions)  # fmt: skip
+    with pytest.raises(InputError) as caught:
+        check_not_learned(fold, {learned})
+    assert caught.value.fault is Fault.LEAK
 
 
 def test_edited_settings_are_kept_and_listed(planned_by_the_host: Path):

@@ -1,0 +1,108 @@
+"""Whom a training has learned from, kept beside its checkpoints.
+
+Folds change with the cohort, and what a model has learned stays. So a training writes down its
+patients; planning, validation and scores ask this record, never the folds of today.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+
+from nnunet_pst.errors import Fault, InputError
+from nnunet_pst.io.atomic_files import write_atomically
+
+RECORD = "pst_learned_from.json"
+#: A fold's folder with one of these has learned from its training cases.
+_CHECKPOINTS = "checkpoint_*.pth"
+
+
+@dataclass(frozen=True)
+class TrainingRecord:
+    """A training of one fold.
+
+    Attributes
+    ----------
+    training
+        Name of its folder: trainer, plans, configuration.
+    fold
+        ``0``, ``all``, and so on.
+    patients
+        Pseudonyms of those it has learned from; cases of a dataset without a table stand for
+        patients.
+    accepted
+        Of these, the ones who may no longer be trained on, as the user has accepted.
+    """
+
+    training: str
+    fold: str
+    patients: frozenset[str]
+    accepted: frozenset[str] = frozenset()
+
+    @property
+    def name(self) -> str:
+        """The training in messages."""
+        return f"{self.training}, fold {self.fold}"
+
+
+def read_record(fold: Path) -> TrainingRecord | None:
+    """Read the record of a fold's folder; None where there is none.
+
+    Raises
+    ------
+    InputError
+        The record is damaged.
+    """
+    file = fold / RECORD
+    if not file.is_file():
+        return None
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+        patients = frozenset(map(str, content["patients"]))
+        accepted = frozenset(map(str, content["accepted"]))
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"{fold.parent.name}/{fold.name}/{RECORD}: is damaged; delete the training",
+            Fault.DAMAGED,
+        ) from error
+    return TrainingRecord(fold.parent.name, fold.name.removeprefix("fold_"), patients, accepted)
+
+
+def write_record(fold: Path, patients: Collection[str], accepted: Collection[str] = ()) -> None:
+    """Write or replace the record of a fold's folder."""
+    content = {"patients": sorted(patients), "accepted": sorted(accepted)}
+    write_atomically(fold / RECORD, json.dumps(content, indent=2) + "\n")
+
+
+def trained_folds(results: Path | None) -> list[Path]:
+    """List the folders of a dataset's folds that have learned, in the order of their names."""
+    if results is None or not results.is_dir():
+        return []
+    return sorted({file.parent for file in results.glob(f"*/fold_*/{_CHECKPOINTS}")})
+
+
+def records_of(results: Path | None) -> list[TrainingRecord]:
+    """Read the records of all trainings of a dataset; those of earlier versions have none."""
+    return [record for fold in trained_folds(results) if (record := read_record(fold)) is not None]
+
+
+def results_folder(dataset: str) -> Path | None:
+    """Return the folder of a dataset's trainings; None where nnUNet_results is not set."""
+    root = os.environ.get("nnUNet_results")  # noqa: SIM112 (the host's name)
+    return Path(root) / dataset if root and dataset else None
+
+
+def learned_warnings(dataset: str, patients: Collection[str]) -> list[str]:
+    """Say which trainings of a dataset have learned from patients who are scored as test patients.
+
+    ``nnUNetv2_predict`` does not write down which model made its masks, so this cannot be refused.
+    """
+    return [
+        f"{record.name} has learned from {', '.join(sorted(known))}, who are scored here: if these "
+        "masks are of that training, their scores are worth nothing"
+        for record in records_of(results_folder(dataset))
+        if (known := record.patients & set(patients))
+    ]
