@@ -179,6 +179,7 @@ def _remarks(evaluation: Evaluation) -> list[str]:
         lines.append(f"above: all classes together; Dice of each: {each} (classes.csv)")
     if summary["label_rules"].get("unknown") == "background" and "train" in summary["split"]:
         lines.append("labels of training patients take what was not drawn as background")
+    lines += [f"look at it: {warning}" for warning in summary.get("warnings", ())]
     if evaluation.kept:
         lines.append(f"{evaluation.kept} cases were scored before the interruption and kept")
     empty = summary["empty_masks"]

@@ -6,11 +6,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from nnunet_pst.comparison.methods import VALIDATION, Method, Part, parts_of
+from nnunet_pst.comparison.methods import Method, Part, parts_of
 from nnunet_pst.comparison.tables import Design
+from nnunet_pst.dataset.training_record import learned_warnings
 from nnunet_pst.errors import Fault, InputError, Problem
 from nnunet_pst.evaluation.metrics.measures import MEASURES
-from nnunet_pst.evaluation.references import TRAINING, References, references_of_dataset
+from nnunet_pst.evaluation.references import (
+    TRAINING,
+    VALIDATION,
+    References,
+    references_of_dataset,
+)
 from nnunet_pst.io.case_table import cases_of_dataset, number_problems
 
 #: What is tested unless something else is declared: overlap, and the surface where it is worst.
@@ -112,6 +118,9 @@ def gather_inputs(
             "the dataset has no cases.csv: every case counts as a patient of its own, and "
             "intervals and p hold only if that is so",
         )
+    if split == "test":
+        patients = {case.patient for case in references.cases}
+        warnings += tuple(learned_warnings(references.name, patients))
     design = Design(
         methods=names,
         baseline=baseline,

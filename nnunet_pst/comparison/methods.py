@@ -18,13 +18,11 @@ from nnunet_pst.comparison.method_names import name_problem
 from nnunet_pst.errors import Fault, InputError, Problem, few_of_each_kind
 from nnunet_pst.evaluation.evaluate import evaluate_predictions, evaluation_key
 from nnunet_pst.evaluation.prediction_names import listed, name_problems
-from nnunet_pst.evaluation.references import References, case_names
+from nnunet_pst.evaluation.references import VALIDATION, References, case_names
 from nnunet_pst.evaluation.score_tables import Row
 from nnunet_pst.io.atomic_files import write_atomically
 from nnunet_pst.io.csv_text import restored
 
-#: nnU-Net's folder of a fold's own masks (``nnUNetTrainer.perform_actual_validation``).
-VALIDATION = "validation"
 _KEYS = ("case", "patient", "sequence")
 
 

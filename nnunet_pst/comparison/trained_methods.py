@@ -11,8 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from nnunet_pst.comparison.methods import VALIDATION, Method
+from nnunet_pst.comparison.methods import Method
 from nnunet_pst.errors import Fault, InputError
+from nnunet_pst.evaluation.references import VALIDATION
 
 STOCK = "nnUNetTrainer"
 

@@ -106,3 +106,36 @@ def learned_warnings(dataset: str, patients: Collection[str]) -> list[str]:
         for record in records_of(results_folder(dataset))
         if (known := record.patients & set(patients))
     ]
+
+
+def check_not_learned(fold: Path, patients: Collection[str]) -> None:
+    """Refuse to validate a training, or to go on with it, on patients that it has learned from.
+
+    Parameters
+    ----------
+    fold
+        Folder of the training's fold.
+    patients
+        Those who validate the fold.
+
+    Raises
+    ------
+    InputError
+        The training has learned from some of them: folds have changed since.
+    """
+    record = read_record(fold)
+    if record is not None and (known := record.patients & set(patients)):
+        raise InputError(
+            f"{record.name}: has learned from {', '.join(sorted(known))}, who validate this fold "
+            "now; train the fold anew, without --c or --val",
+            Fault.LEAK,
+        )
+
+
+def extend_record(fold: Path, patients: Collection[str], *, anew: bool) -> None:
+    """Write down that a training learns from patients, besides those of before unless ``anew``."""
+    earlier = None if anew else read_record(fold)
+    if earlier is None:
+        write_record(fold, patients)
+    else:
+        write_record(fold, earlier.patients | set(patients), earlier.accepted)

@@ -17,12 +17,18 @@ from pathlib import Path
 
 import numpy as np
 
+from nnunet_pst.dataset.training_record import check_not_learned, learned_warnings
 from nnunet_pst.errors import Fault, InputError, Problem, PSTError, few_of_each_kind
 from nnunet_pst.evaluation.case_scoring import CaseScore, ScoringJob, score_case
 from nnunet_pst.evaluation.metrics.measures import DEFAULT_TOLERANCES_MM
 from nnunet_pst.evaluation.overlays import draw_contact_sheet
 from nnunet_pst.evaluation.prediction_names import name_problems
-from nnunet_pst.evaluation.references import References, references_of_dataset
+from nnunet_pst.evaluation.references import (
+    VALIDATION,
+    References,
+    case_names,
+    references_of_dataset,
+)
 from nnunet_pst.evaluation.resumable_draft import Draft, case_key
 from nnunet_pst.evaluation.score_tables import Evaluation, evaluate_scores, write_tables
 from nnunet_pst.io.atomic_files import gone_if_refused, refusals_in_one_line
@@ -138,6 +144,7 @@ def evaluate_predictions(
         When a worker process was killed.
     """
     problems = check_folders(predictions, references, output, overwrite=overwrite)
+    warnings = _learned(predictions, references)
     tolerances = tuple(float(tolerance) for tolerance in tolerances_mm)
     draft = Draft(output.absolute()) if output is not None else None
     jobs = _jobs(predictions, references, draft if overlays else None, tolerances)
@@ -150,11 +157,29 @@ def evaluate_predictions(
             classes={name: part.score.classes for name, part in scored.items()},
             tolerances_mm=tolerances,
         )
+        evaluation.summary["warnings"] = warnings
         if draft is not None:
             write_tables(evaluation, draft.result)
             _write_contact_sheet(jobs, evaluation, draft, f"{references.name} {references.split}")
             draft.publish()
     return replace(evaluation, kept=sum(part.was_kept for part in scored.values()))
+
+
+def _learned(predictions: Path, references: References) -> list[str]:
+    """Refuse a validation on patients of the training; warn of test patients who are known.
+
+    Returns
+    -------
+    list
+        A line for each training of the dataset that has learned from a test patient.
+    """
+    if predictions.name == VALIDATION:
+        predicted = set(case_names(predictions, references.file_ending))
+        validated = {case.patient for case in references.cases if case.name in predicted}
+        check_not_learned(predictions.resolve().parent, validated)
+    if references.split != "test":
+        return []
+    return learned_warnings(references.name, {case.patient for case in references.cases})
 
 
 def check_folders(

@@ -15,6 +15,8 @@ from nnunet_pst.io.label_values import OUR_LABELS, LabelValues, read_label_value
 
 #: All of ``labelsTr``: what the folds of a cross-validation are drawn from.
 TRAINING = "training"
+#: nnU-Net's folder of a fold's own masks (``nnUNetTrainer.perform_actual_validation``).
+VALIDATION = "validation"
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -235,36 +235,3 @@ def check_fold(
         ]
     if problems:
         raise InputError(problems)
-
-
-def check_not_learned(fold: Path, patients: Collection[str]) -> None:
-    """Refuse to validate, or to go on with, a training on patients that it has learned from.
-
-    Parameters
-    ----------
-    fold
-        Folder of the training's fold.
-    patients
-        Those who validate the fold.
-
-    Raises
-    ------
-    InputError
-        The training has learned from some of them: folds have changed since.
-    """
-    record = read_record(fold)
-    if record is not None and (known := record.patients & set(patients)):
-        raise InputError(
-            f"{record.name}: has learned from {', '.join(sorted(known))}, who validate this fold "
-            "now; train the fold anew, without --c or --val",
-            Fault.LEAK,
-        )
-
-
-def extend_record(fold: Path, patients: Collection[str], *, anew: bool) -> None:
-    """Write down that a training learns from patients, besides those of before unless ``anew``."""
-    earlier = None if anew else read_record(fold)
-    if earlier is None:
-        write_record(fold, patients)
-    else:
-        write_record(fold, earlier.patients | set(patients), earlier.accepted)

@@ -22,6 +22,7 @@ from nnunetv2.utilities.default_n_proc_DA import get_allowed_n_proc_DA
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
 from torch import nn
 
+from nnunet_pst.dataset.training_record import check_not_learned, extend_record
 from nnunet_pst.errors import Fault, InputError, PSTError
 from nnunet_pst.io.atomic_files import write_atomically
 from nnunet_pst.io.case_table import cases_of_dataset
@@ -30,7 +31,7 @@ from nnunet_pst.io.slice_kinds import SliceKind
 from nnunet_pst.network.encoder_weights import load_encoder_weights
 from nnunet_pst.network.losses import MaskedSoftDiceLoss
 from nnunet_pst.network.unet25d import Unet25D
-from nnunet_pst.nnunet.folds import check_fold, check_not_learned, extend_record
+from nnunet_pst.nnunet.folds import check_fold
 from nnunet_pst.nnunet.training.case_reader import CaseReader, SliceCache, cache_bytes, case_slices
 from nnunet_pst.nnunet.training.dataloading import BagBatches, BatchesOnDevice
 from nnunet_pst.nnunet.training.settings import PLANS_KEY, TrainingSettings

@@ -10,6 +10,7 @@ import pytest
 
 from evaluation_example import CASES, NOTHING, TUMOR, save, score
 from nnunet_pst.cli.main import main
+from nnunet_pst.dataset.training_record import write_record
 from nnunet_pst.errors import Fault, InputError
 from nnunet_pst.evaluation.evaluate import evaluate_predictions
 from nnunet_pst.evaluation.references import references_in_folder, references_of_dataset
@@ -193,3 +194,29 @@ def test_a_cohort_without_tumor_has_no_window(dataset: Path, tmp_path: Path):
     assert result.distances == []
     assert result.summary["overall"]["hd95_mm"]["mean"] == 0
     assert (tmp_path / "scores" / "window_distance.csv").read_text().startswith("case,patient")
+
+
+def test_a_test_patient_whom_a_training_knows_is_said(
+    predictions: Path, dataset: Path, tmp_path: Path, monkeypatch, capsys
+):
+    fold = tmp_path / "results" / "DatasetPST" / "T__nnUNetPlans__2d_5" / "fold_0"
+    fold.mkdir(parents=True)
+    (fold / "checkpoint_final.pth").touch()
+    write_record(fold, {"PST_0001"})
+    monkeypatch.setenv("nnUNet_results", str(tmp_path / "results"))
+    assert main(["evaluate", str(predictions), "--dataset", str(dataset)]) == 0
+    assert "look at it: T__nnUNetPlans__2d_5, fold 0 has learned from PST_0001" in (
+        capsys.readouterr().out
+    )
+
+
+def test_a_validation_of_known_patients_is_refused(
+    predictions: Path, dataset: Path, tmp_path: Path
+):
+    fold = tmp_path / "fold_0"
+    fold.mkdir()
+    write_record(fold, {"PST_0001"})
+    predictions.rename(fold / "validation")
+    with pytest.raises(InputError) as caught:
+        evaluate_predictions(fold / "validation", references_of_dataset(dataset))
+    assert caught.value.fault is Fault.LEAK

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
+from nnunet_pst.dataset.training_record import check_not_learned
 from nnunet_pst.errors import Fault, HostError, InputError
 from nnunet_pst.io.case_table import cases_of_dataset
 from nnunet_pst.labels import LABEL_VALUES
 from nnunet_pst.nnunet import planning
-from nnunet_pst.nnunet.folds import check_not_learned
 from nnunet_pst.nnunet.own_configurations import (
     CONFIGURATIONS,
     SPARE_SLICES,
