@@ -19,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--size",
         choices=["small", "paper"],
         default="small",
-        help="small: 96 to 112 pixels a side, for quick tests; paper: 288 to 320 (default: small)",
+        help="small: 80 to 96 pixels a side, for quick tests; paper: 288 to 320 (default: small)",
     )
     parser.add_argument(
         "--coarse",

@@ -208,9 +208,10 @@ def _coarse_notes(conversion: Conversion, facts: Sequence[CaseFacts]) -> list[st
     ]
     if drawn and max(drawn) != 2 * rules.coarse_slices + 1:
         side = "beyond" if max(drawn) > 2 * rules.coarse_slices else "inside"
+        spread = f"{min(drawn)} to {max(drawn)}" if min(drawn) < max(drawn) else f"{max(drawn)}"
         knew = "knew" if side == "beyond" else "did not know"
         notes.append(
-            f"coarse masks are drawn on {min(drawn)} to {max(drawn)} slices: scores {side} the "
+            f"coarse masks are drawn on {spread} slices: scores {side} the "
             f"window of --coarse-slices {rules.coarse_slices} take in slices that training {knew}; "
             f"--coarse-slices {max(drawn) // 2} fits better"
         )

@@ -8,7 +8,7 @@ cohort are compared with today's defaults.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from nnunet_pst.nnunet.training.settings import PLANS_KEY
@@ -64,17 +64,32 @@ def with_edits(made: Mapping[str, Any], edits: Mapping[Place, Any]) -> dict[str,
     return result
 
 
-def described(name: str, made: Mapping[str, Any], edits: Mapping[Place, Any]) -> str:
-    """Say which edits of a configuration were kept; empty where there is none."""
-    if not edits:
-        return ""
+def deleted_from(configuration: Mapping[str, Any] | None) -> list[Place]:
+    """Return the values that were generated and are no longer in a configuration."""
+    generated = (configuration or {}).get(GENERATED_KEY)
+    if not configuration or not isinstance(generated, dict):
+        return []
+    there = dict(_leaves(configuration))
+    return [place for place, _ in _leaves(generated) if place not in there]
+
+
+def described(
+    name: str, made: Mapping[str, Any], edits: Mapping[Place, Any], deleted: Sequence[Place]
+) -> list[str]:
+    """Say which edits of a configuration were kept, and which deleted values are there again."""
     defaults = dict(_leaves(made))
-    values = [
-        f"{'.'.join(place)} {value!r}"
-        + (f" (default {defaults[place]!r})" if place in defaults else "")
-        for place, value in edits.items()
-    ]
-    return f"{name}: edited settings kept: {', '.join(values)}"
+    lines = []
+    if edits:
+        values = [
+            f"{'.'.join(place)} {value!r}"
+            + (f" (default {defaults[place]!r})" if place in defaults else "")
+            for place, value in edits.items()
+        ]
+        lines.append(f"{name}: edited settings kept: {', '.join(values)}")
+    if deleted:
+        again = ", ".join(f"{'.'.join(place)} {defaults.get(place)!r}" for place in deleted)
+        lines.append(f"{name}: deleted settings are there again: {again}")
+    return lines
 
 
 def recipe(configuration: Mapping[str, Any]) -> dict[Place, Any]:

@@ -13,7 +13,14 @@ from typing import Any
 from nnunet_pst.dataset.splits import Splits
 from nnunet_pst.network.bags import STRIDE, padded_size
 from nnunet_pst.network.unet25d import NETWORK_CLASS
-from nnunet_pst.nnunet.edited_settings import Place, described, edits_of, with_edits
+from nnunet_pst.nnunet.edit_checks import check_edits
+from nnunet_pst.nnunet.edited_settings import (
+    Place,
+    deleted_from,
+    described,
+    edits_of,
+    with_edits,
+)
 from nnunet_pst.nnunet.training.settings import BAGS_PER_BATCH, PLANS_KEY, TrainingSettings
 
 #: Our configurations and their slices in a bag.
@@ -33,7 +40,7 @@ class OurConfigurations:
     configurations
         By name, all inheriting from ``2d``.
     kept
-        A line for each configuration whose edited settings were kept.
+        Lines about edited settings: those kept, and those that were deleted and are there again.
     """
 
     configurations: dict[str, dict[str, Any]]
@@ -57,7 +64,7 @@ def our_configurations(
         Our configurations of other plans, whose edits are wanted too.
     """
     configurations: dict[str, dict[str, Any]] = {}
-    kept = []
+    kept: list[str] = []
     for name, slices_per_bag in CONFIGURATIONS.items():
         made = _generated(plans, fingerprint, slices_per_bag)
         edits: dict[Place, Any] = {}
@@ -65,8 +72,9 @@ def our_configurations(
             if source is not None:
                 edits.update(edits_of(source, made))
         configurations[name] = with_edits(made, edits)
-        kept.append(described(name, made, edits))
-    return OurConfigurations(configurations, tuple(line for line in kept if line))
+        check_edits(name, configurations[name])
+        kept += described(name, made, edits, deleted_from(plans["configurations"].get(name)))
+    return OurConfigurations(configurations, tuple(kept))
 
 
 def _generated(

@@ -21,6 +21,7 @@ from nnunet_pst.errors import Fault, HostError, InputError
 from nnunet_pst.io.atomic_files import copy_atomically, write_atomically
 from nnunet_pst.io.case_table import CASE_TABLE, cases_of_dataset
 from nnunet_pst.io.label_values import read_label_values
+from nnunet_pst.nnunet.edit_checks import check_plans_file
 from nnunet_pst.nnunet.folds import SPLITS_FILE, PlannedFolds, plan_folds
 from nnunet_pst.nnunet.own_configurations import (
     CONFIGURATIONS,
@@ -31,6 +32,7 @@ from nnunet_pst.nnunet.own_configurations import (
 from nnunet_pst.nnunet.preprocessed import check_preprocessed
 from nnunet_pst.nnunet.training.settings import TrainingSettings
 
+_PLANS = "nnUNetPlans"
 #: The configurations of nnU-Net's planners; the last three are not made for every cohort.
 STOCK_CONFIGURATIONS = ("2d", "3d_fullres", "3d_lowres", "3d_cascade_fullres")
 
@@ -141,10 +143,13 @@ def _plan(
 ) -> PlanningResult:
     """Plan and preprocess with folds that are decided."""
     name = settings.plans
+    for file in (folders.preprocessed / f"{name or _PLANS}.json", settings.edits_from):
+        if file is not None and file.is_file():
+            check_plans_file(file)
     if not settings.extend:
         _refuse_unknown_names(settings.configurations, folders.preprocessed)
         name = _plan_stock(dataset, settings.planner, name, workers)
-    plans_file, content = _read_plans(dataset, folders, name or "nnUNetPlans")
+    plans_file, content = _read_plans(dataset, folders, name or _PLANS)
     if settings.extend:
         _check_data(content, folders)
     fingerprint = json.loads((folders.preprocessed / "dataset_fingerprint.json").read_text())

@@ -41,8 +41,8 @@ class ModelSettings:
 
 
 def segment(
-    studies: Sequence[str | Path],
-    models: Sequence[str | Path],
+    studies: str | Path | Sequence[str | Path],
+    models: str | Path | Sequence[str | Path],
     output: str | Path,
     settings: SegmentationSettings | None = None,
     model_settings: ModelSettings | None = None,
@@ -80,16 +80,17 @@ def segment(
     Examples
     --------
     >>> import nnunet_pst
-    >>> outcome = nnunet_pst.segment(["T2=study/t2.nii.gz"], ["model"], "masks")
+    >>> outcome = nnunet_pst.segment("T2=study/t2.nii.gz", "model", "masks")
     >>> report = next(iter(outcome.finished.values()))
     >>> [result["name"] for result in report["results"]]
     ['T2']
     """
     settings, output = settings or SegmentationSettings(), Path(output)
-    words = [str(word) for word in studies]
+    words = [str(word) for word in ([studies] if isinstance(studies, str | Path) else studies)]
     found, notes, unread = find_studies(words)
     _check_apart(words, output)
-    loaded = load_models([Path(path) for path in models], model_settings or ModelSettings())
+    paths = [models] if isinstance(models, str | Path) else models
+    loaded = load_models([Path(path) for path in paths], model_settings or ModelSettings())
     if loaded.fusion is not None or settings.consensus:
         require_engine(choose_registration(settings.registration, loaded).settings)
     outcome = segment_studies(found, loaded, output, settings, overwrite=overwrite)

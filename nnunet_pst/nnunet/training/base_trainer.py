@@ -121,7 +121,8 @@ class PST25DTrainer(nnUNetTrainer):
     def initialize(self) -> None:
         """Build network and optimizer; the plans' seed decides the random weights."""
         torch.manual_seed(self.settings.seed)
-        super().initialize()
+        with _one_line_errors():
+            super().initialize()
         self._step = TrainingStep(
             self.network,
             self.loss,

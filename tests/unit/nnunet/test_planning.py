@@ -316,6 +316,53 @@ def test_edited_settings_are_kept_and_listed(planned_by_the_host: Path):
         assert words in line
 
 
+@pytest.mark.parametrize(
+    ("place", "value", "fault"),
+    [
+        (("spacing",), [3.0, 3.0], Fault.UNSUPPORTED),
+        (("inherits_from",), "3d_fullres", Fault.UNSUPPORTED),
+        (("resampling_fn_data_kwargs",), {"order": 0}, Fault.UNSUPPORTED),
+        (("batch_size",), 0, Fault.OUT_OF_RANGE),
+        (("batch_size",), True, Fault.OUT_OF_RANGE),
+        (("patch_size",), [30, 100, 100], Fault.OUT_OF_RANGE),
+        (("pst", "lesion_shar"), 0.7, Fault.UNKNOWN_NAME),
+        (("pst", "lesion_share"), "0.5", Fault.MALFORMED),
+        (("pst", "crop"), 90, Fault.OUT_OF_RANGE),
+        (("architecture", "arch_kwargs", "slices_per_bag"), 4, Fault.OUT_OF_RANGE),
+        (("architecture", "arch_kwargs", "encoder"), "mobilenet", Fault.UNKNOWN_NAME),
+        (("architecture", "arch_kwargs", "depth"), 3, Fault.MALFORMED),
+    ],
+)
+def test_edits_that_cannot_work_are_refused_before_the_long_work(
+    planned_by_the_host: Path, monkeypatch: pytest.MonkeyPatch, place, value, fault
+):
+    plan_dataset(DATASET, PlanningSettings(extend=True))
+    file = planned_by_the_host / "nnUNetPlans.json"
+    plans = json.loads(file.read_text())
+    part = plans["configurations"]["2d_5"]
+    for key in place[:-1]:
+        part = part[key]
+    part[place[-1]] = value
+    file.write_text(json.dumps(plans))
+    monkeypatch.setattr(planning, "_plan_stock", lambda *_: pytest.fail("the long work"))
+    for extend in (True, False):
+        with pytest.raises(InputError) as caught:
+            plan_dataset(DATASET, PlanningSettings(extend=extend))
+        assert caught.value.fault is fault
+        assert caught.value.problems[0].startswith("plans, 2d_5: ")
+    assert json.loads(file.read_text()) == plans
+
+
+def test_deleted_settings_are_there_again_and_said(planned_by_the_host: Path):
+    plan_dataset(DATASET, PlanningSettings(extend=True))
+    file = planned_by_the_host / "nnUNetPlans.json"
+    plans = json.loads(file.read_text())
+    del plans["configurations"]["2d_5"]["pst"]["gamma"]
+    file.write_text(json.dumps(plans))
+    result = plan_dataset(DATASET, PlanningSettings(extend=True))
+    assert "2d_5: deleted settings are there again: pst.gamma 1.6" in result.decisions
+
+
 def test_edits_in_plans_of_an_earlier_version_are_kept(planned_by_the_host: Path):
     """Plans that do not say how they were generated: what follows from the cohort is renewed."""
     plan_dataset(DATASET, PlanningSettings(extend=True))
