@@ -24,6 +24,7 @@ from nnunet_pst.cli.main import main
 from nnunet_pst.dataset.conversion_journal import read_key
 from nnunet_pst.dataset.fold_updates import fold_problems
 from nnunet_pst.dataset.raw_dataset import locate_dataset
+from nnunet_pst.dataset.training_record import records_of
 from nnunet_pst.errors import InputError
 from nnunet_pst.io.case_table import cases_of_dataset
 from nnunet_pst.nnunet.folds import check_fold
@@ -205,7 +206,7 @@ def edit(cohort: Cohort, desk: Path, capsys: pytest.CaptureFixture[str]) -> None
         assert "--overwrite-folds" in planned.err
         assert main(["plan", DATASET, "--workers", "1", "--overwrite-folds"]) == 0
         planned = capsys.readouterr()
-        assert "changed all the same" in planned.out
+        assert "folds: accepted: " in planned.out
     in_folds = kind in ("remove", "to test", "to train") or (
         kind == "add" and cohort.patients[name].split == "train"
     )
@@ -263,6 +264,9 @@ def check(cohort: Cohort, desk: Path) -> None:
         assert fold_problems(fold, rows) == []
         assert fold["train"]
         assert fold["val"]
+    testing = {row["patient"] for row in rows if row["split"] == "test"}
+    for record in records_of(desk / "nnUNet_results" / DATASET):
+        assert record.patients & testing <= record.accepted
     split_of = {row["case"]: row["split"] for row in rows}
     assert all(split_of[c] == "train" for fold in folds for side in fold.values() for c in side)
     patient_of = {v: k for k, v in read_key(locate_dataset(DATASET).key).items()}
