@@ -158,7 +158,7 @@ def _serve(connection: Connection, entry: Entry, device: str) -> None:
             else:
                 memory = {"imported_mb": imported, "peak_mb": peak_memory_mb()}
                 connection.send((True, {**memory, **_device_memory(device)}))
-    except EOFError:
+    except EOFError:  # the other side is done and has hung up
         pass
     except BaseException:  # to be told on the other side, whatever it is
         connection.send((False, traceback.format_exc()))

@@ -64,7 +64,7 @@ def _cpu() -> str:
         for line in Path("/proc/cpuinfo").read_text().splitlines():
             if line.startswith("model name"):
                 return " ".join(line.partition(":")[2].split())
-    except OSError:
+    except OSError:  # not Linux
         pass
     return platform.processor() or platform.machine()
 

@@ -139,6 +139,12 @@ def _empty_in_extents(drawing: Drawing) -> npt.NDArray[np.intp]:
     return np.flatnonzero(inside & (slice_areas(drawing.mask) == 0))
 
 
+def _undrawn_extents(drawing: Drawing) -> tuple[Extent, ...]:
+    """Return the ranges of lesions on which nothing is drawn."""
+    areas = slice_areas(drawing.mask)
+    return tuple((a, b) for a, b in drawing.extents if not areas[a : b + 1].any())
+
+
 def _no_slice(which: str, number: int, count: int) -> Problem:
     hint = f"; {_FROM_ONE}" if number == count else ""
     text = f"{which} slice {number} does not exist; the image has slices 0 to {count - 1}{hint}"
@@ -204,6 +210,11 @@ def _remarks_on_coarse(drawing: Drawing, known: SliceFlags) -> list[str]:
     if len(gaps):
         remarks.append(
             f"slices {format_slices(gaps.tolist())} between drawn ones are not drawn: unknown"
+        )
+    if undrawn := _undrawn_extents(drawing):
+        remarks.append(
+            f"a lesion is said to be on slices {format_extents(undrawn)}, but nothing is drawn "
+            "there: unknown"
         )
     if incomplete := np.flatnonzero(slices_of_another_lesion(drawing, known)).tolist():
         remarks.append(

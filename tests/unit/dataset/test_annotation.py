@@ -255,6 +255,16 @@ def test_several_parts_without_ranges_are_told_of():
     assert drawing_remarks(both, known) == []
 
 
+def test_a_lesion_that_nobody_drew_is_told_of():
+    extents = ((1, 8), (5, 10), (11, 11))
+    coarse = Drawing(two_lesions(), SPACING, "coarse", extents=extents)
+    assert drawing_problems(coarse) == []
+    known = known_slices(coarse, LabelRules(), simulate=True)
+    assert any("slices 11, but nothing is drawn" in r for r in drawing_remarks(coarse, known))
+    drawn = Drawing(two_lesions(), SPACING, "coarse", extents=extents[:2])
+    assert not any("nothing is drawn" in remark for remark in drawing_remarks(drawn, known))
+
+
 def test_a_part_outside_of_every_lesion_is_refused():
     coarse = Drawing(two_lesions(), SPACING, "coarse", extents=((1, 7), (8, 10)))
     (problem,) = drawing_problems(coarse)
