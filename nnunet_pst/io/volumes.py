@@ -173,7 +173,8 @@ def read_image(path: Path) -> Volume:
     Raises
     ------
     InputError
-        As `read_header`, and for voxels that are not finite or are all the same.
+        As `read_header`, and for voxels that are not finite, are all the same, or have two values
+        only, as a mask has.
     """
     volume = read_voxels(path)
     array = volume.array
@@ -184,9 +185,14 @@ def read_image(path: Path) -> Volume:
     wrong = int(np.count_nonzero(~np.isfinite(array)))
     if wrong:
         raise not_finite(path, wrong)
-    if array.min() == array.max():
+    low, high = array.min(), array.max()
+    if low == high:
+        raise InputError(f"{path.name} is {low} everywhere; is it the right file?", Fault.VALUES)
+    if ((array == low) | (array == high)).all():
         raise InputError(
-            f"{path.name} is {array.flat[0]} everywhere; is it the right file?", Fault.VALUES
+            f"{path.name} holds the values {low:g} and {high:g} only, as a mask does; an image is "
+            "expected, so is it the right file?",
+            Fault.VALUES,
         )
     return Volume(array, volume.grid)
 

@@ -99,6 +99,11 @@ def test_a_constant_image(tmp_path: Path):
     assert_refused(read_image, path, Fault.VALUES)
 
 
+def test_a_mask_in_place_of_an_image(tmp_path: Path):
+    path = save(tmp_path / "a.nii.gz", (ramp() > 50).astype(np.int16))
+    assert_refused(read_image, path, Fault.VALUES)
+
+
 def test_slices_along_another_axis(tmp_path: Path):
     path = save(tmp_path / "a.nii.gz", ramp(), spacing=(5.0, 1.0, 1.0))
     assert_refused(read_header, path, Fault.GEOMETRY)
@@ -246,7 +251,8 @@ def spoiled_header(path: Path, changes: dict[int, bytes]) -> Path:
 def test_a_nifti_without_its_mark_is_not_read_as_analyze(
     tmp_path: Path, suffix: str, read, changes: dict[int, bytes], fault: Fault
 ):
-    path = save(tmp_path / f"a.{suffix}", (ramp(np.uint8) > 50).astype(np.uint8))
+    array = (ramp(np.uint8) > 50).astype(np.uint8) if read is read_mask else ramp()
+    path = save(tmp_path / f"a.{suffix}", array)
     read(path)
     assert_refused(read, spoiled_header(path, changes), fault)
 
