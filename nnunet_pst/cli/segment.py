@@ -132,12 +132,9 @@ def _lines(outcome: BatchOutcome, output: Path) -> list[str]:
     lines = []
     for name, report in outcome.finished.items():
         lines.append(f"{name}: {output / name / 'report.html'}")
-        lines += [f"  {_measured(one)}" for one in report["results"]]
-        lines += [
-            f"  {one['name']}: {warning}"
-            for one in report["results"]
-            for warning in one["warnings"]
-        ]
+        parts = [part for one in report["results"] for part in _named_parts(one)]
+        lines += [f"  {_measured(*part)}" for part in parts]
+        lines += [f"  {name}: {warning}" for name, _, one in parts for warning in one["warnings"]]
         lines += [f"  {note}" for note in report["notes"]]
         if report["not_segmented"]:
             names = ", ".join(report["not_segmented"])
@@ -147,14 +144,23 @@ def _lines(outcome: BatchOutcome, output: Path) -> list[str]:
     return lines
 
 
-def _measured(one: dict[str, Any]) -> str:
+def _named_parts(result: dict[str, Any]) -> list[tuple[str, str, dict[str, Any]]]:
+    """Return a mask and each class of several: its name in a line, what it outlines, the part."""
+    name = result["name"]
+    return [
+        (name, result["what"], result),
+        *((f"{name} {one['name']}", one["name"], one) for one in result["classes"]),
+    ]
+
+
+def _measured(name: str, what: str, one: dict[str, Any]) -> str:
     from nnunet_pst.segmentation.measures import volume_text
 
     measures = one["measures"]
     if not measures["slices"]:
-        return f"{one['name']}: no tumor found"
+        return f"{name}: no {what} found"
     return (
-        f"{one['name']}: {volume_text(measures['volume_ml'])}, {measures['longest_mm']:.0f} x "
+        f"{name}: {volume_text(measures['volume_ml'])}, {measures['longest_mm']:.0f} x "
         f"{measures['perpendicular_mm']:.0f} x {measures['height_mm']:.0f} mm, "
         f"{measures['slices']} slice{'' if measures['slices'] == 1 else 's'}"
     )

@@ -6,7 +6,7 @@ have several classes and another ignore value, or none.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,9 +14,12 @@ import numpy as np
 import numpy.typing as npt
 
 from nnunet_pst.errors import Fault, InputError
+from nnunet_pst.io.wording import printable
 from nnunet_pst.labels import BACKGROUND, IGNORE, LABEL_VALUES, TUMOR
 
 _IGNORE_NAME = "ignore"
+#: Characters of all labels in a message.
+_LONGEST = 120
 
 
 @dataclass(frozen=True)
@@ -94,7 +97,7 @@ def read_label_values(description: Mapping[str, Any], where: str) -> LabelValues
     regions = sorted(name for name, value in labels.items() if isinstance(value, list | tuple))
     if regions:
         raise InputError(
-            f"{where}: labels {', '.join(regions)} are regions of several values, which our "
+            f"{where}: labels {_shown(regions)} are regions of several values, which our "
             "configurations do not learn; give each class one value, or train nnU-Net's own "
             "configurations and trainers",
             Fault.UNSUPPORTED,
@@ -110,7 +113,7 @@ def read_label_values(description: Mapping[str, Any], where: str) -> LabelValues
         or values != list(range(1, len(kept) + 1))
         or not ends
     ):
-        shown = ", ".join(f"{name} {value}" for name, value in labels.items())
+        shown = _shown([f"{name} {value}" for name, value in labels.items()])
         raise InputError(
             f"{where}: labels are {shown}; expected background 0, then 1, 2, ... for the classes, "
             "then ignore if there is one",
@@ -119,6 +122,12 @@ def read_label_values(description: Mapping[str, Any], where: str) -> LabelValues
     if not kept:
         raise InputError(f"{where}: dataset.json names no class to segment", Fault.EMPTY)
     return LabelValues(dict(sorted(kept.items(), key=lambda item: item[1])), ignore)
+
+
+def _shown(names: Sequence[str]) -> str:
+    """List names of a stranger's file in a line of a message."""
+    text = printable(", ".join(names))
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."
 
 
 #: The labels that `nnunet_pst convert` writes.

@@ -1,4 +1,4 @@
-"""How numbers and names of measures are written: few digits, units, intervals as `0.70 to 0.78`."""
+"""How numbers and names are written: few digits, units, intervals as `0.70 to 0.78`."""
 
 from __future__ import annotations
 
@@ -22,6 +22,12 @@ _NAMES = {
 #: How a unit is written in a column's name.
 _UNIT_WORDS = {"mm": "mm", "ml": "ml", "%": "percent", "slices": "slices"}
 _DIGITS = {"1": 3, "mm": 1, "ml": 1, "slices": 1, "%": 1, "lesions": 2}
+
+
+def printable(text: str) -> str:
+    """Replace control characters and half characters (names from strangers may hold any bytes)."""
+    text = text.encode("utf-8", "replace").decode("utf-8")
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
 def measure_name(name: str, unit: str = "1") -> str:

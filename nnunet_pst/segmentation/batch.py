@@ -1,7 +1,7 @@
 """Many studies in turn: pseudonyms, resumption, isolation of failures, and a table of all.
 
 OUT/
-  measures.csv                      a row for each mask of every study
+  measures.csv                      a row for each mask of every study, and each of its classes
   study_0001/
     report.html, report.json        the page, and the same for programs
     T2_mask.nii.gz, T2.png          on the sequence's own grid; slices with the outline
@@ -33,20 +33,17 @@ from nnunet_pst.dicom.reading.files import printable
 from nnunet_pst.errors import Fault, InputError, Problem, PSTError
 from nnunet_pst.io.atomic_files import folder_written_whole, write_atomically
 from nnunet_pst.io.csv_text import csv_text, restored
-from nnunet_pst.segmentation.model_interface import (
-    ModelChoice,
-    ModelFacts,
-    weights_name,
-)
+from nnunet_pst.segmentation.measures_table import TABLE, write_measures
+from nnunet_pst.segmentation.model_interface import ModelChoice, ModelFacts
 from nnunet_pst.segmentation.page import render_study_page
 from nnunet_pst.segmentation.registration_choice import choose_registration
 from nnunet_pst.segmentation.study import SegmentationSettings, segment_study
 from nnunet_pst.segmentation.study_folder import write_study
 from nnunet_pst.segmentation.study_input import Study, StudySequence
 
-REPORT, PAGE, TABLE = "report.json", "report.html", "measures.csv"
+REPORT, PAGE = "report.json", "report.html"
 #: Increased when the same images and models give other files than before.
-_FORMAT = 3
+_FORMAT = 4
 _PRIVATE = 0o600
 _PSEUDONYM = re.compile(r"study_(\d{4,9})")
 _KEY_COLUMNS = ("study", "source", "folder")
@@ -122,7 +119,8 @@ def segment_studies(
         outcome.kept += kept
     if outcome.finished:
         place.prepare()  # the input of kept studies may have moved
-        outcome.notes += _write_table(output)
+        reports = [_read_report(folder) for folder in sorted(output.glob("study_*"))]
+        outcome.notes += write_measures(output / TABLE, [one for one in reports if one is not None])
     return outcome
 
 
@@ -197,7 +195,9 @@ def _segment_one(
     segmented = segment_study(sequences, models, settings)
     place.prepare()
     with folder_written_whole(output / name) as draft:
-        results = write_study(segmented, draft, study=name, model_id=_model_id(models))
+        results = write_study(
+            segmented, draft, study=name, model_id=_model_id(models), classes=models.classes
+        )
         report = {
             "study": name,
             "version": __version__,
@@ -297,42 +297,3 @@ def _assign(studies: Sequence[Study], numbered: dict[str, str]) -> dict[str, str
             numbered[study.identity] = f"study_{following:04d}"
             following += 1
     return numbered
-
-
-def _weights(report: dict[str, Any], result: dict[str, Any]) -> str:
-    """Tell trainings of one name apart, also in reports of earlier versions."""
-    if "weights" in result:
-        return str(result["weights"])
-    models = {model["name"]: weights_name(model["sha256"]) for model in report["models"]}
-    return str(models.get(result["model"], "+".join(models.values())))
-
-
-def _write_table(output: Path) -> list[str]:
-    """Write a row for each mask of every study in the folder; say where names mix trainings."""
-    reports = [_read_report(folder) for folder in sorted(output.glob("study_*"))]
-    rows = [
-        {
-            "study": report["study"],
-            "sequence": result["name"],
-            "model": result["model"],
-            "weights": _weights(report, result),
-            **result["measures"],
-            "warnings": "; ".join(result["warnings"]),
-        }
-        for report in reports
-        if report is not None
-        for result in report["results"]
-    ]
-    if not rows:
-        return []
-    columns = list(rows[0])
-    cells = ([row[column] for column in columns] for row in rows)
-    write_atomically(output / TABLE, csv_text([columns, *cells]))
-    trainings: dict[str, set[str]] = {}
-    for row in rows:
-        trainings.setdefault(row["model"], set()).add(row["weights"])
-    return [
-        f"{TABLE}: {len(weights)} trainings have the name {name}; column weights tells them apart"
-        for name, weights in trainings.items()
-        if len(weights) > 1
-    ]

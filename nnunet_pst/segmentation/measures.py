@@ -89,13 +89,25 @@ def volume_text(volume_ml: float) -> str:
     return f"{volume_ml:.1f} ml" if volume_ml >= SMALLEST_ML / 2 else f"< {SMALLEST_ML} ml"
 
 
-def mask_warnings(mask: npt.NDArray[np.bool_], measures: TumorMeasures) -> list[str]:
-    """Return warnings for readers of a mask's measures."""
+def mask_warnings(
+    mask: npt.NDArray[np.bool_], measures: TumorMeasures, what: str = "tumor"
+) -> list[str]:
+    """Return warnings for readers of a mask's measures.
+
+    Parameters
+    ----------
+    mask
+        (z, y, x).
+    measures
+        Of ``mask``.
+    what
+        What the mask outlines.
+    """
     if not measures.slices:
-        return ["empty result: no tumor was found, which does not prove that there is none"]
+        return [f"empty result: no {what} was found, which does not prove that there is none"]
     warnings = []
     if measures.slices < FEW_SLICES:
-        warnings.append(f"few slices: tumor on {measures.slices} of {len(mask)} slices")
+        warnings.append(f"few slices: {what} on {measures.slices} of {len(mask)} slices")
     borders = []
     if mask[0].any() or mask[-1].any():
         borders.append("the first or last slice")
@@ -103,9 +115,9 @@ def mask_warnings(mask: npt.NDArray[np.bool_], measures: TumorMeasures) -> list[
         borders.append("the edge of the field of view")
     if borders:
         warnings.append(
-            f"touches the border: tumor on {' and '.join(borders)}, so the measures may be too "
+            f"touches the border: {what} on {' and '.join(borders)}, so the measures may be too "
             "small"
         )
     if measures.parts > 1:
-        warnings.append(f"{measures.parts} separate parts; look whether each is tumor")
+        warnings.append(f"{measures.parts} separate parts; look whether each is {what}")
     return warnings

@@ -12,12 +12,15 @@ import numpy.typing as npt
 
 from nnunet_pst.errors import Fault, InputError, Problem
 from nnunet_pst.io.geometry import Grid, plane_of
+from nnunet_pst.io.label_values import OUR_LABELS
 from nnunet_pst.io.sequence_columns import USUAL_SEQUENCES
 from nnunet_pst.io.volumes import Volume
 from nnunet_pst.registration.policy import RegistrationSettings
 
 #: What `scan` takes, and the paper's: the plane of models that don't name theirs.
 USUAL_PLANE = "axial"
+#: Of models that `nnunet_pst convert` made the data for.
+OUR_CLASSES = tuple(OUR_LABELS.classes)
 #: Headers are rounded, and a network doesn't notice a few percent.
 SPACING_TOLERANCE = 0.05
 
@@ -51,6 +54,8 @@ class ModelFacts:
         How the channels of its training data were registered; None when unknown.
     planes
         Planes of its training slices, such as ``axial``; empty when unknown.
+    classes
+        What it segments: the names of the label values 1, 2, ...
     """
 
     name: str
@@ -65,6 +70,7 @@ class ModelFacts:
     serves_missing: bool = False
     registration: RegistrationSettings | None = None
     planes: tuple[str, ...] = ()
+    classes: tuple[str, ...] = OUR_CLASSES
 
     @property
     def weights(self) -> str:
@@ -82,6 +88,7 @@ class ModelFacts:
             "name": self.name,
             "kind": "fusion" if self.fuses else "all-sequence",
             "channels": list(self.channels),
+            "classes": list(self.classes),
             "trained_on": list(self.sequences),
             "folds": self.folds,
             "mirroring": self.mirroring,
@@ -98,13 +105,13 @@ class Prediction:
 
     Attributes
     ----------
-    mask
-        (z, y, x), booleans.
+    labels
+        (z, y, x), 0 for background, else the value of a class.
     probability
-        (z, y, x) of the tumor, 0 to 1; None unless asked for.
+        (z, y, x) of any class, 0 to 1; None unless asked for.
     """
 
-    mask: npt.NDArray[np.bool_]
+    labels: npt.NDArray[np.uint8]
     probability: npt.NDArray[np.float32] | None
 
 
@@ -151,6 +158,11 @@ class ModelChoice:
         """The models, without None."""
         return [model for model in (self.single, self.fusion) if model is not None]
 
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """What the models segment; `choose_models` has checked that all segment the same."""
+        return self.all[0].facts.classes
+
 
 def choose_models(models: Sequence[Model]) -> ModelChoice:
     """Tell the models apart by their channels.
@@ -158,7 +170,7 @@ def choose_models(models: Sequence[Model]) -> ModelChoice:
     Raises
     ------
     InputError
-        When two models are of one kind.
+        When two models are of one kind, or segment different classes.
     """
     single = [model for model in models if not model.facts.fuses]
     fusion = [model for model in models if model.facts.fuses]
@@ -168,6 +180,12 @@ def choose_models(models: Sequence[Model]) -> ModelChoice:
             raise InputError(
                 f"{names} both have {kind}; give one model of that kind", Fault.AMBIGUOUS
             )
+    if len({model.facts.classes for model in models}) > 1:
+        each = "; ".join(f"{m.facts.name}: {', '.join(m.facts.classes)}" for m in models)
+        raise InputError(
+            f"the models segment different classes ({each}); give one model a run",
+            Fault.CONTRADICTION,
+        )
     return ModelChoice(single[0] if single else None, fusion[0] if fusion else None)
 
 

@@ -17,13 +17,13 @@ from matplotlib.patheffects import withStroke
 
 from nnunet_pst.dataset.annotation import largest_slice
 from nnunet_pst.evaluation.overlays import (
-    PREDICTION_COLOR,
     QUICKLY_PACKED,
     draw_outline,
     draw_scale_bar,
     for_display,
     gray_window,
 )
+from nnunet_pst.io.viewer_labels import class_color
 from nnunet_pst.io.volumes import Volume
 
 _COLUMNS, _MOST_TILES = 4, 12
@@ -33,8 +33,10 @@ _MARGIN_MM = 25.0
 _STYLE: list[str | Path | dict[str, Any]] = ["default", {"font.family": "DejaVu Sans"}]
 
 
-def draw_montage(path: Path, image: Volume, mask: npt.NDArray[np.bool_], *, title: str) -> None:
+def draw_montage(path: Path, image: Volume, labels: npt.NDArray[np.uint8], *, title: str) -> None:
     """Write a PNG: the whole slice with most tumor, then slices around the tumor.
+
+    Each class has an outline in its color (`nnunet_pst.io.viewer_labels.class_color`).
 
     Without tumor, slices from the whole image.
 
@@ -44,13 +46,14 @@ def draw_montage(path: Path, image: Volume, mask: npt.NDArray[np.bool_], *, titl
         Written directly; the caller moves it to its place.
     image
         (z, y, x) intensities.
-    mask
-        Same shape.
+    labels
+        Same shape; 0 for background, else the value of a class.
     title
         Line above the pictures.
     """
+    mask = labels > 0
     shown = for_display(image.array, image.grid)
-    outlined = for_display(mask, image.grid)
+    outlined = for_display(labels, image.grid)
     slices = montage_slices(mask)
     window = gray_window(shown)
     whole = largest_slice(mask) if mask.any() else None
@@ -91,7 +94,7 @@ def montage_slices(mask: npt.NDArray[np.bool_]) -> list[int]:
 def _draw_tile(
     axes: Any,  # noqa: ANN401 - matplotlib's axes
     picture: npt.NDArray[Any],
-    outlined: npt.NDArray[np.bool_],
+    outlined: npt.NDArray[np.uint8],
     index: int,
     *,
     image: Volume,
@@ -107,7 +110,9 @@ def _draw_tile(
         aspect=rows_mm / columns_mm,
         interpolation="bilinear",
     )
-    draw_outline(axes, outlined[index], PREDICTION_COLOR, 1.2)
+    for value in np.unique(outlined[index][outlined[index] > 0]):
+        color = "#{:02X}{:02X}{:02X}".format(*class_color(int(value)))
+        draw_outline(axes, outlined[index] == value, color, 1.2)
     if closely:
         rows, columns = np.nonzero(outlined.any(axis=0))
         half = max(np.ptp(rows) * rows_mm, np.ptp(columns) * columns_mm) / 2 + _MARGIN_MM

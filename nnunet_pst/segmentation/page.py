@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from nnunet_pst.io.templates import render
+from nnunet_pst.io.viewer_labels import class_color
 from nnunet_pst.segmentation.agreement import alignment_words, coverage_words, dice_words
 from nnunet_pst.segmentation.measures import volume_text
 
@@ -31,9 +32,20 @@ def render_study_page(report: Mapping[str, Any], folder: Path) -> str:
     values = {
         "report": report,
         "pictures": pictures,
+        "several": any(result["classes"] for result in report["results"]),
+        "color": _css_color,
+        "warned": _has_warnings,
         "volume": volume_text,
         "dice": dice_words,
         "alignment": alignment_words,
         "coverage": coverage_words,
     }
     return render("nnunet_pst.segmentation", "segment.html", values).removesuffix("\n")
+
+
+def _has_warnings(result: Mapping[str, Any]) -> bool:
+    return bool(result["warnings"] or any(part["warnings"] for part in result["classes"]))
+
+
+def _css_color(value: int) -> str:
+    return "rgb({}, {}, {})".format(*class_color(value))

@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from nnunet_pst.dicom.writing.source_images import DicomSource
-from nnunet_pst.errors import InputError
+from nnunet_pst.errors import Fault, InputError
+from nnunet_pst.io.geometry import Grid
 from nnunet_pst.io.volumes import Volume
 from nnunet_pst.registration.policy import RegistrationSettings
 from nnunet_pst.segmentation.agreement import agreement, consensus
@@ -48,6 +49,24 @@ class SegmentationSettings:
 
 
 @dataclass(frozen=True)
+class ClassMask:
+    """One class of a model that segments several.
+
+    Attributes
+    ----------
+    name, value
+        The class, and its value in `Result.labels`.
+    warnings
+        About this class alone.
+    """
+
+    name: str
+    value: int
+    measures: TumorMeasures
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Result:
     """A mask with its measures and warnings.
 
@@ -63,8 +82,16 @@ class Result:
         The sequences of the input.
     image
         The image of the mask's grid.
+    labels
+        (z, y, x), 0 for background, else the value of a class.
+    measures, warnings
+        Of all classes together.
     filled
         Channels that the study lacks, and that were zero.
+    classes
+        Every class by itself; empty where there is one.
+    what
+        What the mask outlines, in words.
     """
 
     name: str
@@ -72,11 +99,18 @@ class Result:
     weights: str
     channels: tuple[str, ...]
     image: Volume
-    mask: npt.NDArray[np.bool_]
+    labels: npt.NDArray[np.uint8]
     measures: TumorMeasures
     warnings: tuple[str, ...]
     source: DicomSource | None
     filled: tuple[str, ...] = ()
+    classes: tuple[ClassMask, ...] = ()
+    what: str = "tumor"
+
+    @property
+    def mask(self) -> npt.NDArray[np.bool_]:
+        """All classes together: (z, y, x)."""
+        return self.labels > 0
 
 
 @dataclass(frozen=True)
@@ -99,12 +133,19 @@ def segment_study(
     ------
     InputError
         When there is no model for any of the sequences, a sequence's name is unknown, two
-        sequences are one image, or slices have a plane that the model was not trained on.
+        sequences are one image, slices have a plane that the model was not trained on, or a
+        consensus of several classes is wanted.
     """
     by_name = {sequence.name: sequence for sequence in sequences}
     unknown = unknown_sequences(models, list(by_name))
     if problems := [*unknown, *repeated_images(sequences)]:
         raise InputError(problems)
+    if settings.consensus and len(models.classes) > 1:
+        raise InputError(
+            f"--consensus fuses one class; the models segment {', '.join(models.classes)}: "
+            "run without it",
+            Fault.UNSUPPORTED,
+        )
     roles = assign_models(models, list(by_name))
     _check_planes(roles, by_name)
     chosen = choose_registration(settings.registration, models)
@@ -125,7 +166,8 @@ def segment_study(
     notes = list(roles.notes)
     if settings.consensus and len(probabilities) > 1:
         weights = "+".join(dict.fromkeys(result.weights for result in results))
-        results.append(_consensus(by_name, space, probabilities, weights))
+        fused = _consensus(by_name, space, probabilities, weights, in_words(models.classes))
+        results.append(fused)
     elif settings.consensus:
         notes.append(f"no consensus: {results[0].name} alone was segmented, nothing to fuse")
     return StudyResult(
@@ -165,10 +207,10 @@ def _frame_notes(space: StudySpace) -> list[str]:
 def _result(
     sequence: StudySequence, role: Role, prediction: Prediction, space: StudySpace
 ) -> Result:
-    measures = measure_tumor(prediction.mask, sequence.image.grid)
-    facts = role.model.facts
+    facts, mask = role.model.facts, prediction.labels > 0
+    measures, what = measure_tumor(mask, sequence.image.grid), in_words(facts.classes)
     warnings = [
-        *mask_warnings(prediction.mask, measures),
+        *mask_warnings(mask, measures, what),
         *role.warnings,
         *model_warnings(facts, role.channels, sequence.image.grid),
         *space.rejected(sequence.name, role.channels),
@@ -181,12 +223,34 @@ def _result(
         weights=facts.weights,
         channels=role.channels,
         image=sequence.image,
-        mask=prediction.mask,
+        labels=prediction.labels.astype(np.uint8),
         measures=measures,
         warnings=tuple(warnings),
         source=sequence.source,
         filled=role.filled,
+        classes=_each_class(prediction.labels, facts.classes, sequence.image.grid),
+        what=what,
     )
+
+
+def in_words(classes: Sequence[str]) -> str:
+    """Name what a mask of all classes together outlines."""
+    return " or ".join(classes)
+
+
+def _each_class(
+    labels: npt.NDArray[np.uint8], names: Sequence[str], grid: Grid
+) -> tuple[ClassMask, ...]:
+    """Measure every class by itself; nothing where there is one, which the whole mask shows."""
+    if len(names) == 1:
+        return ()
+    classes = []
+    for value, name in enumerate(names, start=1):
+        mask = labels == value
+        measures = measure_tumor(mask, grid)
+        warnings = mask_warnings(mask, measures, name)
+        classes.append(ClassMask(name, value, measures, tuple(warnings)))
+    return tuple(classes)
 
 
 def _consensus(
@@ -194,12 +258,13 @@ def _consensus(
     space: StudySpace,
     probabilities: dict[str, npt.NDArray[np.float32]],
     weights: str,
+    what: str,
 ) -> Result:
     made = consensus(space, probabilities)
     sequence = by_name[made.reference]
     measures = measure_tumor(made.mask, sequence.image.grid)
     warnings = [
-        *mask_warnings(made.mask, measures),
+        *mask_warnings(made.mask, measures, what),
         *space.rejected(made.reference, list(probabilities)),
     ]
     warnings += [
@@ -218,8 +283,9 @@ def _consensus(
         weights=weights,
         channels=made.voters,
         image=sequence.image,
-        mask=made.mask,
+        labels=made.mask.astype(np.uint8),
         measures=measures,
         warnings=tuple(warnings),
         source=sequence.source,
+        what=what,
     )

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from nnunet_pst.errors import InputError
 from nnunet_pst.io.viewer_labels import (
@@ -24,7 +23,7 @@ DICOM_FOLDER = "dicom"
 
 
 def write_study(
-    segmented: StudyResult, folder: Path, *, study: str, model_id: str
+    segmented: StudyResult, folder: Path, *, study: str, model_id: str, classes: Sequence[str]
 ) -> list[dict[str, Any]]:
     """Write masks, pictures, labels and DICOM objects into an empty folder.
 
@@ -34,35 +33,39 @@ def write_study(
         Pseudonym, for titles.
     model_id
         For DICOM objects.
+    classes
+        Names of the masks' values 1, 2, ...
 
     Returns
     -------
     list of dict
         Each result in a report, with the names of its files.
     """
-    (folder / ITKSNAP_FILE).write_text(itksnap_description(), encoding="utf-8")
-    (folder / SLICER_FILE).write_text(slicer_colors(), encoding="utf-8")
+    (folder / ITKSNAP_FILE).write_text(itksnap_description(classes), encoding="utf-8")
+    (folder / SLICER_FILE).write_text(slicer_colors(classes), encoding="utf-8")
     return [
-        _write_result(result, folder, study=study, model_id=model_id)
+        _write_result(result, folder, study=study, model_id=model_id, classes=classes)
         for result in segmented.results
     ]
 
 
-def _write_result(result: Result, folder: Path, *, study: str, model_id: str) -> dict[str, Any]:
+def _write_result(
+    result: Result, folder: Path, *, study: str, model_id: str, classes: Sequence[str]
+) -> dict[str, Any]:
     grid = result.image.grid
     files = {"mask": f"{result.name}_mask.nii.gz", "picture": f"{result.name}.png"}
-    write_volume(folder / files["mask"], Volume(result.mask.astype(np.uint8), grid))
+    write_volume(folder / files["mask"], Volume(result.labels, grid))
     has_tumor = result.measures.slices > 0
-    volume = volume_text(result.measures.volume_ml) if has_tumor else "no tumor found"
+    volume = volume_text(result.measures.volume_ml) if has_tumor else f"no {result.what} found"
     draw_montage(
         folder / files["picture"],
         result.image,
-        result.mask,
+        result.labels,
         title=f"{study} {result.name}: {volume} (research use only)",
     )
     warnings = list(result.warnings)
     if result.source is not None:
-        problem = _write_dicom(result, folder, files, model_id=model_id)
+        problem = _write_dicom(result, folder, files, model_id=model_id, classes=classes)
         warnings += [problem] if problem else []
     return {
         "name": result.name,
@@ -74,14 +77,29 @@ def _write_result(result: Result, folder: Path, *, study: str, model_id: str) ->
             "size_xyz": list(grid.size_xyz),
             "spacing_xyz_mm": [round(value, 4) for value in grid.spacing_xyz_mm],
         },
+        "what": result.what,
         "measures": result.measures.as_json(),
+        "classes": [
+            {
+                "name": one.name,
+                "value": one.value,
+                "measures": one.measures.as_json(),
+                "warnings": list(one.warnings),
+            }
+            for one in result.classes
+        ],
         "warnings": warnings,
         "files": files,
     }
 
 
 def _write_dicom(
-    result: Result, folder: Path, files: dict[str, str], *, model_id: str
+    result: Result,
+    folder: Path,
+    files: dict[str, str],
+    *,
+    model_id: str,
+    classes: Sequence[str],
 ) -> str | None:
     """Write both DICOM objects, or return why there are none."""
     from nnunet_pst.dicom.writing.segmentation_object import make_segmentation
@@ -91,12 +109,12 @@ def _write_dicom(
     if not result.measures.slices:
         return "no DICOM objects: there is nothing to outline"
     (folder / DICOM_FOLDER).mkdir(exist_ok=True)
-    description = {"name": result.name, "model_id": model_id}
+    about: dict[str, Any] = {"name": result.name, "model_id": model_id, "classes": classes}
     try:
         made = {
-            "seg": make_segmentation(result.source, result.mask, **description),
+            "seg": make_segmentation(result.source, result.labels, **about),
             "rtstruct": make_structure_set(
-                result.source, result.mask, result.image.grid, **description
+                result.source, result.labels, result.image.grid, **about
             ),
         }
     except InputError as error:

@@ -28,7 +28,7 @@ def test_masks_and_probabilities_are_the_hosts(
     for image in images:
         case = image.name.removesuffix("_0000.nii.gz")
         found = model.predict([read_image(image)], probability=True)
-        assert np.array_equal(found.mask, voxels(predicted / f"{case}.nii.gz") == 1), host(
+        assert np.array_equal(found.labels == 1, voxels(predicted / f"{case}.nii.gz") == 1), host(
             f"predicts another mask for {case} than `segment`"
         )
         with np.load(predicted / f"{case}.npz") as stored:
@@ -67,6 +67,6 @@ def test_openvino_gives_the_same_masks(trained):
     with trained.entered():
         models = [load_model(trained.model, device="cpu", engine=e) for e in ("torch", "openvino")]
     for image in sorted((trained.raw / "DatasetPST" / "imagesTs").iterdir()):
-        expected, found = (model.predict([read_image(image)]).mask for model in models)
+        expected, found = (model.predict([read_image(image)]).labels for model in models)
         assert expected.any()
         assert 2 * (expected & found).sum() >= 0.999 * (expected.sum() + found.sum())

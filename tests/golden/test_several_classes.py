@@ -58,6 +58,32 @@ def test_a_training_predicts_and_validates_every_class(workplace):
     assert set(summary["mean"]) == {"1", "2"}
 
 
+def test_segment_gives_what_nnunet_predicts_and_names_the_classes(workplace, tmp_path: Path, host):
+    model = workplace.results / NUMBERED / f"{TINY}__nnUNetPlans__2d_5"
+    image = sorted((workplace.raw / NUMBERED / "imagesTs").glob("*.nii.gz"))[0]
+    (tmp_path / "in").mkdir()
+    shutil.copy(image, tmp_path / "in")
+    workplace.check(
+        *("nnUNetv2_predict", "-d", "502", "-c", "2d_5", "-tr", TINY, "-f", "0"),
+        *("-i", tmp_path / "in", "-o", tmp_path / "out", "-device", "cpu"),
+    )
+    (stock,) = (tmp_path / "out").glob("*.nii.gz")
+    printed = workplace.check(
+        *("nnunet_pst", "segment", f"T2={image}", "--model", model, "-o", tmp_path / "masks"),
+        *("--device", "cpu"),
+    )
+    study = tmp_path / "masks" / "study_0001"
+    ours, theirs = (
+        sitk.GetArrayFromImage(sitk.ReadImage(str(path)))
+        for path in (study / "T2_mask.nii.gz", stock)
+    )
+    assert np.array_equal(ours, theirs), host("predictions")
+    (result,) = json.loads((study / "report.json").read_text())["results"]
+    assert [part["name"] for part in result["classes"]] == ["bone", "soft"]
+    assert "T2 bone: " in printed
+    assert "T2 soft: " in printed
+
+
 def test_the_test_masks_as_predictions_are_perfect_in_every_class(workplace, tmp_path: Path):
     folder = workplace.raw / NUMBERED / "labelsTs"
     shutil.copytree(folder, tmp_path / "predictions")

@@ -63,7 +63,7 @@ def test_the_archive_itself_segments_the_same(
     image = next((trained.raw / DATASET / "imagesTs").iterdir())
     found = model.predict([read_image(image)])
     wanted = voxels(predicted / image.name.replace("_0000", ""))
-    assert np.array_equal(found.mask, wanted == 1)
+    assert np.array_equal(found.labels == 1, wanted == 1)
 
 
 def test_the_archive_names_no_patient(elsewhere, table: Path, find_planted: Callable):

@@ -18,6 +18,7 @@ from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
 from nnunet_pst.errors import Fault, InputError, Problem
+from nnunet_pst.io.wording import printable as printable
 
 #: A file larger than this is not an image of ours; an enhanced multi-frame study is far smaller.
 MAX_FILE_BYTES = 2**31
@@ -193,12 +194,6 @@ def _shown(path: Path, root: Path) -> str:
     """Name a path within the tree, without control characters for the terminal."""
     relative = path.relative_to(root) if path.is_relative_to(root) else Path(path.name)
     return printable(str(relative) if str(relative) != "." else path.name)
-
-
-def printable(text: str) -> str:
-    """Replace control characters and half characters (names of files may hold any bytes)."""
-    text = text.encode("utf-8", "replace").decode("utf-8")
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
 def _classify(path: Path, root: Path, tree: Walk, *, archive: bool | None = None) -> None:

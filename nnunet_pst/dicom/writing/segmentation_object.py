@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -27,26 +28,38 @@ CATEGORY = Code("49755003", "SCT", "Morphologically Abnormal Structure")
 PROPERTY = Code("108369006", "SCT", "Neoplasm")
 #: DICOM's term for the family of algorithms (PS3.16 CID 7162).
 FAMILY = Code("123109", "DCM", "Artificial Intelligence")
-SEGMENT_LABEL = "tumor"
+TUMOR_CLASS = "tumor"
+#: For classes of other names, which are free text: a code that says little rather than wrong.
+TISSUE = Code("85756007", "SCT", "Tissue")
 #: Derived series are numbered after all acquired ones.
 SERIES_OFFSET = 9000
+#: Characters of a segment's label (VR LO).
+_LONGEST = 64
 
 
 def make_segmentation(
-    source: DicomSource, mask: npt.NDArray[np.bool_], *, name: str, model_id: str
+    source: DicomSource,
+    labels: npt.NDArray[np.integer | np.bool_],
+    *,
+    name: str,
+    model_id: str,
+    classes: Sequence[str] = (TUMOR_CLASS,),
 ) -> Dataset:
-    """Make a binary segmentation with one coded segment, each frame referring to its image.
+    """Make a binary segmentation, a coded segment a class, each frame referring to its image.
 
     Parameters
     ----------
     source
         The images, in the order of the mask's slices.
-    mask
-        (z, y, x), not empty, on the grid of the images.
+    labels
+        (z, y, x), not empty, on the grid of the images; 0 for background, else the value of a
+        class. A class without a voxel gets no segment.
     name
         Sequence that was segmented, for the series' description.
     model_id
         Of the model; at most 64 characters.
+    classes
+        Names of the values 1, 2, ...
 
     Raises
     ------
@@ -54,30 +67,49 @@ def make_segmentation(
         As `DicomSource.completed`, and when the headers are too damaged to derive anything from.
     """
     with deriving("a DICOM segmentation"):
-        return _segmentation(source, mask, name=name, model_id=model_id)
+        return _segmentation(source, labels, found_classes(labels, classes), name, model_id)
+
+
+def found_classes(
+    labels: npt.NDArray[np.integer | np.bool_], classes: Sequence[str]
+) -> dict[int, str]:
+    """Return the names of the classes that have voxels, by value."""
+    return {
+        value: name for value, name in enumerate(classes, start=1) if bool((labels == value).any())
+    }
 
 
 def _segmentation(
-    source: DicomSource, mask: npt.NDArray[np.bool_], *, name: str, model_id: str
+    source: DicomSource,
+    labels: npt.NDArray[np.integer | np.bool_],
+    found: dict[int, str],
+    name: str,
+    model_id: str,
 ) -> Dataset:
     algorithm = AlgorithmIdentificationSequence(
         name=MAKER, version=__version__, family=FAMILY, parameters={"model": model_id}
     )
-    segment = SegmentDescription(
-        segment_number=1,
-        segment_label=SEGMENT_LABEL,
-        segmented_property_category=CATEGORY,
-        segmented_property_type=PROPERTY,
-        algorithm_type=SegmentAlgorithmTypeValues.AUTOMATIC,
-        algorithm_identification=algorithm,
-        tracking_id=f"{name} {SEGMENT_LABEL}",
-        tracking_uid=generate_uid(),
-    )
+    segments = [
+        SegmentDescription(
+            segment_number=number,
+            segment_label=label[:_LONGEST],
+            segmented_property_category=CATEGORY if label == TUMOR_CLASS else TISSUE,
+            segmented_property_type=PROPERTY if label == TUMOR_CLASS else TISSUE,
+            algorithm_type=SegmentAlgorithmTypeValues.AUTOMATIC,
+            algorithm_identification=algorithm,
+            tracking_id=f"{name} {label}",
+            tracking_uid=generate_uid(),
+        )
+        for number, label in enumerate(found.values(), start=1)
+    ]
+    numbered = np.zeros(labels.shape, dtype=np.uint8)
+    for number, value in enumerate(found, start=1):
+        numbered[labels == value] = number
     made: Any = Segmentation(
         source_images=list(source.completed),
-        pixel_array=_in_frame_order(source, mask),
+        pixel_array=_in_frame_order(source, numbered),
         segmentation_type=Types.BINARY,
-        segment_descriptions=[segment],
+        segment_descriptions=segments,
         series_instance_uid=generate_uid(),
         series_number=SERIES_OFFSET + source.series_number,
         sop_instance_uid=generate_uid(),
@@ -97,12 +129,11 @@ def _segmentation(
     return dataset
 
 
-def _in_frame_order(source: DicomSource, mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint8]:
+def _in_frame_order(source: DicomSource, slices: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     """Bring slices into the order of a multi-frame image; its other frames stay empty."""
-    slices = mask.astype(np.uint8)
     if not source.frames:
         return slices
     count = int(source.first.NumberOfFrames)
-    frames = np.zeros((count, *mask.shape[1:]), dtype=np.uint8)
+    frames = np.zeros((count, *slices.shape[1:]), dtype=np.uint8)
     frames[np.asarray(source.frames) - 1] = slices
     return frames

@@ -6,7 +6,7 @@ placed by the grid's affine, so that no spacings can be swapped and no axis is a
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 import numpy as np
@@ -20,7 +20,11 @@ from pydicom.uid import (
 
 from nnunet_pst import __version__
 from nnunet_pst.dicom.reading.headers import MAKER
-from nnunet_pst.dicom.writing.segmentation_object import SEGMENT_LABEL, SERIES_OFFSET
+from nnunet_pst.dicom.writing.segmentation_object import (
+    SERIES_OFFSET,
+    TUMOR_CLASS,
+    found_classes,
+)
 from nnunet_pst.dicom.writing.source_images import (
     RESEARCH_ONLY,
     DicomSource,
@@ -29,28 +33,36 @@ from nnunet_pst.dicom.writing.source_images import (
 )
 from nnunet_pst.io.geometry import Grid
 from nnunet_pst.io.mask_outlines import outline_points_lps_mm, outline_polygons
-from nnunet_pst.io.viewer_labels import TUMOR_RGB
+from nnunet_pst.io.viewer_labels import class_color
 
 #: Retired, but the standard still prescribes it here (PS3.3 C.8.8.5).
 _STUDY_CLASS = "1.2.840.10008.3.1.2.3.1"
+#: Characters of a region's name (VR LO).
+_LONGEST = 64
 #: After the segmentation's series.
 _SERIES_STEP = 500
 
 
 def make_structure_set(
-    source: DicomSource, mask: npt.NDArray[np.bool_], grid: Grid, *, name: str, model_id: str
+    source: DicomSource,
+    labels: npt.NDArray[np.integer | np.bool_],
+    grid: Grid,
+    *,
+    name: str,
+    model_id: str,
+    classes: Sequence[str] = (TUMOR_CLASS,),
 ) -> FileDataset:
-    """Make a structure set with one region of interest.
+    """Make a structure set with a region of interest for each class that has voxels.
 
     Parameters
     ----------
     source
         The images, in the order of the mask's slices.
-    mask
-        (z, y, x), not empty.
+    labels
+        (z, y, x), not empty; 0 for background, else the value of a class.
     grid
-        Grid of the mask.
-    name, model_id
+        Grid of the labels.
+    name, model_id, classes
         As for `nnunet_pst.dicom.writing.segmentation_object.make_segmentation`.
 
     Raises
@@ -59,12 +71,19 @@ def make_structure_set(
         As for a segmentation.
     """
     with deriving("a structure set"):
-        return _structure_set(source, mask, grid, name=name, model_id=model_id)
+        made = _structure_set(source, name=name, model_id=model_id)
+        found = found_classes(labels, classes)
+        regions = list(enumerate(found.items(), start=1))
+        made.StructureSetROISequence = [_region(source, n, label) for n, (_, label) in regions]
+        made.ROIContourSequence = [
+            _contours(source, labels == value, grid, number, class_color(value))
+            for number, (value, _) in regions
+        ]
+        made.RTROIObservationsSequence = [_observation(n, label) for n, (_, label) in regions]
+        return made
 
 
-def _structure_set(
-    source: DicomSource, mask: npt.NDArray[np.bool_], grid: Grid, *, name: str, model_id: str
-) -> FileDataset:
+def _structure_set(source: DicomSource, *, name: str, model_id: str) -> FileDataset:
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID = RTStructureSetStorage
     meta.MediaStorageSOPInstanceUID = generate_uid()
@@ -91,9 +110,6 @@ def _structure_set(
     made.PositionReferenceIndicator = ""
     made.ApprovalStatus = "UNAPPROVED"
     made.ReferencedFrameOfReferenceSequence = [_referenced_frame(source)]
-    made.StructureSetROISequence = [_region(source)]
-    made.ROIContourSequence = [_contours(source, mask, grid)]
-    made.RTROIObservationsSequence = [_observation()]
     return made
 
 
@@ -120,20 +136,26 @@ def _image_reference(header: Dataset, frame: int | None) -> Dataset:
     return reference
 
 
-def _region(source: DicomSource) -> Dataset:
+def _region(source: DicomSource, number: int, label: str) -> Dataset:
     region = Dataset()
-    region.ROINumber = 1
+    region.ROINumber = number
     region.ReferencedFrameOfReferenceUID = source.first.FrameOfReferenceUID
-    region.ROIName = SEGMENT_LABEL
+    region.ROIName = label[:_LONGEST]
     region.ROIDescription = RESEARCH_ONLY
     region.ROIGenerationAlgorithm = "AUTOMATIC"
     return region
 
 
-def _contours(source: DicomSource, mask: npt.NDArray[np.bool_], grid: Grid) -> Dataset:
+def _contours(
+    source: DicomSource,
+    mask: npt.NDArray[np.bool_],
+    grid: Grid,
+    number: int,
+    color: tuple[int, int, int],
+) -> Dataset:
     contours = Dataset()
-    contours.ROIDisplayColor = list(TUMOR_RGB)
-    contours.ReferencedROINumber = 1
+    contours.ROIDisplayColor = list(color)
+    contours.ReferencedROINumber = number
     contours.ContourSequence = list(_each_contour(source, mask, grid))
     return contours
 
@@ -157,10 +179,11 @@ def _each_contour(
             yield contour
 
 
-def _observation() -> Dataset:
+def _observation(number: int, label: str) -> Dataset:
     observation = Dataset()
-    observation.ObservationNumber = 1
-    observation.ReferencedROINumber = 1
-    observation.RTROIInterpretedType = "GTV"
+    observation.ObservationNumber = number
+    observation.ReferencedROINumber = number
+    # Other classes are free text, of which nothing is known; the type may be empty.
+    observation.RTROIInterpretedType = "GTV" if label == TUMOR_CLASS else ""
     observation.ROIInterpreter = ""
     return observation

@@ -22,8 +22,8 @@ import torch
 from nnunet_pst.dataset.raw_dataset import OWN_KEY
 from nnunet_pst.dicom.reading.files import printable
 from nnunet_pst.errors import Fault, HostError, InputError
+from nnunet_pst.io.label_values import read_label_values
 from nnunet_pst.io.volumes import Volume
-from nnunet_pst.labels import BACKGROUND, IGNORE, TUMOR
 from nnunet_pst.nnunet.models.building import (
     HostParts,
     Network,
@@ -42,6 +42,8 @@ from nnunet_pst.registration.stored_settings import read_settings
 from nnunet_pst.segmentation.model_interface import ModelFacts, Prediction
 
 FINGERPRINT = "dataset_fingerprint.json"
+#: Label values are bytes in masks.
+MOST_CLASSES = 255
 
 
 class LoadedModel:
@@ -59,7 +61,7 @@ class LoadedModel:
         channels
             One volume for each of the model's channels, all on one grid.
         probability
-            Give the tumor's probability too.
+            Give the probability of any class too.
 
         Raises
         ------
@@ -120,11 +122,12 @@ class LoadedModel:
         threads = torch.get_num_threads()
         # From the logits, as the host does where no probabilities are asked for: in half
         # precision probabilities may tie where logits don't.
-        mask = convert(logits, *managers, properties, False, threads) == TUMOR
+        labels = np.asarray(convert(logits, *managers, properties, False, threads), dtype=np.uint8)
         if not probability:
-            return Prediction(mask, None)
+            return Prediction(labels, None)
         _, probabilities = convert(logits, *managers, properties, True, threads)
-        return Prediction(mask, np.asarray(probabilities[TUMOR], dtype=np.float32))
+        foreground = np.asarray(probabilities[1:], dtype=np.float32).sum(axis=0)
+        return Prediction(labels, foreground)
 
 
 def load_model(
@@ -153,14 +156,14 @@ def load_model(
     Raises
     ------
     InputError
-        It is not a finished model of exactly one tumor, is unsafe, or is not for the engine.
+        It is not a finished model, segments regions, is unsafe, or is not for the engine.
     HostError
         Its trainer or the engine is not installed, or there is no such device.
     """
     device = _checked_device(device, engine)
     files = open_model(path)
     plans, dataset = files.read_json("plans.json"), files.read_json("dataset.json")
-    _check_labels(dataset, files.name)
+    classes = _classes(dataset, files.name)
     checkpoints = [
         read_checkpoint(files.read(name), f"{files.name}: {name}", trusted=trusted)
         for name in files.checkpoints()
@@ -182,6 +185,7 @@ def load_model(
         )
     facts = replace(
         _facts(files, plans, dataset, checkpoints[0]),
+        classes=classes,
         mirroring=mirroring,
         engine=engine,
         precision=network.precision,
@@ -208,23 +212,31 @@ def _shared_configuration(checkpoints: list[dict[str, Any]], where: str) -> str:
     return kinds.pop()[1]
 
 
-def _check_labels(dataset: dict[str, Any], where: str) -> None:
-    """Refuse models that don't have exactly one label of value 1 besides background."""
-    labels = dataset.get("labels")
-    if not isinstance(labels, dict):
+def _classes(dataset: dict[str, Any], where: str) -> tuple[str, ...]:
+    """Return the names of the label values 1, 2, ..., made fit for messages and files."""
+    if not isinstance(dataset.get("labels"), dict):
         raise InputError(
             f"{where}: dataset.json names no labels; get the model again", Fault.MISSING
         )
-    kept = {name: value for name, value in labels.items() if name not in ("background", "ignore")}
-    expected = {"background": BACKGROUND, "ignore": IGNORE, **dict.fromkeys(kept, TUMOR)}
-    # Compared as text, because Python takes true for 1.
-    wrong = [name for name, value in labels.items() if repr(value) != repr(int(expected[name]))]
-    if len(kept) != 1 or "background" not in labels or wrong:
+    regions = [name for name, value in dataset["labels"].items() if isinstance(value, list)]
+    if regions:
         raise InputError(
-            f"{where}: segments {printable(', '.join(kept))[:80] or 'nothing'}; expected "
-            f"background of value {BACKGROUND} and one label of value {TUMOR}",
+            f"{where}: segments regions of several values "
+            f"({printable(', '.join(regions))[:80]}); use nnUNetv2_predict",
             Fault.UNSUPPORTED,
         )
+    names = list(read_label_values(dataset, where).classes)
+    if len(names) > MOST_CLASSES:
+        raise InputError(
+            f"{where}: segments {len(names)} classes; at most {MOST_CLASSES} are supported",
+            Fault.TOO_LARGE,
+        )
+    shown = [printable(name).strip()[:80] or "unnamed" for name in names]
+    if len(set(shown)) < len(shown):
+        raise InputError(
+            f"{where}: two classes have one name in dataset.json; rename one", Fault.AMBIGUOUS
+        )
+    return tuple(shown)
 
 
 def _channel_names(dataset: dict[str, Any], where: str) -> tuple[str, ...]:

@@ -208,7 +208,6 @@ def test_trainings_of_one_name_are_told_apart_in_the_table(tmp_path: Path):
         "measures.csv: 2 trainings have the name MRI; column weights tells them apart"
     ]
     header, *rows = (output / "measures.csv").read_text().splitlines()
-    column = header.split(",").index("weights")
-    names = {row.split(",")[2] for row in rows}
-    assert names == {"MRI"}
-    assert len({row.split(",")[column] for row in rows}) == 2
+    weights, names = (header.split(",").index(column) for column in ("weights", "model"))
+    assert {row.split(",")[names] for row in rows} == {"MRI"}
+    assert len({row.split(",")[weights] for row in rows}) == 2

@@ -301,7 +301,19 @@ def test_too_large(model: Path, monkeypatch: pytest.MonkeyPatch):
         (lambda model: (model / "plans.json").write_text("[]"), Fault.WRONG_TYPE),
         (
             lambda model: (model / "dataset.json").write_text('{"labels": {"organ": 1, "b": 2}}'),
+            Fault.MALFORMED,
+        ),
+        (
+            lambda model: (model / "dataset.json").write_text(
+                '{"labels": {"background": 0, "whole": [1, 2], "core": 2}}'
+            ),
             Fault.UNSUPPORTED,
+        ),
+        (
+            lambda model: (model / "dataset.json").write_text(
+                json.dumps({"labels": {"background": 0} | {f"c{n}": n for n in range(1, 300)}})
+            ),
+            Fault.TOO_LARGE,
         ),
     ],
 )

@@ -168,7 +168,7 @@ def changed(content: dict, path: tuple, value: object) -> dict:
 def outcome(model: Path) -> list[Problem] | None:
     """Problems of a refusal, or None where there is a mask; anything else is a bug."""
     try:
-        mask = load_model(model, device="cpu", mirroring=False).predict([IMAGE]).mask
+        mask = load_model(model, device="cpu", mirroring=False).predict([IMAGE]).labels
     except PSTError as error:
         problems = error.problems
     else:
