@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from nnunet_pst.errors import Fault, InputError
 from nnunet_pst.segmentation.model_interface import Model, ModelChoice
@@ -19,11 +19,15 @@ class Role:
         The study's sequence for each channel; None for a channel that is filled with zeros.
     filled
         Names of the filled channels.
+    apart
+        Of the filled channels, those that the study has but that cannot be placed on the first
+        one, with the reason.
     """
 
     model: Model
     inputs: tuple[str | None, ...]
     filled: tuple[str, ...] = ()
+    apart: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def channels(self) -> tuple[str, ...]:
@@ -34,8 +38,8 @@ class Role:
     def warnings(self) -> list[str]:
         """A warning for each filled channel."""
         return [
-            f"{name} is missing: zeros in its place, as for patients without it in the model's "
-            "training"
+            f"{_why(name, self.apart)}: zeros in its place, as for patients without it in the "
+            "model's training"
             for name in self.filled
         ]
 
@@ -48,11 +52,21 @@ class Roles:
     notes: tuple[str, ...]
 
 
-def assign_models(models: ModelChoice, names: Sequence[str]) -> Roles:
+def assign_models(
+    models: ModelChoice, names: Sequence[str], apart: Mapping[str, str] | None = None
+) -> Roles:
     """Decide which model segments which sequence of a study.
 
     The fusion model segments its first channel if the study has all of its channels, or if it was
     trained with zeros in place of missing ones; the all-sequence model segments the others.
+
+    Parameters
+    ----------
+    names
+        Of the study's sequences.
+    apart
+        Sequences that cannot be placed on the fusion model's first channel, with the reason: they
+        count as missing there.
 
     Raises
     ------
@@ -60,25 +74,28 @@ def assign_models(models: ModelChoice, names: Sequence[str]) -> Roles:
         When no model can segment any of them.
     """
     notes: list[str] = []
-    fused = _fusion_role(models, names)
+    apart = apart or {}
+    fused = _fusion_role(models, names, apart)
     roles = {} if fused is None else {fused.channels[0]: fused}
     if models.fusion is not None and fused is None:
-        lacking = " and ".join(_lacking(models.fusion, names))
+        lacking = _lacking(models.fusion, names, apart)
+        why = " and ".join(_why(name, apart) for name in lacking)
         if models.single is None:
             raise InputError(
                 f"the study has {', '.join(names)}, but the fusion model needs "
-                f"{' and '.join(models.fusion.facts.channels)}: {lacking} is missing; give an "
-                "all-sequence model too",
-                Fault.MISSING,
+                f"{' and '.join(models.fusion.facts.channels)}: {why}; give an all-sequence "
+                "model too",
+                Fault.GEOMETRY if set(lacking) & set(apart) else Fault.MISSING,
             )
         notes.append(
-            f"{models.fusion.facts.name} was not used, because {lacking} is missing; "
+            f"{models.fusion.facts.name} was not used, because {why}; "
             f"{models.single.facts.name} segmented each sequence by itself"
         )
     if fused is not None and fused.filled:
         notes.append(
-            f"{' and '.join(fused.filled)} missing: {fused.model.facts.name} segmented "
-            f"{fused.channels[0]} with zeros in place, as in its training"
+            f"{' and '.join(_why(name, apart) for name in fused.filled)}: "
+            f"{fused.model.facts.name} segmented {fused.channels[0]} with zeros in place, as in "
+            "its training"
         )
     if models.single is not None:
         single = models.single
@@ -92,20 +109,31 @@ def assign_models(models: ModelChoice, names: Sequence[str]) -> Roles:
     return Roles({name: roles[name] for name in names if name in roles}, tuple(notes))
 
 
-def _fusion_role(models: ModelChoice, names: Sequence[str]) -> Role | None:
+def _fusion_role(
+    models: ModelChoice, names: Sequence[str], apart: Mapping[str, str]
+) -> Role | None:
     """Return the fusion model's role; None if it cannot segment the study."""
     if models.fusion is None:
         return None
     facts = models.fusion.facts
-    folded = {name.casefold(): name for name in names}
+    folded = {name.casefold(): name for name in names if name not in apart}
     inputs = tuple(folded.get(channel.casefold()) for channel in facts.channels)
-    filled = tuple(_lacking(models.fusion, names))
+    filled = tuple(_lacking(models.fusion, names, apart))
     if filled and (inputs[0] is None or not facts.serves_missing):
         return None
-    return Role(models.fusion, inputs, filled)
+    return Role(models.fusion, inputs, filled, apart)
 
 
-def _lacking(fusion: Model, names: Sequence[str]) -> list[str]:
-    """Names of the fusion model's channels that the study lacks."""
-    folded = {name.casefold() for name in names}
-    return [channel for channel in fusion.facts.channels if channel.casefold() not in folded]
+def _lacking(fusion: Model, names: Sequence[str], apart: Mapping[str, str]) -> list[str]:
+    """Names of the fusion model's channels that the study lacks, as the study spells them."""
+    usable = {name.casefold() for name in names if name not in apart}
+    spelled = {name.casefold(): name for name in names}
+    return [
+        spelled.get(channel.casefold(), channel)
+        for channel in fusion.facts.channels
+        if channel.casefold() not in usable
+    ]
+
+
+def _why(name: str, apart: Mapping[str, str]) -> str:
+    return f"{name} cannot be a channel ({apart[name]})" if name in apart else f"{name} is missing"

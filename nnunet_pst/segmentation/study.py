@@ -133,7 +133,8 @@ def segment_study(
     ------
     InputError
         When there is no model for any of the sequences, a sequence's name is unknown, two
-        sequences are one image, slices have a plane that the model was not trained on, or a
+        sequences are one image, a fusion model's channels show different places and there is no
+        other model, slices have a plane that the model was not trained on, or a
         consensus of several classes is wanted.
     """
     by_name = {sequence.name: sequence for sequence in sequences}
@@ -154,6 +155,9 @@ def segment_study(
         chosen.settings,
         {name: sequence.frame_of_reference for name, sequence in by_name.items()},
     )
+    fused = next((role for role in roles.by_sequence.values() if len(role.channels) > 1), None)
+    if fused is not None and (apart := space.apart(fused.channels[0], fused.channels)):
+        roles = assign_models(models, list(by_name), apart)
     results: list[Result] = []
     probabilities: dict[str, npt.NDArray[np.float32]] = {}
     for name, role in roles.by_sequence.items():
@@ -166,8 +170,8 @@ def segment_study(
     notes = list(roles.notes)
     if settings.consensus and len(probabilities) > 1:
         weights = "+".join(dict.fromkeys(result.weights for result in results))
-        fused = _consensus(by_name, space, probabilities, weights, in_words(models.classes))
-        results.append(fused)
+        what = in_words(models.classes)
+        results.append(_consensus(by_name, space, probabilities, weights, what))
     elif settings.consensus:
         notes.append(f"no consensus: {results[0].name} alone was segmented, nothing to fuse")
     return StudyResult(

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from nnunet_pst.io.volumes import Volume
 from nnunet_pst.registration.policy import (
+    LEAST_COVERED,
     Placement,
     Registration,
     RegistrationSettings,
@@ -203,6 +204,25 @@ class StudySpace:
         """Whether anything relates two sequences: one frame of reference, or a registration."""
         pair = self.pairs.get((reference, moving)) or self.pairs.get((moving, reference))
         return pair is None or pair.one_frame or pair.registration.accepted
+
+    def apart(self, reference: str, names: Sequence[str]) -> dict[str, str]:
+        """Say which sequences share too little of the reference to be a channel on its grid.
+
+        Parameters
+        ----------
+        names
+            Of the sequences, which are registered; may hold the reference.
+        """
+        reasons = {}
+        for name in names:
+            if name == reference:
+                continue
+            self.registered(reference, name)
+            pair = self.pairs.get((reference, name)) or self.pairs[name, reference]
+            registration = pair.registration
+            if registration.rejection and registration.after.covered < LEAST_COVERED:
+                reasons[name] = registration.rejection.text
+        return reasons
 
     def partly_covered(self, reference: str, names: Sequence[str]) -> list[str]:
         """Say which of these channels leave a part of the reference without voxels."""

@@ -68,7 +68,7 @@ def test_a_missing_channel_is_filled_as_in_training_and_said(tmp_path: Path):
     (result,) = report["results"]
     assert (result["channels"], result["filled"]) == (["T2"], ["CET1"])
     assert any("CET1 is missing: zeros" in line for line in result["warnings"])
-    assert any("CET1 missing" in line for line in report["notes"])
+    assert any("CET1 is missing" in line for line in report["notes"])
     assert "zeros for CET1" in (tmp_path / "out" / "study_0001" / "report.html").read_text()
 
 
@@ -193,11 +193,34 @@ def test_different_frames_of_reference_are_said_and_flagged_without_an_engine():
     assert not any("frames" in note for note in result.notes)
 
 
-def test_images_that_share_nothing_are_flagged_without_an_engine():
+@pytest.fixture
+def apart() -> list[StudySequence]:
     far = replace(GRID, origin_lps_mm=(900.0, 7.0, 30.0))
-    one = study("T2", "CET1", CET1=image(1, grid=far))
-    result = segment_study(one.read(), choose_models([fusion()]), UNREGISTERED)
-    assert any("share 0 % of the reference" in line for line in result.results[0].warnings)
+    return list(study("T2", "CET1", CET1=image(1, grid=far)).read())
+
+
+def test_images_that_share_nothing_are_no_channels(apart: list[StudySequence]):
+    with pytest.raises(InputError) as caught:
+        segment_study(apart, choose_models([fusion()]), UNREGISTERED)
+    assert caught.value.fault is Fault.GEOMETRY
+
+
+def test_where_images_share_nothing_the_all_sequence_model_serves(apart: list[StudySequence]):
+    models = choose_models([Threshold("MRI"), fusion()])
+    result = segment_study(apart, models, UNREGISTERED)
+    assert [(one.name, one.model) for one in result.results] == [("T2", "MRI"), ("CET1", "MRI")]
+    assert any("share 0 % of the reference" in note for note in result.notes)
+
+
+def test_where_images_share_nothing_zeros_serve_a_model_that_knows_them(
+    apart: list[StudySequence],
+):
+    model = fusion(serves_missing=True)
+    result = segment_study(apart, choose_models([model]), UNREGISTERED)
+    (one,) = result.results
+    assert (one.channels, one.filled) == (("T2",), ("CET1",))
+    assert any("share 0 % of the reference" in line for line in one.warnings)
+    assert not model.calls[0][1].array.any()
 
 
 def test_trainings_of_one_name_are_told_apart_in_the_table(tmp_path: Path):
