@@ -21,8 +21,10 @@ from nnunet_pst.dataset.carried_labels import carry
 from nnunet_pst.dataset.cohort import LabelKind
 from nnunet_pst.dataset.drawing_checks import drawing_problems, drawing_remarks
 from nnunet_pst.dataset.image_sources import (
+    SourceDigests,
     SourceMask,
     check_source_mask,
+    image_digests,
     image_remarks,
     read_source_grid,
     read_source_image,
@@ -31,7 +33,6 @@ from nnunet_pst.dataset.image_sources import (
 from nnunet_pst.dataset.layouts import Case
 from nnunet_pst.dataset.slice_ranges import format_slices
 from nnunet_pst.errors import Fault, InputError, Problem
-from nnunet_pst.io.digests import voxel_digest
 from nnunet_pst.io.geometry import Grid
 from nnunet_pst.io.slice_kinds import SliceKind, kinds_of_label
 from nnunet_pst.io.volumes import Volume, lesion_count
@@ -87,7 +88,7 @@ class CaseFacts:
     carry_problems
         What is wrong with a carried mask.
     digests
-        Digest of the voxels of each image and mask that was read, with its column in the table.
+        Of the voxels of each image and mask that was read.
     """
 
     slices: int
@@ -103,7 +104,7 @@ class CaseFacts:
     remarks: tuple[str, ...] = ()
     carried: str | None = None
     carry_problems: tuple[str, ...] = ()
-    digests: tuple[tuple[str, str], ...] = ()
+    digests: tuple[SourceDigests, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -173,14 +174,14 @@ def _read_case(
     """Read images and label; the label is on the grid of the annotated sequence."""
     problems: list[Problem] = []
     images: list[Volume | None] = []
-    digests: list[tuple[str, str]] = []
+    digests: list[SourceDigests] = []
     remarks: list[str] = []
     for sequence in case.channels:
         images.append(None)
         if sequence is not None:
             with _reported(problems, case, sequence.name):
                 images[-1] = image = read_source_image(sequence.image)
-                digests.append((sequence.name, voxel_digest(image.array)))
+                digests.append(image_digests(sequence.name, image))
                 remarks += image_remarks(sequence.image)
     drawn_grid: Grid | None = None if images[0] is None else images[0].grid
     if case.mask_from is not None:
@@ -319,7 +320,7 @@ def _build_label(case: Case, grid: Grid, rules: LabelRules) -> tuple[Volume, Cas
         resampled=source.resampled,
         note=note,
         remarks=(*_placing_remarks(drawing, source), *drawing_remarks(drawing, known)),
-        digests=((f"{case.labeled.name}_label", source.digest),),
+        digests=(SourceDigests(f"{case.labeled.name}_label", source.digest),),
     )
     return Volume(label, grid), facts
 

@@ -20,6 +20,7 @@ from typing import Any
 from nnunet_pst.dataset.case_building import CaseFacts
 from nnunet_pst.dataset.cohort import Patient, Sequence
 from nnunet_pst.dataset.identity import patient_key
+from nnunet_pst.dataset.image_sources import SourceDigests
 from nnunet_pst.dataset.layouts import Case
 from nnunet_pst.errors import Fault, InputError
 from nnunet_pst.io.atomic_files import write_atomically
@@ -198,7 +199,10 @@ class Journal:
                 return
             lists = ("annotated", "carry_problems", "remarks")
             facts = {**entry["facts"], **{name: tuple(entry["facts"][name]) for name in lists}}
-            facts["digests"] = tuple((column, digest) for column, digest in facts["digests"])
+            facts["digests"] = tuple(
+                SourceDigests(one["column"], one["voxels"], tuple(one["slices"]))
+                for one in facts["digests"]
+            )
             self.records[entry["case"]] = Record(
                 entry["stamp"], entry["places"], CaseFacts(**facts), tuple(entry["files"])
             )

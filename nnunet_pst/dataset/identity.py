@@ -13,6 +13,15 @@ from pathlib import Path
 
 from nnunet_pst.dataset.cohort import Patient
 
+#: Cyrillic and Greek small letters that look like Latin ones (Unicode Technical Standard 39,
+#: confusables.txt), after case folding.
+_LATIN = str.maketrans(
+    "\u0430\u0432\u0435\u043a\u043c\u043d\u043e\u0440\u0441\u0442\u0443\u0445\u0456\u0458\u0455"
+    "\u03b1\u03b2\u03b5\u03b7\u03b9\u03ba\u03bc\u03bd\u03bf\u03c1\u03c4\u03c5\u03c7",
+    "abekmhopctyxijs" + "abehikmnoptyx",
+)
+_DIGITS = str.maketrans("oil", "011")
+
 
 def patient_key(identifier: str) -> str:
     """Write a patient's identifier in the form in which it is compared.
@@ -37,9 +46,24 @@ def identity_key(identifier: str) -> str:
 
 
 def look_alike_key(identifier: str) -> str:
-    """Return an identifier without signs, blanks and leading zeros."""
-    text = re.sub(r"[\W_]", "", patient_key(identifier))
-    return re.sub(r"(?<!\d)0+(?=\d)", "", text)
+    """Return what is left of an identifier where everything that is often mistaken is one.
+
+    Signs, blanks, leading zeros, the order of names, letters of other alphabets that look like
+    Latin ones, accents, and beside digits the letters O, I and L.
+    """
+    text = patient_key(identifier).translate(_LATIN)
+    text = "".join(c for c in unicodedata.normalize("NFD", text) if not unicodedata.combining(c))
+    words = [word for word in re.split(r"[\W_]+", text) if word]
+    if any(re.search(r"\d", word) for word in words):
+        # The order of numbers means something: patient 2 of site 1 is not patient 1 of site 2.
+        text = "".join(_with_digits(word) for word in words)
+        return re.sub(r"(?<!\d)0+(?=\d)", "", text)
+    return "".join(sorted(words))
+
+
+def _with_digits(word: str) -> str:
+    """Read the letters O, I and L beside digits as 0 and 1."""
+    return re.sub(r"[oil]+(?=\d)|(?<=\d)[oil]+", lambda part: part[0].translate(_DIGITS), word)
 
 
 def file_key(path: Path) -> tuple[int, int] | Path:
@@ -61,6 +85,6 @@ def name_notes(patients: Sequence[Patient]) -> list[str]:
         if first is not patient:
             notes.append(
                 f"the patients of rows {first.row} and {patient.row} have names that differ in "
-                "blanks, signs or leading zeros only: is it one patient?"
+                "blanks, signs, leading zeros, order or look-alike letters only: is it one patient?"
             )
     return notes

@@ -15,7 +15,7 @@ from nnunet_pst.dicom.reading.addresses import (
     read_addressed_mask,
 )
 from nnunet_pst.errors import InputError
-from nnunet_pst.io.digests import voxel_digest
+from nnunet_pst.io.digests import slice_digests, voxel_digest
 from nnunet_pst.io.geometry import Grid, same_grid
 from nnunet_pst.io.image_paths import is_image_name
 from nnunet_pst.io.mask_resampling import covered_slices, place_mask
@@ -72,6 +72,25 @@ def check_source_mask(source: Path) -> None:
 
 
 @dataclass(frozen=True)
+class SourceDigests:
+    """What tells the voxels of an image or a mask from those of others.
+
+    Parameters
+    ----------
+    column
+        Of the cohort table.
+    voxels
+        See `io.digests.voxel_digest`.
+    slices
+        Of an image, see `io.digests.slice_digests`.
+    """
+
+    column: str
+    voxels: str
+    slices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class SourceMask:
     """A mask on its image's grid, and how it came there.
 
@@ -97,6 +116,11 @@ class SourceMask:
     own_slices: int | None = None
     covered: tuple[int, int] | None = None
     remarks: tuple[str, ...] = ()
+
+
+def image_digests(column: str, image: Volume) -> SourceDigests:
+    """Digest the voxels of an image of this column."""
+    return SourceDigests(column, voxel_digest(image.array), slice_digests(image.array))
 
 
 def read_source_mask(source: Path, image: Path, grid: Grid) -> SourceMask:

@@ -22,7 +22,7 @@ from nnunet_pst.errors import Fault, InputError, Problem, PSTError, few_of_each_
 from nnunet_pst.evaluation.case_scoring import CaseScore, ScoringJob, score_case
 from nnunet_pst.evaluation.metrics.measures import DEFAULT_TOLERANCES_MM
 from nnunet_pst.evaluation.overlays import draw_contact_sheet
-from nnunet_pst.evaluation.prediction_names import name_problems
+from nnunet_pst.evaluation.prediction_names import age_warnings, name_problems
 from nnunet_pst.evaluation.references import (
     VALIDATION,
     References,
@@ -144,7 +144,7 @@ def evaluate_predictions(
         When a worker process was killed.
     """
     problems = check_folders(predictions, references, output, overwrite=overwrite)
-    warnings = _learned(predictions, references)
+    warnings = [*_learned(predictions, references), *age_warnings(predictions, references)]
     tolerances = tuple(float(tolerance) for tolerance in tolerances_mm)
     draft = Draft(output.absolute()) if output is not None else None
     jobs = _jobs(predictions, references, draft if overlays else None, tolerances)

@@ -60,6 +60,27 @@ def name_problems(predictions: Path, references: References) -> list[tuple[str, 
     ]
 
 
+def age_warnings(predictions: Path, references: References) -> list[str]:
+    """Say which masks were written before their images, which may be others than were predicted.
+
+    Copies without their times may be told of for nothing; the grid alone would tell less.
+    """
+    older = [
+        case.name
+        for case in references.cases
+        if case.image is not None
+        and (mask := predictions / f"{case.name}{references.file_ending}").is_file()
+        and case.image.is_file()
+        and mask.stat().st_mtime < case.image.stat().st_mtime
+    ]
+    if not older:
+        return []
+    return [
+        f"{len(older)} of {len(references.cases)} masks are older than their images "
+        f"({listed(older)}); predict again if the images have changed since"
+    ]
+
+
 def listed(names: Collection[str], shown: int = _SHOWN) -> str:
     """Write names in their order, of many the first few and how many more."""
     first = ", ".join(sorted(names)[:shown])

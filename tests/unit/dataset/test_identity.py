@@ -57,7 +57,13 @@ def test_two_patients(cohort_files, first: str, second: str):
     assert parse_cohort(two_patients(cohort_files, first, second))[1] == []
 
 
-@pytest.mark.parametrize(("first", "second"), [("p1", "p01"), ("p 1", "p-1"), ("A_1", "a1")])
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        *(("p1", "p01"), ("p 1", "p-1"), ("A_1", "a1"), ("O1", "01"), ("PST-l1", "PST-11")),
+        *(("Anna Berg", "Berg, Anna"), ("\u0420ST-1", "PST-1"), ("Andr\u00e9", "Andre")),
+    ],
+)
 def test_names_that_look_alike_are_told_of_by_row(cohort_files, first: str, second: str):
     cohort, problems = parse_cohort(two_patients(cohort_files, first, second))
     assert problems == []
@@ -110,6 +116,39 @@ def test_copies_under_two_patients(cohort_files, raw: Path, copy, column: str, s
     assert not (raw / "DatasetPST").exists()
 
 
+@pytest.mark.parametrize("split", ["train", "test"])
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda array: array[:, :, ::-1],
+        lambda array: array[::-1],
+        lambda array: array[1:],
+        lambda array: np.pad(array, ((0, 0), (3, 3), (0, 5))),
+        lambda array: array[:, ::-1, ::-1],
+    ],
+)
+def test_near_copies_under_two_patients(cohort_files, raw: Path, change, split: str):
+    two_patients(cohort_files, "anna", "bert", split)
+    source, target = (cohort_files.folder / str(row["T2"]) for row in cohort_files.rows)
+    drawn = cohort_files.folder / str(cohort_files.rows[1]["T2_label"])
+    image = sitk.ReadImage(str(source))
+    changed = sitk.GetImageFromArray(np.ascontiguousarray(change(sitk.GetArrayFromImage(image))))
+    changed.SetSpacing(image.GetSpacing())
+    mask = sitk.Image(changed.GetSize(), sitk.sitkUInt8)
+    mask.CopyInformation(changed)
+    mask[5, 5, 3] = 1
+    sitk.WriteImage(changed, str(target))
+    sitk.WriteImage(mask, str(drawn))
+    if split == "train":
+        notes = convert_cohort(cohort_files.table, "DatasetPST").notes
+        assert any("the same values on" in note and "row 3, column T2" in note for note in notes)
+        return
+    with pytest.raises(InputError) as caught:
+        convert_cohort(cohort_files.table, "DatasetPST")
+    assert caught.value.fault is Fault.LEAK
+    assert "row 3, column T2" in caught.value.problems[0]
+
+
 def test_a_copy_of_an_earlier_run_is_seen(cohort_files, raw: Path):
     cohort_files.add("anna")
     convert_cohort(cohort_files.table, "DatasetPST")
@@ -148,3 +187,17 @@ def test_values_and_shape_make_the_digest():
     assert voxel_digest(array) == voxel_digest(array.astype(np.float64))
     assert voxel_digest(array) != voxel_digest(array.reshape(2, 4, 3))
     assert voxel_digest(np.zeros((1, 2, 2))) == voxel_digest(-np.zeros((1, 2, 2)))
+
+
+def test_slices_are_known_by_their_values_wherever_they_are():
+    from nnunet_pst.io.digests import slice_digests
+
+    array = np.random.default_rng(1).integers(1, 900, (4, 12, 10))
+    digests = slice_digests(array)
+    assert len(set(digests)) == 4
+    assert slice_digests(array.transpose(0, 2, 1)[::-1, ::-1]) == digests[::-1]
+    assert slice_digests(np.pad(array, 3)) == digests
+    changed = array.copy()
+    changed[2, 0, 0] += 1
+    assert [a == b for a, b in zip(slice_digests(changed), digests, strict=True)] == [1, 1, 0, 1]
+    assert slice_digests(np.full((2, 12, 10), 7)) == ()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -220,3 +221,14 @@ def test_a_validation_of_known_patients_is_refused(
     with pytest.raises(InputError) as caught:
         evaluate_predictions(fold / "validation", references_of_dataset(dataset))
     assert caught.value.fault is Fault.LEAK
+
+
+def test_masks_older_than_their_images_are_told_of(dataset: Path, predictions: Path):
+    references = references_of_dataset(dataset, "test")
+    for path in predictions.glob("*.nii.gz"):
+        os.utime(path, (2e9, 2e9))
+    assert evaluate_predictions(predictions, references).summary["warnings"] == []
+    os.utime(dataset / "imagesTs" / "PST_0002_T2_0000.nii.gz", (2.1e9, 2.1e9))
+    (line,) = evaluate_predictions(predictions, references).summary["warnings"]
+    assert "PST_0002_T2" in line
+    assert "1 of 4" in line
