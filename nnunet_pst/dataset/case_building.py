@@ -182,7 +182,7 @@ def _read_case(
             with _reported(problems, case, sequence.name):
                 images[-1] = image = read_source_image(sequence.image)
                 digests.append(image_digests(sequence.name, image))
-                remarks += image_remarks(sequence.image)
+                remarks += image_remarks(sequence.image, image.grid)
     drawn_grid: Grid | None = None if images[0] is None else images[0].grid
     if case.mask_from is not None:
         with _reported(problems, case, case.mask_from.name):

@@ -16,9 +16,9 @@ from nnunet_pst.dicom.reading.addresses import (
 )
 from nnunet_pst.errors import InputError
 from nnunet_pst.io.digests import slice_digests, voxel_digest
-from nnunet_pst.io.geometry import Grid, same_grid
+from nnunet_pst.io.geometry import Grid, same_grid, slice_axis_remarks
 from nnunet_pst.io.image_paths import is_image_name
-from nnunet_pst.io.mask_resampling import covered_slices, place_mask
+from nnunet_pst.io.mask_resampling import covered_slices, place_mask, slices_across
 from nnunet_pst.io.nifti_checks import has_orientation, is_nifti
 from nnunet_pst.io.volumes import Volume, check_axes, read_header, read_image, read_mask
 
@@ -38,14 +38,21 @@ def read_source_image(source: Path) -> Volume:
     return volume
 
 
-def image_remarks(source: Path) -> list[str]:
-    """Say what an image that can be read leaves to us."""
+def image_remarks(source: Path, grid: Grid) -> list[str]:
+    """Say what an image that can be read leaves to us.
+
+    Parameters
+    ----------
+    grid
+        Of the image.
+    """
+    remarks = [f"{source.name}: {remark}" for remark in slice_axis_remarks(grid)]
     if is_nifti(source) and not has_orientation(source):
-        return [
+        remarks.append(
             f"{source.name} does not say where the image is (no qform, no sform): its axes are "
             "taken for the patient's"
-        ]
-    return []
+        )
+    return remarks
 
 
 def read_source_grid(source: Path) -> Grid:
@@ -144,7 +151,7 @@ def read_source_mask(source: Path, image: Path, grid: Grid) -> SourceMask:
     digest = voxel_digest(mask.array)
     if same_grid(grid, mask.grid):
         return SourceMask(array, digest)
-    count = len(mask.array)
+    count = slices_across(mask.grid, grid)
     return SourceMask(
         array,
         digest,

@@ -15,7 +15,10 @@ import numpy.typing as npt
 #: Two grids are the same when their corners differ by no more than this, in voxels.
 #: Headers carry spacings such as 3.2699 and 3.2700 for the same scan, so equality is never tested.
 GRID_TOLERANCE_VOXELS = 1e-3
-
+#: From this share of the largest spacing on, the spacing of the third axis makes it the slice axis:
+#: scans with slices thinner than their pixels are nearly cubic, those stored along another axis are
+#: several times off.
+NEARLY_CUBIC = 0.7
 
 #: Planes by the axis (x, y, z of LPS) that is closest to the direction in which slices are stacked.
 PLANES = ("sagittal", "coronal", "axial")
@@ -102,11 +105,23 @@ def same_grid(grid: Grid, other: Grid, tolerance_voxels: float = GRID_TOLERANCE_
 def slice_axis_xyz(grid: Grid) -> int:
     """Axis (0 = x, 1 = y, 2 = z) along which slices are stacked: the one with the largest spacing.
 
-    nnU-Net's planner makes the same choice (``determine_transpose``). Equal spacings count as 2,
-    the convention of image files.
+    nnU-Net's planner makes the same choice (``determine_transpose``). Where voxels are nearly cubic
+    (`NEARLY_CUBIC`), the spacing tells nothing: then it is 2, the convention of image files.
     """
     spacing = np.asarray(grid.spacing_xyz_mm)
-    return 2 if spacing[2] >= spacing.max() * (1 - 1e-3) else int(np.argmax(spacing))
+    return 2 if spacing[2] >= NEARLY_CUBIC * spacing.max() else int(np.argmax(spacing))
+
+
+def slice_axis_remarks(grid: Grid) -> list[str]:
+    """Say that the slice axis of nearly cubic voxels is taken by convention, if it is."""
+    spacing = grid.spacing_xyz_mm
+    if slice_axis_xyz(grid) != 2 or spacing[2] >= max(spacing) * (1 - 1e-3):
+        return []
+    shown = " x ".join(f"{value:.3g}" for value in spacing)
+    return [
+        f"its voxels are nearly cubic ({shown} mm): slices are taken along the third axis, z, "
+        "though its spacing is not the largest"
+    ]
 
 
 def plane_of(grid: Grid) -> str:

@@ -86,6 +86,12 @@ def _boxes(image: Grid, mask: Grid) -> tuple[npt.NDArray[np.float64], npt.NDArra
     return image_box, np.stack([index.min(axis=0), index.max(axis=0)])
 
 
+def slices_across(mask: Grid, image: Grid) -> int:
+    """Return how many slices a mask has along the image's slice axis."""
+    cosines = np.abs(np.reshape(image.direction, (3, 3)).T @ np.reshape(mask.direction, (3, 3)))
+    return mask.size_xyz[int(cosines[2].argmax())]
+
+
 def covered_slices(mask: Grid, image: Grid) -> tuple[int, int]:
     """Return the first and last slice of the image whose center is in the mask's box."""
     _, box = _boxes(image, mask)

@@ -66,6 +66,13 @@ def read_header(path: Path) -> Grid:
         When the file can't be read, is not one three-dimensional volume, is too large, has a
         slice axis that is not the third, or axes that are not at right angles.
     """
+    grid = _read_grid(path)
+    check_axes(path, grid)
+    return grid
+
+
+def _read_grid(path: Path) -> Grid:
+    """Read a grid, whichever its slice axis."""
     reader = _open(path)
     if reader.GetDimension() != 3 or min(reader.GetSize()) < 1 or reader.GetSize()[2] == 1:
         size = " x ".join(str(n) for n in reader.GetSize())
@@ -92,7 +99,7 @@ def read_header(path: Path) -> Grid:
         origin_lps_mm=tuple(reader.GetOrigin()),
         direction=tuple(reader.GetDirection()),
     )
-    check_axes(path, grid)
+    _check_right_angles(path, grid)
     return grid
 
 
@@ -144,14 +151,7 @@ def check_axes(path: Path, grid: Grid) -> None:
     InputError
         Naming the file.
     """
-    direction = np.reshape(grid.direction, (3, 3))
-    off = np.abs(direction.T @ direction - np.eye(3)).max()
-    if not np.isfinite(grid.affine_lps_mm).all() or off > ORTHONORMAL_TOLERANCE:
-        raise _not_orthonormal(path)
-    if min(grid.spacing_xyz_mm) <= 0:
-        raise InputError(
-            f"{path.name} has a spacing of {min(grid.spacing_xyz_mm)} mm; mend it", Fault.GEOMETRY
-        )
+    _check_right_angles(path, grid)
     axis = slice_axis_xyz(grid)
     if axis != 2:
         spacing = " x ".join(f"{value:.3g}" for value in grid.spacing_xyz_mm)
@@ -159,6 +159,17 @@ def check_axes(path: Path, grid: Grid) -> None:
             f"{path.name} has its slices along axis {'xyz'[axis]} (spacing {spacing} mm); expected "
             "them along the third, z: reorder the axes",
             Fault.GEOMETRY,
+        )
+
+
+def _check_right_angles(path: Path, grid: Grid) -> None:
+    direction = np.reshape(grid.direction, (3, 3))
+    off = np.abs(direction.T @ direction - np.eye(3)).max()
+    if not np.isfinite(grid.affine_lps_mm).all() or off > ORTHONORMAL_TOLERANCE:
+        raise _not_orthonormal(path)
+    if min(grid.spacing_xyz_mm) <= 0:
+        raise InputError(
+            f"{path.name} has a spacing of {min(grid.spacing_xyz_mm)} mm; mend it", Fault.GEOMETRY
         )
 
 
@@ -200,6 +211,9 @@ def read_image(path: Path) -> Volume:
 def read_mask(path: Path) -> Volume:
     """Read a mask of background (0) and tumor (1, or 255 as in binary pictures).
 
+    Its slices may lie along any axis, as in a copy that was reoriented, or that is coarser than its
+    image within the slices.
+
     Returns
     -------
     Volume
@@ -210,7 +224,7 @@ def read_mask(path: Path) -> Volume:
     InputError
         As `read_header`, and for other values.
     """
-    volume = read_voxels(path)
+    volume = _decoded(path, _read_grid(path))
     # Float masks are common (resampled by a tool); they are harmless while values are whole.
     values = np.unique(volume.array)
     if not set(values.tolist()) <= {0, 1} and not set(values.tolist()) <= {0, 255}:
@@ -233,7 +247,10 @@ def read_voxels(path: Path) -> Volume:
     InputError
         As `read_header`, and when the file is damaged or ends early.
     """
-    grid = read_header(path)
+    return _decoded(path, read_header(path))
+
+
+def _decoded(path: Path, grid: Grid) -> Volume:
     if is_nifti(path):
         check_nifti_voxels(path, int(np.prod(grid.size_xyz)))
     try:

@@ -20,6 +20,7 @@ from nnunet_pst.dataset.splits import Splits
 from nnunet_pst.errors import Fault, HostError, InputError
 from nnunet_pst.io.atomic_files import copy_atomically, write_atomically
 from nnunet_pst.io.case_table import CASE_TABLE, cases_of_dataset
+from nnunet_pst.io.geometry import NEARLY_CUBIC
 from nnunet_pst.io.label_values import read_label_values
 from nnunet_pst.nnunet.edit_checks import check_plans_file
 from nnunet_pst.nnunet.folds import SPLITS_FILE, PlannedFolds, plan_folds
@@ -254,9 +255,20 @@ def _plan_stock(dataset: str, planner: str, plans: str | None, workers: int) -> 
     DatasetFingerprintExtractor(dataset, workers).run(overwrite_existing=True)
     arguments = {} if plans is None else {"plans_name": plans}
     experiment = planner_class(dataset, **arguments)
+    keep_slices_first(experiment)
     experiment.plan_experiment()
     name: str = experiment.plans_identifier
     return name
+
+
+def keep_slices_first(planner: Any) -> None:
+    """Keep the host from turning nearly cubic volumes.
+
+    It puts the axis with the largest spacing first; where voxels are nearly cubic that may be any,
+    and ours have their slices there already (`io.geometry.slice_axis_xyz`).
+    """
+    target = planner.determine_fullres_target_spacing()
+    planner.suppress_transpose |= bool(target[0] >= NEARLY_CUBIC * max(target))
 
 
 def _refuse_unknown_names(configurations: Sequence[str], preprocessed: Path) -> None:
@@ -326,7 +338,8 @@ def _read_plans(dataset: str, folders: _Folders, name: str) -> tuple[Path, dict[
             f"{dataset}: nnU-Net turns the axes of this cohort ({file.name}, "
             f"transpose_forward {plans['transpose_forward']}), because its largest voxel spacing "
             f"is not along the slices; 2.5D needs the slice axis first: leave out or resample the "
-            f"scans that were not acquired as axial slices",
+            "scans that were not acquired as axial slices, or, where voxels are nearly cubic, run "
+            f"'nnunet_pst plan {dataset}' without --extend",
             Fault.GEOMETRY,
         )
     return file, plans

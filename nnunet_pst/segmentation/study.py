@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from nnunet_pst.dicom.writing.source_images import DicomSource
 from nnunet_pst.errors import Fault, InputError
-from nnunet_pst.io.geometry import Grid
+from nnunet_pst.io.geometry import Grid, slice_axis_remarks
 from nnunet_pst.io.volumes import Volume
 from nnunet_pst.registration.policy import RegistrationSettings
 from nnunet_pst.segmentation.agreement import agreement, consensus
@@ -216,6 +216,7 @@ def _result(
     warnings = [
         *mask_warnings(mask, measures, what),
         *role.warnings,
+        *slice_axis_remarks(sequence.image.grid),
         *model_warnings(facts, role.channels, sequence.image.grid),
         *space.rejected(sequence.name, role.channels),
         *space.partly_covered(sequence.name, role.channels),

@@ -16,6 +16,7 @@ from nnunet_pst.errors import InputError
 from nnunet_pst.labels import IGNORE, LABEL_VALUES
 from nnunet_pst.nnunet.models.memory_check import WEIGHABLE
 from nnunet_pst.nnunet.models.plan_checks import check_plan_values, resolve_configuration
+from nnunet_pst.nnunet.planning import keep_slices_first
 from nnunet_pst.nnunet.training.base_trainer import PST25DTrainer
 from nnunet_pst.nnunet.training.settings import PLANS_KEY
 
@@ -85,6 +86,23 @@ def test_planning_again_keeps_our_configurations(host: Host, plans: dict, planne
     assert again.get("2d_5") == plans["configurations"]["2d_5"], host(
         "planning anew drops or changes configurations that it didn't make"
     )
+
+
+@pytest.mark.usefixtures("raw")
+@pytest.mark.parametrize(
+    ("spacing", "forward"), [((1.0, 1.2, 1.2), [0, 1, 2]), ((1.0, 1.2, 5.0), [2, 0, 1])]
+)
+def test_nearly_cubic_volumes_are_not_turned(host: Host, planned: Path, spacing, forward):
+    from nnunetv2.experiment_planning.experiment_planners.default_experiment_planner import (
+        ExperimentPlanner,
+    )
+
+    planner = ExperimentPlanner(planned.name)
+    count = len(planner.dataset_fingerprint["spacings"])
+    planner.dataset_fingerprint["spacings"] = [spacing] * count
+    keep_slices_first(planner)
+    found, _ = planner.determine_transpose()
+    assert [int(axis) for axis in found] == forward, host("decides otherwise about the axes")
 
 
 def test_what_the_host_plans_is_possible(host: Host, plans: dict):

@@ -10,7 +10,7 @@ import SimpleITK as sitk  # noqa: N813
 
 from nnunet_pst.errors import Fault, InputError
 from nnunet_pst.io.geometry import Grid
-from nnunet_pst.io.mask_resampling import place_mask
+from nnunet_pst.io.mask_resampling import place_mask, slices_across
 from nnunet_pst.io.volumes import Volume
 
 IDENTITY = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
@@ -102,3 +102,18 @@ def test_tumor_that_falls_between_voxels():
     with pytest.raises(InputError) as caught:
         place_mask(Volume(mask, fine), IMAGE)
     assert caught.value.fault is Fault.VALUES
+
+
+def test_a_mask_that_is_coarser_within_the_slices():
+    coarse = Grid((5, 6, 12), (4.0, 3.0, 4.0), (-8.5, 21.0, 5.0), IDENTITY)
+    mask = np.zeros(coarse.shape_zyx, dtype=bool)
+    mask[4:7, 2:4, 1:3] = True
+    placed, report = place_mask(Volume(mask, coarse), IMAGE)
+    assert (placed == mask.repeat(3, axis=1).repeat(4, axis=2)).all()
+    assert report is not None
+
+
+def test_slices_are_counted_along_the_images_axis():
+    sagittal = Grid((9, 18, 10), (4.0, 1.0, 2.0), (0.0, 0.0, 0.0), (0, 0, 1, 0, 1, 0, 1, 0, 0))
+    assert slices_across(sagittal, IMAGE) == 9
+    assert slices_across(IMAGE, IMAGE) == 12

@@ -14,7 +14,7 @@ import pytest
 import SimpleITK as sitk  # noqa: N813
 
 from nnunet_pst.errors import Fault, InputError
-from nnunet_pst.io.geometry import Grid, same_grid
+from nnunet_pst.io.geometry import Grid, same_grid, slice_axis_remarks
 from nnunet_pst.io.volumes import (
     Volume,
     lesion_count,
@@ -107,6 +107,19 @@ def test_a_mask_in_place_of_an_image(tmp_path: Path):
 def test_slices_along_another_axis(tmp_path: Path):
     path = save(tmp_path / "a.nii.gz", ramp(), spacing=(5.0, 1.0, 1.0))
     assert_refused(read_header, path, Fault.GEOMETRY)
+
+
+@pytest.mark.parametrize("spacing", [(1.2, 1.2, 1.0), (1.0, 1.0, 0.9), (1.0, 1.3, 1.0)])
+def test_nearly_cubic_voxels_have_their_slices_along_the_third_axis(tmp_path: Path, spacing):
+    path = save(tmp_path / "a.nii.gz", ramp(), spacing=spacing)
+    (remark,) = slice_axis_remarks(read_header(path))
+    assert "z" in remark
+    assert slice_axis_remarks(read_header(save(path, ramp(), spacing=(1.0, 1.0, 1.0)))) == []
+
+
+def test_a_mask_may_have_its_slices_along_any_axis(tmp_path: Path):
+    path = save(tmp_path / "a.nii.gz", (ramp() > 50).astype(np.uint8), spacing=(4.0, 4.0, 2.0))
+    assert read_mask(path).array.any()
 
 
 def test_a_sheared_nifti(tmp_path: Path):
