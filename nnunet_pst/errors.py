@@ -50,10 +50,25 @@ class Fault(Enum):
     FAILED = auto()  #: a process, job or library broke off
 
 
+#: Characters of a line. What is wrong begins it, and what to do ends it.
+_LONGEST_LINE, _END_OF_LINE = 1000, 300
+
+
+def _one_line(text: str) -> str:
+    if not text.isprintable():
+        text = "".join(
+            c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text
+        )
+    if len(text) <= _LONGEST_LINE:
+        return text
+    return f"{text[: _LONGEST_LINE - _END_OF_LINE]} [...] {text[-_END_OF_LINE:]}"
+
+
 class Problem(str):
     """A line for the user that knows its `Fault`: what was found, where, and what to do.
 
-    A line that is built from another one keeps its fault by `within`.
+    A line that is built from another one keeps its fault by `within`. It may quote cells and names
+    of strangers: control characters are escaped, and the middle of a very long line is left out.
     """
 
     fault: Fault
@@ -61,7 +76,7 @@ class Problem(str):
 
     def __new__(cls, text: str, fault: Fault | None = None) -> Problem:
         """Keep the fault of a line that has one, unless another is given."""
-        problem = super().__new__(cls, text)
+        problem = super().__new__(cls, _one_line(text))
         known = text.fault if isinstance(text, Problem) else Fault.OTHER
         problem.fault = known if fault is None else fault
         return problem

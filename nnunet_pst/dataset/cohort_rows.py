@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +17,8 @@ from nnunet_pst.io.sequence_columns import classify_columns, near_miss
 MAX_TABLE_BYTES = 50_000_000
 #: How Excel workbooks begin, new and old.
 _WORKBOOK_STARTS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")
+#: A first line by which Excel is told the separator.
+_SEPARATOR_LINE = re.compile(r"\"?sep=([,;\t])\"?", re.IGNORECASE)
 
 
 @dataclass
@@ -59,24 +62,29 @@ def read_cells(table: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
         When the file is not a table with a column ``patient`` and at least one row.
     """
     text = _read_text(table)
-    first_line = next((line for line in text.splitlines() if line.strip()), "")
-    if not first_line:
+    lines = [line for line in text.splitlines() if line.strip()]
+    hint = _SEPARATOR_LINE.fullmatch(lines[0].strip()) if lines else None
+    if len(lines) < (2 if hint else 1):
         raise InputError(
             f"{table.name}: the table is empty; expected a header and rows", Fault.EMPTY
         )
-    delimiter = max(",;\t", key=first_line.count)
+    delimiter = hint[1] if hint else max(",;\t", key=lines[0].count)
     try:
         records = [
             (number, [restored(cell.strip()) for cell in record])
             for number, record in enumerate(
-                csv.reader(io.StringIO(text, newline=""), delimiter=delimiter), start=1
+                csv.reader(io.StringIO(text, newline=""), delimiter=delimiter),
+                start=0 if hint else 1,  # a spreadsheet does not show the hint
             )
         ]
     except csv.Error as error:
         raise InputError(
             f"{table.name}: cannot be read as a table ({error})", Fault.DAMAGED
         ) from error
-    (_, header), *rows = [record for record in records if any(record[1])]
+    filled = [record for record in records if any(record[1])]
+    (_, header), *rows = filled[1:] if hint else filled
+    while header and not header[-1]:  # a spreadsheet's trailing separators
+        header.pop()
     if "patient" not in header:
         raise InputError(_without_patients(table, header))
     if not rows:
@@ -132,15 +140,25 @@ def _without_patients(table: Path, header: list[str]) -> list[Problem]:
 def named_rows(
     header: list[str], rows: list[tuple[int, list[str]]], problems: TableProblems
 ) -> Iterator[TableRow]:
-    """Yield the rows of `read_cells`; those with too many or too few cells are reported instead."""
+    """Yield the rows of `read_cells`; those whose cells don't fit the header are reported instead.
+
+    Excel leaves out the separators of empty cells at the ends of rows, so a row may be short; only
+    the last one could also be cut off.
+    """
+    nameless = [place for place, name in enumerate(header) if not name]
     for number, cells in rows:
         surplus = cells[len(header) :]
-        if any(surplus) or len(cells) < len(header):
+        cut_off = len(cells) < len(header) and number == rows[-1][0]
+        if any(surplus) or cut_off:
             text = (
                 f"{len(cells)} cells under {len(header)} columns; put quotes around cells that "
-                "hold the separator"
+                "hold the separator, or save the table again if it is cut off"
             )
             problems.add(Problem(text, Fault.MALFORMED), row=number)
             continue
+        cells = [*cells, *[""] * (len(header) - len(cells))]
+        if lost := next((cells[place] for place in nameless if cells[place]), None):
+            text = f"'{lost[:60]}' is in a column without a name; name the column or empty it"
+            problems.add(Problem(text, Fault.MALFORMED), row=number)
         named = {name: cell for name, cell in zip(header, cells, strict=False) if name}
         yield TableRow(number, named, problems)

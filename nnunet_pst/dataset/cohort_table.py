@@ -67,9 +67,8 @@ def parse_cohort(table: Path, masks_from: str | None = None) -> tuple[Cohort, li
     """
     header, rows = read_cells(table)
     problems = TableProblems(table)
-    for name in sorted({name for name in header if header.count(name) > 1}):
-        twice = Problem("the column occurs twice; keep one", Fault.REPEATED)
-        problems.add(twice, column=name or "(without a name)")
+    for name in sorted({name for name in header if name and header.count(name) > 1}):
+        problems.add(Problem("the column occurs twice; keep one", Fault.REPEATED), column=name)
     columns = classify_columns(dict.fromkeys(name for name in header if name))
     for name, problem in columns.problems:
         problems.add(problem, column=name)
@@ -212,7 +211,12 @@ def _slice_number(row: TableRow, column: str) -> int | None:
     if match := re.fullmatch(r"(\d{1,6})(\.0+)?", cell):
         return int(match[1])
     if cell:
-        text = f"'{cell}' is not a slice number (0, 1, 2, ...)"
+        comma = re.fullmatch(r"\d+,0*", cell)
+        text = (
+            f"'{cell}' has a comma; write {cell.partition(',')[0]}"
+            if comma
+            else f"'{cell}' is not a slice number (0, 1, 2, ...)"
+        )
         row.report(text, Fault.MALFORMED, column=column)
     return None
 

@@ -37,7 +37,7 @@ def read_case_table(path: Path) -> list[dict[str, str]]:
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.DictReader(file)
             _check_columns(path, reader.fieldnames or ())
-            rows = [{k: restored(v or "") for k, v in row.items() if k} for row in reader]
+            read = list(reader)
     except UnicodeDecodeError as error:
         raise InputError(
             f"{path}: is not UTF-8 text (byte {error.start}), perhaps saved by a spreadsheet; save "
@@ -46,6 +46,14 @@ def read_case_table(path: Path) -> list[dict[str, str]]:
         ) from error
     except csv.Error as error:
         raise InputError(f"{path}: is not a table ({error})", Fault.DAMAGED) from error
+    # csv puts cells without a heading under None.
+    surplus = [place for place, row in enumerate(read, 2) if any(row.get(None) or ())]
+    if surplus:
+        raise InputError(
+            f"{path}: row {surplus[0]} has more cells than the header; convert the dataset again",
+            Fault.MALFORMED,
+        )
+    rows = [{key: restored(cell or "") for key, cell in row.items() if key} for row in read]
     if problems := few_of_each_kind((f"{path}, {place}", text) for place, text in _problems(rows)):
         raise InputError(problems)
     return rows

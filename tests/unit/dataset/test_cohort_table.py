@@ -45,6 +45,49 @@ def test_the_usual_spellings_of_csv(tmp_path: Path, encoding: str, separator: st
     assert second.covariates == {"age": "5"}
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda text: text.replace("\n", ",,,\n"),  # empty columns to the right
+        lambda text: "sep=;\n" + text.replace(",", ";"),
+        lambda text: '"sep=,"\n' + text,
+        lambda text: text.replace("age\n", "age,center,sex\n").replace("5\n", "5,,\n"),
+    ],
+)
+def test_tables_as_excel_saves_them(tmp_path: Path, change):
+    cohort = read_cohort(write(tmp_path, change(GOOD)))
+    assert [patient.row for patient in cohort.patients] == [2, 3]
+    assert [patient.covariates["age"] for patient in cohort.patients] == ["40", "5"]
+
+
+def test_a_last_row_that_is_cut_off(tmp_path: Path):
+    (problem,) = problems(tmp_path, GOOD.replace(",test,5\n", ""))
+    assert problem.fault is Fault.MALFORMED
+    assert "row 3" in problem
+
+
+def test_cells_in_a_column_without_a_name(tmp_path: Path):
+    text = GOOD.replace("split,age", "split,,age").replace("train,", "train,f,")
+    (problem,) = problems(tmp_path, text.replace("test,", "test,,"))
+    assert problem.fault is Fault.MALFORMED
+    assert "row 2" in problem
+
+
+@pytest.mark.parametrize("cell", ['"tr\nain"', '"tr\x1b[31main"', '"tr\u2028ain"', "x" * 40_000])
+def test_a_cell_with_control_characters_stays_a_short_line(tmp_path: Path, cell: str):
+    (problem,) = problems(tmp_path, GOOD.replace("train", cell))
+    assert problem.isprintable()
+    assert len(problem) < 1100
+    assert problem.endswith("write 'train' or 'val' or 'test'")
+
+
+def test_a_decimal_comma_is_named_with_the_remedy(tmp_path: Path):
+    text = "patient;T2;T2_label;T2_first;T2_last\np1;a.nii.gz;al.nii.gz;3,0;7\n"
+    found = problems(tmp_path, text)
+    assert "write 3" in found[0]
+    assert found[0].fault is Fault.MALFORMED
+
+
 def test_clicks_and_annotated_slices(tmp_path: Path):
     cohort = read_cohort(
         write(

@@ -79,3 +79,15 @@ def test_a_table_of_another_kind_gives_few_lines(tmp_path):
         read_case_table(write(tmp_path, HEADER + lines))
     assert len(caught.value.problems) == 5
     assert caught.value.problems[-1] == "and 46 more like the last one"
+
+
+def test_cells_without_a_heading_are_not_dropped(tmp_path):
+    path = tmp_path / "cases.csv"
+    path.write_text("case,patient,sequence,split\na,P1,T2,train,7,8\n")
+    with pytest.raises(InputError) as caught:
+        read_case_table(path)
+    assert caught.value.fault is Fault.MALFORMED
+    path.write_text("case,patient,sequence,split\na,P1,T2,train,,\n")
+    assert read_case_table(path) == [
+        {"case": "a", "patient": "P1", "sequence": "T2", "split": "train"}
+    ]
