@@ -69,13 +69,22 @@ def trained_methods(results: Path) -> Found:
             Fault.TOO_FEW,
         )
     common = set.intersection(*(set(found) for found in folds.values()))
+    every = sorted(set.union(*(set(found) for found in folds.values())))
+    lacking = {fold: ["__".join(k) for k, found in folds.items() if fold not in found]
+               for fold in every}  # fmt: skip
     if not common:
-        raise InputError(f"{results.name}: no fold is finished by every training", Fault.MISSING)
-    for key, found in folds.items():
-        skipped += [
-            f"{'__'.join(key)} {name}: other trainings lack it"
-            for name in sorted(set(found) - common)
-        ]
+        raise InputError(
+            [
+                f"{results.name}: no fold is finished by every training; validate one with all",
+                *(f"{fold} is lacking from {', '.join(who)}" for fold, who in lacking.items()),
+            ],
+            Fault.MISSING,
+        )
+    skipped += [
+        f"{'__'.join(key)} {fold}: lacking from {', '.join(lacking[fold])}"
+        for key, found in folds.items()
+        for fold in sorted(set(found) - common)
+    ]
     methods = [
         Method(name, tuple(folds[key][fold] for fold in sorted(common)))
         for key, name in zip(folds, _names(list(folds)), strict=True)

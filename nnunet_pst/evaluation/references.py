@@ -11,6 +11,7 @@ from typing import Any
 from nnunet_pst.errors import Fault, InputError, Problem, few_of_each_kind
 from nnunet_pst.evaluation.metrics.overlap import DEFAULT_WINDOW
 from nnunet_pst.io.case_table import CASE_TABLE, read_case_table
+from nnunet_pst.io.image_paths import IMAGE_SUFFIXES
 from nnunet_pst.io.label_values import OUR_LABELS, LabelValues, read_label_values
 
 #: All of ``labelsTr``: what the folds of a cross-validation are drawn from.
@@ -144,7 +145,7 @@ def references_in_folder(
     images: Path | None = None,
     table: Path | None = None,
     window: int = DEFAULT_WINDOW,
-    file_ending: str = ".nii.gz",
+    file_ending: str | None = None,
 ) -> References:
     """Collect every label of a folder.
 
@@ -160,15 +161,17 @@ def references_in_folder(
     window
         Slices on each side of the largest one that count as annotated.
     file_ending
-        Ending of the files.
+        Ending of the files; None: that of the labels.
 
     Raises
     ------
     InputError
-        A folder or a file is missing, or a case is not in the table.
+        A folder or a file is missing, a case is not in the table, or the labels have several
+        endings.
     """
     if not labels.is_dir():
         raise InputError(f"{labels}: is not a folder", Fault.WRONG_TYPE)
+    file_ending = file_ending or _ending_in(labels)
     names = case_names(labels, file_ending)
     if not names:
         raise InputError(f"{labels}: holds no file that ends in {file_ending}", Fault.EMPTY)
@@ -186,6 +189,22 @@ def references_in_folder(
     name = labels.resolve().name
     cases = _reference_cases(rows, labels, images, file_ending)
     return References(name, "", cases, window, file_ending)
+
+
+def _ending_in(labels: Path) -> str:
+    """Return the one ending that the images of a folder have."""
+    found = {suffix for suffix in IMAGE_SUFFIXES if case_names(labels, suffix)}
+    if len(found) > 1:
+        raise InputError(
+            f"{labels}: holds files that end in {' and '.join(sorted(found))}; give a folder of "
+            "one kind",
+            Fault.AMBIGUOUS,
+        )
+    if not found:
+        raise InputError(
+            f"{labels}: holds no file that ends in {', '.join(IMAGE_SUFFIXES)}", Fault.EMPTY
+        )
+    return found.pop()
 
 
 def case_names(folder: Path, file_ending: str) -> list[str]:

@@ -289,6 +289,31 @@ def test_results_pools_the_folds_that_all_have(
     assert any("fold_2: has no finished validation" in line for line in facts["warnings"])
 
 
+def test_a_fold_that_one_lacks_is_named_with_it(tmp_path: Path, training_dataset: Path) -> None:
+    stock = cross_validated(tmp_path, training_dataset, "nnUNetTrainer", 2)
+    ours = cross_validated(tmp_path, training_dataset, "nnUNetTrainerPST25D", 2)
+    shutil.rmtree(ours / "fold_1")
+    (line,) = trained_methods(stock.parent).skipped
+    assert line.startswith(f"{stock.name} fold_1")
+    assert line.endswith(ours.name)
+
+
+def test_no_fold_that_all_have_is_said_with_who_lacks_which(
+    tmp_path: Path, training_dataset: Path
+) -> None:
+    stock = cross_validated(tmp_path, training_dataset, "nnUNetTrainer", 2)
+    ours = cross_validated(tmp_path, training_dataset, "nnUNetTrainerPST25D", 2)
+    shutil.rmtree(stock / "fold_0")
+    shutil.rmtree(ours / "fold_1")
+    with pytest.raises(InputError) as caught:
+        trained_methods(stock.parent)
+    _, first, second = caught.value.problems
+    assert first.startswith("fold_0")
+    assert stock.name in first
+    assert second.startswith("fold_1")
+    assert ours.name in second
+
+
 def test_warns_where_the_host_ranks_otherwise(
     tmp_path: Path, training_dataset: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import SimpleITK as sitk  # noqa: N813
 
 from evaluation_example import GRID, TUMOR, problems_of, rewrite_case, save, score
 from nnunet_pst.cli.main import main
@@ -176,3 +177,21 @@ def test_no_workers_are_wrong_usage(capsys):
         main(["evaluate", "predictions", "--dataset", "A", "--workers", "0"])
     assert stop.value.code == 2
     assert "--workers: must be 1 or more" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("ending", [".nii", ".mha", ".nrrd"])
+def test_folders_of_other_formats(predictions: Path, dataset: Path, tmp_path: Path, ending: str):
+    folders = {"labels": dataset / "labelsTs", "masks": predictions}
+    for name, folder in folders.items():
+        (tmp_path / name).mkdir()
+        for path in folder.glob("*.nii.gz"):
+            case = path.name.removesuffix(".nii.gz")
+            sitk.WriteImage(sitk.ReadImage(str(path)), str(tmp_path / name / f"{case}{ending}"))
+    references = references_in_folder(tmp_path / "labels")
+    found = evaluate_predictions(tmp_path / "masks", references)
+    expected = evaluate_predictions(predictions, references_in_folder(dataset / "labelsTs"))
+    assert [row["dice"] for row in found.cases] == [row["dice"] for row in expected.cases]
+    (tmp_path / "labels" / "other.nii.gz").touch()
+    with pytest.raises(InputError) as caught:
+        references_in_folder(tmp_path / "labels")
+    assert caught.value.fault is Fault.AMBIGUOUS
