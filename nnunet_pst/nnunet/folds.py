@@ -9,6 +9,8 @@ from pathlib import Path
 
 from nnunet_pst.dataset.fold_updates import fold_problems, update_splits
 from nnunet_pst.dataset.splits import (
+    FOLDS,
+    SplitPatient,
     Splits,
     make_splits,
     separated_patients,
@@ -70,7 +72,7 @@ def plan_folds(
     earlier = read_splits(existing) if existing.is_file() else None
     learning = [row for row in rows if row["split"] != "test"]
     if not learning:
-        return PlannedFolds(earlier)
+        return PlannedFolds(earlier) if rows else _folds_without_table(raw, earlier, seed)
     patients = split_patients(learning)
     if len(patients) < 2:
         raise InputError(
@@ -99,6 +101,50 @@ def plan_folds(
         conflict.accept()
     said = [f"folds: accepted: {conflict.text}" for conflict in conflicts]
     return PlannedFolds(update.splits, (*(update.changes or ("folds: as before",)), *said))
+
+
+def _folds_without_table(raw: Path, earlier: Splits | None, seed: int) -> PlannedFolds:
+    """Make folds for a dataset without a case table that has too few cases for nnU-Net's own.
+
+    nnU-Net draws `FOLDS` folds at the start of a training, and breaks off there with fewer cases.
+    Folds that are there stay; what they miss is said.
+    """
+    ending = str(json.loads((raw / "dataset.json").read_text()).get("file_ending", ".nii.gz"))
+    labels = raw / "labelsTr"
+    names = sorted(path.name for path in labels.iterdir()) if labels.is_dir() else []
+    cases = [name.removesuffix(ending) for name in names if name.endswith(ending)]
+    if earlier is not None and cases:
+        known = {case for fold in earlier for side in fold.values() for case in side}
+        return PlannedFolds(
+            earlier,
+            tuple(
+                f"folds: {len(found)} cases are {where} ({', '.join(sorted(found)[:4])}); delete "
+                f"{SPLITS_FILE} to get new folds"
+                for found, where in (
+                    (set(cases) - known, "in no fold"),
+                    (known - set(cases), "in folds, but not in labelsTr"),
+                )
+                if found
+            ),
+        )
+    if (
+        earlier is not None or not cases or len(cases) >= FOLDS
+    ):  # none: dataset.json lists files elsewhere
+        return PlannedFolds(earlier)
+    if len(cases) == 1:
+        raise InputError(
+            f"{raw.name} has one training case; a fold needs one more to validate on: add cases to "
+            "imagesTr and labelsTr",
+            Fault.TOO_FEW,
+        )
+    patients = [SplitPatient(case, (case,), {}, "train") for case in cases]
+    return PlannedFolds(
+        make_splits(patients, seed),
+        (
+            f"folds: {len(cases)}, because there are {len(cases)} training cases and no "
+            f"{CASE_TABLE}; nnU-Net's own {FOLDS} need {FOLDS} cases",
+        ),
+    )
 
 
 def read_splits(file: Path) -> Splits:

@@ -9,6 +9,7 @@ from nnunet_pst.errors import Fault, HostError, InputError
 from nnunet_pst.io.case_table import cases_of_dataset
 from nnunet_pst.labels import LABEL_VALUES
 from nnunet_pst.nnunet import planning
+from nnunet_pst.nnunet.folds import plan_folds
 from nnunet_pst.nnunet.own_configurations import (
     CONFIGURATIONS,
     SPARE_SLICES,
@@ -526,3 +527,36 @@ def test_references_are_replaced_whole(tmp_path: Path):
     copy_references(raw, preprocessed)
     found = list((preprocessed / "gt_segmentations").iterdir())
     assert [(path.name, path.read_bytes()) for path in found] == [("a.nii.gz", b"second")]
+
+
+@pytest.mark.parametrize(("count", "folds"), [(2, 2), (4, 4), (5, None), (1, Fault.TOO_FEW)])
+def test_few_cases_without_a_table(tmp_path: Path, count: int, folds: int | Fault | None):
+    raw = tmp_path / "raw"
+    (raw / "labelsTr").mkdir(parents=True)
+    (raw / "dataset.json").write_text(json.dumps({"file_ending": ".mha", "labels": LABEL_VALUES}))
+    for number in range(count):
+        (raw / "labelsTr" / f"c{number}.mha").touch()
+    if isinstance(folds, Fault):
+        with pytest.raises(InputError) as caught:
+            plan_folds(raw, tmp_path / "preprocessed", None, seed=1)
+        assert caught.value.fault is folds
+        return
+    planned = plan_folds(raw, tmp_path / "preprocessed", None, seed=1)
+    assert (planned.splits and len(planned.splits)) == folds
+    assert len(planned.changes) == (folds is not None)
+
+
+def test_folds_without_a_table_that_miss_cases_are_told_of(tmp_path: Path):
+    raw, preprocessed = tmp_path / "raw", tmp_path / "preprocessed"
+    (raw / "labelsTr").mkdir(parents=True)
+    preprocessed.mkdir()
+    (raw / "dataset.json").write_text(json.dumps({"file_ending": ".mha"}))
+    for name in "abd":
+        (raw / "labelsTr" / f"{name}.mha").touch()
+    splits = [{"train": ["a"], "val": ["b", "c"]}]
+    (preprocessed / "splits_final.json").write_text(json.dumps(splits))
+    planned = plan_folds(raw, preprocessed, None, seed=1)
+    assert planned.splits == splits
+    added, gone = planned.changes
+    assert "(d)" in added
+    assert "(c)" in gone
