@@ -172,9 +172,11 @@ def _imported_names(plans: dict[str, Any], configuration: str, where: str) -> It
             f"{where}: plans.json has no configuration '{configuration}'", Fault.UNKNOWN_NAME
         )
     # All of them, because configurations inherit from others.
-    for settings in configurations.values():
+    for name, settings in configurations.items():
         architecture = settings.get("architecture") or {}
-        yield from filter(None, [architecture.get("network_class_name")])
+        _check_shape(architecture, f"{where}: plans.json, configuration '{printable(name)[:80]}'")
+        if class_name := architecture.get("network_class_name"):
+            yield str(class_name)
         keywords = architecture.get("arch_kwargs") or {}
         for key in architecture.get("_kw_requires_import") or ():
             if keywords.get(key) is not None:
@@ -182,3 +184,20 @@ def _imported_names(plans: dict[str, Any], configuration: str, where: str) -> It
         for key in ("resampling_fn_data", "resampling_fn_seg", "resampling_fn_probabilities"):
             if key in settings and not _ALLOWED_RESAMPLING.fullmatch(str(settings[key])):
                 yield str(settings[key])
+
+
+def _check_shape(architecture: object, where: str) -> None:
+    """Refuse an architecture that was edited into something that cannot be looked through."""
+    parts = architecture if isinstance(architecture, dict) else {"arch_kwargs": "none"}
+    keywords, imported = parts.get("arch_kwargs") or {}, parts.get("_kw_requires_import") or []
+    sound = (
+        isinstance(keywords, dict)
+        and isinstance(imported, list)
+        and all(isinstance(name, str) for name in imported)
+    )
+    if not sound:
+        raise InputError(
+            f"{where}: 'architecture' is not what nnU-Net writes; get the model again, or put the "
+            "edit back",
+            Fault.MALFORMED,
+        )

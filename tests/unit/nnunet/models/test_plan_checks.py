@@ -200,6 +200,31 @@ def fuzz(model: Path, file: str, choose: Callable[[tuple], bool], share: float) 
     return refused
 
 
+@pytest.mark.parametrize(
+    "architecture",
+    [
+        1,
+        True,
+        [1],
+        "x",
+        {"arch_kwargs": 1},
+        {"_kw_requires_import": 1},
+        {"_kw_requires_import": [1]},
+    ],
+)
+def test_an_architecture_that_was_edited_into_nonsense(stock: Path, architecture: object):
+    whole = (stock / "plans.json").read_text()
+    content = json.loads(whole)
+    configurations = content["configurations"]
+    for name in configurations:
+        configurations[name]["architecture"] = architecture
+    try:
+        (stock / "plans.json").write_text(json.dumps(content))
+        assert outcome(stock) is not None
+    finally:
+        (stock / "plans.json").write_text(whole)
+
+
 def test_odd_values_in_the_plans_of_a_stock_model(stock: Path):
     assert fuzz(stock, "plans.json", lambda path: path[:2] != ("configurations", "2d_5"), 0.05) > 80
 
