@@ -30,6 +30,7 @@ from nnunet_pst.dataset.covariates import number_problems_of_cohort, screen_cova
 from nnunet_pst.dataset.layouts import Case, load_layout
 from nnunet_pst.dataset.pair_registration import pairs_of, register_cohort
 from nnunet_pst.dataset.raw_dataset import (
+    RawDataset,
     cases_table,
     dataset_description,
     is_ours,
@@ -42,6 +43,7 @@ from nnunet_pst.dataset.repeated_voxels import voxel_problems
 from nnunet_pst.errors import Fault, HostError, InputError, PartlyDoneError, Problem, PSTError
 from nnunet_pst.io.atomic_files import write_atomically
 from nnunet_pst.io.case_table import CASE_TABLE
+from nnunet_pst.io.claims import claimed
 from nnunet_pst.io.digests import quick_digest
 from nnunet_pst.io.workers import Failure, Runner
 from nnunet_pst.registration.policy import require_engine
@@ -93,7 +95,16 @@ def convert_cohort(
     (6, 2)
     """
     settings = settings or ConversionSettings()
-    conversion, problems = _planned(Path(table), dataset, settings, overwrite=overwrite)
+    place = locate_dataset(dataset)
+    with claimed(place.raw, "convert", dataset, below=[place.folder, place.registration]):
+        return _convert(Path(table), place, settings, workers=workers, overwrite=overwrite)
+
+
+def _convert(
+    table: Path, place: RawDataset, settings: ConversionSettings, *, workers: int, overwrite: bool
+) -> ConversionSummary:
+    """Convert while nobody else writes the dataset."""
+    conversion, problems = _planned(table, place, settings, overwrite=overwrite)
     with _host_errors(), Runner(_processes(conversion, workers)).running() as runner:
         problems += _check(conversion, runner)
         if problems:
@@ -108,10 +119,9 @@ def convert_cohort(
 
 
 def _planned(
-    table: Path, dataset: str, settings: ConversionSettings, *, overwrite: bool
+    table: Path, place: RawDataset, settings: ConversionSettings, *, overwrite: bool
 ) -> tuple[Conversion, list[Problem]]:
     """Read the table and decide what is converted; the table's problems are returned."""
-    place = locate_dataset(dataset)
     layout = load_layout(settings.layout)
     cohort, problems = parse_cohort(table, annotated_sequence(layout, settings))
     problems += number_problems_of_cohort(cohort)

@@ -22,9 +22,10 @@ from nnunet_pst.dataset.cohort import Patient, Sequence
 from nnunet_pst.dataset.identity import patient_key
 from nnunet_pst.dataset.layouts import Case
 from nnunet_pst.errors import Fault, InputError
-from nnunet_pst.io.atomic_files import write_atomically
+from nnunet_pst.io.atomic_files import not_whole, write_atomically
 from nnunet_pst.io.csv_text import csv_text, restored
 from nnunet_pst.io.image_paths import image_path_problem, source_files
+from nnunet_pst.io.real_paths import real_path
 
 #: Raised when the same sources and rules would give other files than before.
 _FORMAT = 4
@@ -114,8 +115,11 @@ def source_stamp(case: Case) -> str:
     has changed would take as long as converting it.
     """
     files = [
-        [str(source.resolve())]
-        + [[str(f.resolve()), f.stat().st_size, f.stat().st_mtime_ns] for f in source_files(source)]
+        [str(real_path(source))]
+        + [
+            [str(real_path(f)), f.stat().st_size, f.stat().st_mtime_ns]
+            for f in source_files(source)
+        ]
         for source in _sources(case)
     ]
     parts = [
@@ -135,7 +139,7 @@ def source_stamp(case: Case) -> str:
 
 def source_places(case: Case) -> str:
     """Digest of the paths of a case's files, without their content."""
-    return _digest([str(path.resolve()) for path in _sources(case)])
+    return _digest([str(real_path(path)) for path in _sources(case)])
 
 
 def _digest(parts: list[Any]) -> str:
@@ -216,10 +220,16 @@ class Journal:
     def append(self, name: str, record: Record) -> None:
         """Note that a case is finished; the note is on disk when this returns."""
         self.records[name] = record
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(f"{self._line(name, record)}\n")
+        line = f"{self._line(name, record)}\n".encode()
+        with self.path.open("ab") as file:
+            begin = file.tell()
+            file.write(line)
             file.flush()
             os.fsync(file.fileno())
+        with self.path.open("rb") as file:
+            file.seek(begin)
+            if file.read() != line:
+                raise not_whole(self.path)
 
     @staticmethod
     def _line(name: str, record: Record) -> str:

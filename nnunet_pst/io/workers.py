@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing import connection, get_context, parent_process
-from threading import Thread
+from multiprocessing.process import BaseProcess
+from threading import Thread, current_thread, main_thread
 from typing import TypeVar
 
 from tqdm import tqdm
@@ -120,13 +122,44 @@ def _attempt(task: Callable[[Item], Result], item: Item) -> Result | Failure:
         return error
 
 
+@contextmanager
+def deaf_to_interrupts() -> Iterator[None]:
+    """Start processes that leave Ctrl-C to this one, which ends them.
+
+    For pools of the host: each of its workers would print a traceback.
+    """
+    genuine = BaseProcess.start
+
+    def start(process: BaseProcess) -> None:
+        if current_thread() is not main_thread():
+            genuine(process)  # signals are the main thread's
+            return
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        try:
+            genuine(process)
+        finally:
+            signal.signal(signal.SIGINT, before)
+
+    BaseProcess.start = start  # type: ignore[method-assign, assignment]
+    try:
+        yield
+    finally:
+        BaseProcess.start = genuine  # type: ignore[method-assign]
+
+
 def _start_worker() -> None:
     """Set up a worker process: one thread, and an end when its parent ends."""
     use_one_thread()
     _die_with_parent()
 
 
+def _end_quietly(*_: object) -> None:
+    # The task cleans up after itself; this process then ends without a word.
+    raise SystemExit(128 + signal.SIGINT)
+
+
 def _die_with_parent() -> None:
+    signal.signal(signal.SIGINT, _end_quietly)
     parent = parent_process()
     if parent is not None:
         # A killed parent can't stop its workers; alone they would continue to write while the

@@ -18,10 +18,13 @@ from typing import Any
 
 from nnunet_pst.dataset.splits import Splits
 from nnunet_pst.errors import Fault, HostError, InputError
-from nnunet_pst.io.atomic_files import copy_atomically, write_atomically
+from nnunet_pst.io.atomic_files import copy_atomically, refusals_in_one_line, write_atomically
 from nnunet_pst.io.case_table import CASE_TABLE, cases_of_dataset
+from nnunet_pst.io.claims import claimed
 from nnunet_pst.io.label_values import read_label_values
+from nnunet_pst.io.workers import deaf_to_interrupts
 from nnunet_pst.nnunet.edit_checks import check_plans_file
+from nnunet_pst.nnunet.environment import planner_threads
 from nnunet_pst.nnunet.folds import SPLITS_FILE, PlannedFolds, plan_folds
 from nnunet_pst.nnunet.own_configurations import (
     CONFIGURATIONS,
@@ -121,17 +124,22 @@ def plan_dataset(
     """
     settings = settings or PlanningSettings()
     folders = _folders(dataset)
-    # Before the long work: what is refused leaves everything as it was.
-    folds = plan_folds(
-        folders.raw,
-        folders.preprocessed,
-        folders.results,
-        seed=TrainingSettings().seed,
-        overwrite=settings.overwrite_folds,
-    )
-    # The host prints pages; what a caller prints must stay readable, and usable in a pipe.
-    with contextlib.redirect_stdout(sys.stderr):
-        return _plan(dataset, settings, folders, folds, workers)
+    place = folders.preprocessed
+    with (
+        refusals_in_one_line(place),
+        claimed(place.parent, "plan", place.name, below=[place]),
+    ):
+        # Before the long work: what is refused leaves everything as it was.
+        folds = plan_folds(
+            folders.raw,
+            place,
+            folders.results,
+            seed=TrainingSettings().seed,
+            overwrite=settings.overwrite_folds,
+        )
+        # The host prints pages; what a caller prints must stay readable, and usable in a pipe.
+        with contextlib.redirect_stdout(sys.stderr), planner_threads(), deaf_to_interrupts():
+            return _plan(dataset, settings, folders, folds, workers)
 
 
 def _plan(

@@ -24,6 +24,7 @@ from nnunet_pst.evaluation.overlays import (
     for_display,
     gray_window,
 )
+from nnunet_pst.io.figures import write_png
 from nnunet_pst.io.volumes import Volume
 
 _COLUMNS, _MOST_TILES = 4, 12
@@ -75,9 +76,7 @@ def draw_montage(path: Path, image: Volume, mask: npt.NDArray[np.bool_], *, titl
             _draw_tile(
                 axes, shown[index], outlined, index, image=image, window=window, closely=closely
             )
-        figure.savefig(
-            path, format="png", dpi=_DPI, metadata={"Software": None}, pil_kwargs=QUICKLY_PACKED
-        )
+        write_png(path, figure, dpi=_DPI, pil_kwargs=QUICKLY_PACKED)
 
 
 def montage_slices(mask: npt.NDArray[np.bool_]) -> list[int]:
