@@ -39,7 +39,7 @@ walks: $(STAMP)
 	NNUNET_PST_WALKS=30 nnUNet_def_n_proc=2 $(BIN)/pytest tests/golden/test_edited_cohorts.py
 
 faults: $(STAMP)
-	NNUNET_PST_FAULTS=200 nnUNet_def_n_proc=2 $(BIN)/pytest tests/faults
+	NNUNET_PST_FAULTS=200 NNUNET_PST_DAMAGES=2000 nnUNet_def_n_proc=2 $(BIN)/pytest tests/faults
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

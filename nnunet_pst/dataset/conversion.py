@@ -44,7 +44,7 @@ from nnunet_pst.errors import Fault, HostError, InputError, PartlyDoneError, Pro
 from nnunet_pst.io.atomic_files import write_atomically
 from nnunet_pst.io.case_table import CASE_TABLE
 from nnunet_pst.io.claims import claimed
-from nnunet_pst.io.digests import quick_digest
+from nnunet_pst.io.digests import file_digest, quick_digest
 from nnunet_pst.io.workers import Failure, Runner
 from nnunet_pst.registration.policy import require_engine
 
@@ -59,6 +59,7 @@ def convert_cohort(
     *,
     workers: int = 1,
     overwrite: bool = False,
+    verify: bool = False,
 ) -> ConversionSummary:
     """Convert a cohort table into ``nnUNet_raw/<dataset>``.
 
@@ -77,6 +78,8 @@ def convert_cohort(
         Number of processes at most; the files are the same with any number.
     overwrite
         Convert every case again, even where finished cases are lost; pseudonyms stay.
+    verify
+        Compare all bytes of finished cases with what was written, instead of sizes and ends.
 
     Raises
     ------
@@ -97,14 +100,15 @@ def convert_cohort(
     settings = settings or ConversionSettings()
     place = locate_dataset(dataset)
     with claimed(place.raw, "convert", dataset, below=[place.folder, place.registration]):
-        return _convert(Path(table), place, settings, workers=workers, overwrite=overwrite)
+        conversion, problems = _planned(Path(table), place, settings, overwrite=overwrite)
+        if verify:
+            conversion.forget_damaged()
+        return _convert(conversion, problems, workers)
 
 
-def _convert(
-    table: Path, place: RawDataset, settings: ConversionSettings, *, workers: int, overwrite: bool
-) -> ConversionSummary:
+def _convert(conversion: Conversion, problems: list[Problem], workers: int) -> ConversionSummary:
     """Convert while nobody else writes the dataset."""
-    conversion, problems = _planned(table, place, settings, overwrite=overwrite)
+    settings = conversion.settings
     with _host_errors(), Runner(_processes(conversion, workers)).running() as runner:
         problems += _check(conversion, runner)
         if problems:
@@ -320,8 +324,14 @@ def _write_cases(conversion: Conversion, todo: list[Case], runner: Runner) -> No
     task = write_task(settings.rules, conversion.dataset, registered)
     for case, outcome in runner.run(task, todo, "writing"):
         if isinstance(outcome, CaseFacts):
-            files = tuple(map(quick_digest, conversion.dataset.files(case)))
-            record = Record(conversion.stamps[case.name], source_places(case), outcome, files)
+            files = conversion.dataset.files(case)
+            record = Record(
+                conversion.stamps[case.name],
+                source_places(case),
+                outcome,
+                tuple(map(quick_digest, files)),
+                tuple(map(file_digest, files)),
+            )
             conversion.journal.append(case.name, record)
         else:
             failed[case.name] = outcome

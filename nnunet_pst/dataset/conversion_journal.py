@@ -158,12 +158,15 @@ class Record:
         What it holds and how it was made.
     files
         `quick_digest` of each of its files, in the order of `RawDataset.files`.
+    sha256
+        Of the same files, all of their bytes; empty in journals of earlier versions.
     """
 
     stamp: str
     places: str
     facts: CaseFacts
     files: tuple[str, ...]
+    sha256: tuple[str, ...] = ()
 
 
 @dataclass
@@ -204,7 +207,11 @@ class Journal:
             facts = {**entry["facts"], **{name: tuple(entry["facts"][name]) for name in lists}}
             facts["digests"] = tuple((column, digest) for column, digest in facts["digests"])
             self.records[entry["case"]] = Record(
-                entry["stamp"], entry["places"], CaseFacts(**facts), tuple(entry["files"])
+                entry["stamp"],
+                entry["places"],
+                CaseFacts(**facts),
+                tuple(entry["files"]),
+                tuple(entry.get("sha256", ())),
             )
         except (ValueError, KeyError, TypeError):
             return
@@ -233,4 +240,7 @@ class Journal:
 
     @staticmethod
     def _line(name: str, record: Record) -> str:
-        return json.dumps({"case": name, **asdict(record)})
+        content = {"case": name, **asdict(record)}
+        if not record.sha256:
+            del content["sha256"]  # a line of an earlier version stays as it is
+        return json.dumps(content)

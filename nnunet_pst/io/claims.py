@@ -141,9 +141,10 @@ def claimed(
         handle = _taken(file, folder / name)
     except OSError as error:
         _remove_empty(missing)
+        in_the_way = isinstance(error, FileExistsError | NotADirectoryError)
+        why = "a file is in the way" if in_the_way else error.strerror or error
         raise InputError(
-            f"{folder}: can't be written ({error.strerror or error}); make room or choose another",
-            Fault.UNWRITABLE,
+            f"{folder}: can't be written ({why}); make room or choose another", Fault.UNWRITABLE
         ) from error
     claim = Claim(_made(file), handle)
     try:

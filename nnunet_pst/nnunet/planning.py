@@ -26,6 +26,11 @@ from nnunet_pst.io.workers import deaf_to_interrupts
 from nnunet_pst.nnunet.edit_checks import check_plans_file
 from nnunet_pst.nnunet.environment import planner_threads
 from nnunet_pst.nnunet.folds import SPLITS_FILE, PlannedFolds, plan_folds
+from nnunet_pst.nnunet.host_files import (
+    check_preprocessed_whole,
+    data_folder,
+    host_files_readable,
+)
 from nnunet_pst.nnunet.own_configurations import (
     CONFIGURATIONS,
     decisions,
@@ -123,7 +128,8 @@ def plan_dataset(
     ('2d', '3d_fullres', '2d_5', '2d_mobilenetv2')
     """
     settings = settings or PlanningSettings()
-    folders = _folders(dataset)
+    with host_files_readable(dataset, "convert again"):
+        folders = _folders(dataset)
     place = folders.preprocessed
     with (
         refusals_in_one_line(place),
@@ -157,16 +163,20 @@ def _plan(
     if not settings.extend:
         _refuse_unknown_names(settings.configurations, folders.preprocessed)
         name = _plan_stock(dataset, settings.planner, name, workers)
-    plans_file, content = _read_plans(dataset, folders, name or _PLANS)
-    if settings.extend:
-        _check_data(content, folders)
-    fingerprint = json.loads((folders.preprocessed / "dataset_fingerprint.json").read_text())
-    ours = our_configurations(content, fingerprint, _edits_from(settings.edits_from))
-    content["configurations"].update(ours.configurations)
-    to_preprocess = [] if settings.extend else _to_preprocess(settings.configurations, content)
+    with host_files_readable(dataset, "plan again without --extend"):
+        plans_file, content = _read_plans(dataset, folders, name or _PLANS)
+        if settings.extend:
+            _check_data(content, folders)
+        fingerprint = json.loads((folders.preprocessed / "dataset_fingerprint.json").read_text())
+        ours = our_configurations(content, fingerprint, _edits_from(settings.edits_from))
+        content["configurations"].update(ours.configurations)
+        to_preprocess = [] if settings.extend else _to_preprocess(settings.configurations, content)
+        decided = decisions(content, folds.splits)
     _write(plans_file, content, folders, folds.splits)
     for configuration in to_preprocess:
         _preprocess(dataset, configuration, plans_file.stem, workers)
+    for configuration in to_preprocess:
+        check_preprocessed_whole(data_folder(content, configuration, folders.preprocessed))
     if not settings.extend:
         copy_references(folders.raw, folders.preprocessed)
     elif has_own_data(content):
@@ -175,7 +185,7 @@ def _plan(
         plans_file=plans_file,
         configurations=tuple(content["configurations"]),
         folds=len(folds.splits or ()),
-        decisions=(*decisions(content, folds.splits), *ours.kept, *folds.changes),
+        decisions=(*decided, *ours.kept, *folds.changes),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fnmatch
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from typing import Any
 
 import scenarios
 from injection import ERRORS, Fault
+from mutations import Target, mutate
 from scenarios import MODEL, SCENARIOS, Scenario
 
 #: Begins hidden names of what is being written.
@@ -22,6 +24,8 @@ MOST_SECONDS = 120
 NO_FAULT = Fault()
 
 
+#: What libraries in C and C++ write to standard error on their own.
+_CHATTER = re.compile(r"(\*\*|WARNING: In|ERROR: In|itk::|nifti|libpng|HDF5|Warning:)")
 #: Inputs that are outputs of verbs, with the scenario that makes them.
 MADE_BY = {
     "raw": "convert",
@@ -71,12 +75,13 @@ class Bench:
             "MPLCONFIGDIR": str(folder / "matplotlib"),
             "NNUNET_PST_ENCODER_WEIGHTS": "none",
         }
+        self._errors = (self.logs / "zygote.txt").open("w")
         self._zygote = subprocess.Popen(
             [sys.executable, str(Path(__file__).with_name("zygote.py"))],
             env=fixed,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=(self.logs / "zygote.txt").open("w"),
+            stderr=self._errors,
             text=True,
         )
         self._expected: dict[str, Undisturbed] = {}
@@ -84,9 +89,8 @@ class Bench:
 
     def close(self) -> None:
         """End the zygote."""
-        assert self._zygote.stdin is not None
-        self._zygote.stdin.close()
-        self._zygote.wait(timeout=60)
+        self._zygote.communicate(timeout=60)
+        self._errors.close()
 
     def _answer(self) -> Any:
         assert self._zygote.stdout is not None
@@ -134,6 +138,7 @@ class Bench:
         self.work.mkdir()
         for source, target in scenario.given.items():
             copy = shutil.copytree if (self.inputs / source).is_dir() else shutil.copy2
+            (self.work / target).parent.mkdir(parents=True, exist_ok=True)
             copy(self.inputs / source, self.work / target)
 
     def trial(self, scenario: Scenario, fault: Fault, number: int = 0) -> dict[str, Any]:
@@ -232,6 +237,27 @@ class Bench:
             return wrong + self.differences(scenario, f"{what}, which nobody was told")
         wrong += [f"{what}: leaves {name} when it has failed" for name in self.leftovers()]
         return wrong + self.goes_on(scenario, what)
+
+    def damage(self, target: Target, seed: int) -> list[str]:
+        """Damage an input, run the scenario that reads it, and say what is wrong with its end."""
+        scenario, name = target.scenario, target.files[seed % len(target.files)]
+        self.reset(scenario)
+        mutate(self.work / name, seed)
+        before = self.files(scenario)
+        done = self.run(scenario)
+        what = f"{scenario.name}, {name} damaged by {seed}"
+        wrong = complaints(what, done)
+        if done["code"] not in (0, 1, 3, "hang"):
+            wrong.append(f"{what}: ends with {done['code']}: {last_line(done)}")
+        if done["code"] == 0 and "error: " in done["stderr"]:
+            wrong.append(f"{what}: ends with 0 after: {last_line(done)}")
+        if done["code"] == 1 and "error: " not in done["stderr"]:
+            wrong.append(f"{what}: ends with 1 without an error: {last_line(done)}")
+        strange = [line for line in done["stderr"].splitlines() if _CHATTER.match(line)]
+        wrong += [f"{what}: a library's chatter: {line}" for line in strange[:1]]
+        if done["code"] == 1 and self.files(scenario) != before:
+            wrong.append(f"{what}: is refused, and has changed files")
+        return wrong + [f"{what}: leaves {left}" for left in self.leftovers()]
 
     def leftovers(self) -> list[str]:
         """Name hidden files that belong to no draft from which the same command goes on."""
