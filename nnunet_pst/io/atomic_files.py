@@ -44,7 +44,7 @@ def is_disk_error(error: OSError) -> bool:
 
 def not_whole(path: Path) -> OSError:
     """Return the error of a file that is not on the disk as it was meant."""
-    return OSError(errno.EIO, f"{path.name} was not written whole; is the disk full?")
+    return OSError(errno.EIO, f"{path.name} could not be written whole; is the disk full?")
 
 
 @contextmanager

@@ -174,11 +174,11 @@ def test_what_the_disk_has_lost_is_noticed(tmp_path: Path, monkeypatch):
     (tmp_path / "a.csv").write_text("earlier")
     read = Path.read_bytes
     monkeypatch.setattr(Path, "read_bytes", lambda path: read(path)[:-1])
-    with pytest.raises(OSError, match="was not written whole"):
+    with pytest.raises(OSError, match="could not be written whole"):
         write_atomically(tmp_path / "a.csv", "later")
     assert (tmp_path / "a.csv").read_text() == "earlier"
     assert names(tmp_path) == ["a.csv"]
-    with pytest.raises(OSError, match="was not written whole"):
+    with pytest.raises(OSError, match="could not be written whole"):
         fill(tmp_path / "b", b"content")
 
 
