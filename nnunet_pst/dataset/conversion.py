@@ -99,8 +99,9 @@ def convert_cohort(
     """
     settings = settings or ConversionSettings()
     place = locate_dataset(dataset)
-    with claimed(place.raw, "convert", dataset, below=[place.folder, place.registration]):
+    with claimed(place.raw, "convert", dataset, below=place.own_folders) as claim:
         conversion, problems = _planned(Path(table), place, settings, overwrite=overwrite)
+        conversion.removed_files = claim.swept
         if verify:
             conversion.forget_damaged()
         return _convert(conversion, problems, workers)
@@ -289,7 +290,7 @@ def _write(conversion: Conversion, todo: list[Case], runner: Runner) -> None:
     if todo or set(journal.records) != unchanged:
         journal.begin(conversion.stored_settings, [n for n in journal.records if n in unchanged])
         dataset.description.unlink(missing_ok=True)
-    conversion.removed_files = remove_strangers(dataset, conversion.cases)
+    conversion.removed_files += remove_strangers(dataset, conversion.cases)
     make_folders(dataset, conversion.cases)
     _write_cases(conversion, todo, runner)
     facts = {name: record.facts for name, record in journal.records.items()}

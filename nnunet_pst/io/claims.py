@@ -46,9 +46,12 @@ class Claim:
     ----------
     made
         Outputs of commands that were broken off here, by name, with the time of their newest file.
+    swept
+        Number of leftovers of killed processes that were removed.
     """
 
     made: dict[str, int] = field(default_factory=dict)
+    swept: int = 0
     _handle: int = -1
     _publishing: bool = False
 
@@ -146,11 +149,9 @@ def claimed(
         raise InputError(
             f"{folder}: can't be written ({why}); make room or choose another", Fault.UNWRITABLE
         ) from error
-    claim = Claim(_made(file), handle)
+    claim = Claim(_made(file), _handle=handle)
     try:
-        sweep(folder)
-        for own in below:
-            sweep(own, deep=True)
+        claim.swept = sweep(folder) + sum(sweep(own, deep=True) for own in below)
         claim._note({"verb": verb, "process": os.getpid(), "machine": _machine()})
         yield claim
     finally:

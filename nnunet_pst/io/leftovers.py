@@ -24,7 +24,7 @@ def visible(folder: Path) -> set[Path]:
     return {path for path in folder.iterdir() if not path.name.startswith(PARTIAL)}
 
 
-def sweep(folder: Path, *, deep: bool = False) -> None:
+def sweep(folder: Path, *, deep: bool = False) -> int:
     """Remove what killed processes were writing in a folder, whoever's they were.
 
     A folder that such a process had moved aside, without putting the new one in its place, goes
@@ -36,22 +36,29 @@ def sweep(folder: Path, *, deep: bool = False) -> None:
         May be missing.
     deep
         Also in the folders below, but for hidden ones.
+
+    Returns
+    -------
+    int
+        How many files and folders were removed or put back.
     """
     try:
         entries = sorted(folder.iterdir())
     except OSError:
-        return
+        return 0
+    removed = 0
     for path in entries:
         if path.name.startswith(OLD) or _DRAFT.fullmatch(path.name):
-            _remove(path)
+            removed += _remove(path)
         elif deep and not path.name.startswith(".") and path.is_dir() and not path.is_symlink():
-            sweep(path, deep=True)
+            removed += sweep(path, deep=True)
+    return removed
 
 
-def _remove(path: Path) -> None:
+def _remove(path: Path) -> bool:
     with abandoned(path) as free, suppress(OSError):
         if not free:
-            return
+            return False
         place = path.with_name(path.name.removeprefix(OLD))
         if path.name.startswith(OLD) and not place.exists():
             path.rename(place)
@@ -59,3 +66,5 @@ def _remove(path: Path) -> None:
             shutil.rmtree(path)
         else:
             path.unlink(missing_ok=True)
+        return True
+    return False

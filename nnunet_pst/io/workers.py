@@ -18,6 +18,8 @@ from tqdm import tqdm
 from nnunet_pst.errors import Fault, HostError, PSTError
 from nnunet_pst.io.volumes import use_one_thread
 
+#: What a shell expects of a program that Ctrl-C ended.
+_INTERRUPTED = 128 + signal.SIGINT
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 #: What a user can mend; any other exception is a bug in this package and ends everything.
@@ -120,6 +122,10 @@ def _attempt(task: Callable[[Item], Result], item: Item) -> Result | Failure:
         return task(item)
     except (PSTError, OSError) as error:
         return error
+    except SystemExit:
+        if parent_process() is not None:
+            os._exit(_INTERRUPTED)  # Ctrl-C, see `_end_quietly`: no further item is begun
+        raise
 
 
 @contextmanager
@@ -155,7 +161,7 @@ def _start_worker() -> None:
 
 def _end_quietly(*_: object) -> None:
     # The task cleans up after itself; this process then ends without a word.
-    raise SystemExit(128 + signal.SIGINT)
+    raise SystemExit(_INTERRUPTED)
 
 
 def _die_with_parent() -> None:

@@ -7,7 +7,6 @@ so stock commands and ours read the same file.
 from __future__ import annotations
 
 import contextlib
-import difflib
 import json
 import os
 import sys
@@ -22,6 +21,7 @@ from nnunet_pst.io.atomic_files import copy_atomically, refusals_in_one_line, wr
 from nnunet_pst.io.case_table import CASE_TABLE, cases_of_dataset
 from nnunet_pst.io.claims import claimed
 from nnunet_pst.io.label_values import read_label_values
+from nnunet_pst.io.wording import suggestion
 from nnunet_pst.io.workers import deaf_to_interrupts
 from nnunet_pst.nnunet.edit_checks import check_plans_file
 from nnunet_pst.nnunet.environment import planner_threads
@@ -294,19 +294,12 @@ def _refuse_unknown_names(configurations: Sequence[str], preprocessed: Path) -> 
     if unknown:
         raise InputError(
             [
-                f"there is no configuration '{name}'; {_suggestion(name, known)}choose from: "
+                f"there is no configuration '{name}'; {suggestion(name, known)}choose from: "
                 f"{', '.join(dict.fromkeys(known))}"
                 for name in unknown
             ],
             Fault.UNKNOWN_NAME,
         )
-
-
-def _suggestion(name: str, known: Sequence[str]) -> str:
-    """Ask for the name that was probably meant: one that begins with it, or a similar one."""
-    longer = [other for other in known if name and other.startswith(name)]
-    meant = longer or difflib.get_close_matches(name.casefold(), known, n=1, cutoff=0.5)
-    return f"did you mean '{meant[0]}'? Else " if meant else ""
 
 
 def _to_preprocess(configurations: Sequence[str], plans: dict[str, Any]) -> list[str]:
