@@ -5,13 +5,14 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help setup demo test walks lint types bench check
+.PHONY: help setup demo test walks faults lint types bench check
 
 help:
 	@echo "make setup   install into $(VENV), with the tested versions of constraints.txt"
 	@echo "make demo    run the whole way on synthetic images, in some minutes"
 	@echo "make test    run the whole test suite"
 	@echo "make walks   thirty random walks of edits through a cohort (make test makes one)"
+	@echo "make faults  kills, failing disks and damaged inputs at every verb (make test tries a sample)"
 	@echo "make lint    check style and format (ruff)"
 	@echo "make types   check types (mypy, strict)"
 	@echo "make check   lint, types and test"
@@ -36,6 +37,9 @@ test: $(STAMP)
 
 walks: $(STAMP)
 	NNUNET_PST_WALKS=30 nnUNet_def_n_proc=2 $(BIN)/pytest tests/golden/test_edited_cohorts.py
+
+faults: $(STAMP)
+	NNUNET_PST_FAULTS=200 NNUNET_PST_DAMAGES=2000 nnUNet_def_n_proc=2 $(BIN)/pytest tests/faults
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

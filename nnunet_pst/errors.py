@@ -11,6 +11,8 @@ and keeps its traceback.
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Iterable
 from enum import Enum, auto
 
@@ -43,6 +45,7 @@ class Fault(Enum):
     TOO_LARGE = auto()  #: more voxels, bytes or memory than is sensible
     TOO_FEW = auto()  #: fewer patients, cases, trainings or channels than needed
     EXISTS = auto()  #: output in the way, or made with other settings
+    BUSY = auto()  #: another process is writing there
     UNWRITABLE = auto()  #: a place that cannot be written, or a full disk
     UNTRUSTED = auto()  #: it could run code, leave its folder, or is not what was vouched for
     NOT_INSTALLED = auto()  #: a library or program is not there
@@ -129,6 +132,33 @@ class PSTError(Exception):
     def within(self, place: str, separator: str = ": ") -> list[Problem]:
         """Return every line with the place before it."""
         return [problem.within(place, separator) for problem in self.problems]
+
+
+_FULL = "make room, and run the same command again"
+_CLOSED = "give yourself the right to, or choose another place"
+#: What to do about what the system says.
+_REMEDIES = {
+    errno.ENOSPC: _FULL,
+    errno.EDQUOT: _FULL,
+    errno.EFBIG: _FULL,
+    errno.EACCES: _CLOSED,
+    errno.EPERM: _CLOSED,
+    errno.EROFS: "choose a place that can be written",
+    errno.EIO: "the disk fails; run the same command again, or choose another disk",
+    errno.ENAMETOOLONG: "choose a shorter name",
+    errno.ELOOP: "the link leads back to itself; mend or remove it",
+    errno.ENOTDIR: "a file is where a folder is needed; choose another name",
+    errno.EMFILE: "allow more open files (ulimit -n)",
+}
+
+
+def told_by_the_system(error: OSError) -> Problem:
+    """Say in a line what the operating system refuses, of which file, and what to do."""
+    about = "" if error.filename is None else f"{os.fsdecode(error.filename)}: "
+    remedy = _REMEDIES.get(error.errno or 0, "mend it, and run the same command again")
+    reads = error.errno in (errno.ENOENT, errno.ELOOP, errno.EACCES)
+    fault = Fault.UNREADABLE if reads else Fault.UNWRITABLE
+    return Problem(f"{about}{error.strerror or error}; {remedy}", fault)
 
 
 def few_of_each_kind(problems: Iterable[tuple[str, str]]) -> list[Problem]:

@@ -22,7 +22,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Describe the cohort, print the table as Markdown, and write it where asked."""
-    from nnunet_pst.io.atomic_files import refusals_in_one_line, write_atomically
+    from nnunet_pst.io.atomic_files import refusals_in_one_line
+    from nnunet_pst.io.claims import claimed
     from nnunet_pst.report.cohort_description import (
         as_csv,
         as_html,
@@ -40,13 +41,14 @@ def run(arguments: argparse.Namespace) -> int:
     }
     output = arguments.output
     if output is not None:
-        present = [name for name in texts if (output / name).exists()]
-        if present and not arguments.overwrite:
-            raise InputError(f"{output}: has {present[0]} already; add --overwrite", Fault.EXISTS)
-        with refusals_in_one_line(output):
-            output.mkdir(parents=True, exist_ok=True)
-            for name, text in texts.items():
-                write_atomically(output / name, text)
+        with refusals_in_one_line(output), claimed(output, "cohort") as claim:
+            places = {output / name: text for name, text in texts.items()}
+            for place in places:
+                if not claim.may_replace(place, overwrite=arguments.overwrite):
+                    raise InputError(
+                        f"{output}: has {place.name} already; add --overwrite", Fault.EXISTS
+                    )
+            claim.write(places)
     print(as_text(splits, lines), end="")
     print("smd: the largest standardized mean difference between two splits")
     print("\n".join(f"note: {note}" for note in notes), end="\n" if notes else "")

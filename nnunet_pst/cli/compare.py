@@ -68,7 +68,6 @@ def run(arguments: argparse.Namespace) -> int:
     """Compare, write, and print a table and its conclusions."""
     from nnunet_pst.comparison.compare import (
         DESCRIPTION,
-        check_output,
         run_comparison,
         scored_before,
     )
@@ -76,7 +75,6 @@ def run(arguments: argparse.Namespace) -> int:
     from nnunet_pst.comparison.results_folder import read_comparison
     from nnunet_pst.nnunet.environment import usable_cores
 
-    check_output(arguments.output, overwrite=arguments.overwrite)
     methods, settings, skipped = _methods(arguments)
     dataset = arguments.dataset or arguments.results
     if not dataset:

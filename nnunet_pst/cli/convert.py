@@ -65,6 +65,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="convert every case anew; without it a run adds cases and renews those whose row or "
         "files have changed, but refuses to remove a whole case or to take all from other files",
     )
+    parser.add_argument(
+        "--verify",
+        action="store_true",
+        help="read every file of finished cases and compare it with what was written, instead of "
+        "sizes and both ends; damaged cases are converted anew",
+    )
     parser.add_argument("--json", action="store_true", help="print the summary as JSON")
 
 
@@ -166,6 +172,7 @@ def run(arguments: argparse.Namespace) -> int:
         settings,
         workers=arguments.workers or process_count(os.environ),
         overwrite=arguments.overwrite,
+        verify=arguments.verify,
     )
     if arguments.json:
         print(json.dumps(asdict(summary), default=str, indent=2))

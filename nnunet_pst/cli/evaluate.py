@@ -70,16 +70,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Score, write, and print a short table or the summary."""
-    from nnunet_pst.evaluation.evaluate import check_folders, evaluate_predictions, scored_before
+    from nnunet_pst.evaluation.evaluate import evaluate_predictions, scored_before
     from nnunet_pst.evaluation.metrics.measures import DEFAULT_TOLERANCES_MM
+    from nnunet_pst.evaluation.prediction_names import name_problems
     from nnunet_pst.nnunet.environment import usable_cores
 
     references = _references(arguments)
     output = arguments.output or arguments.predictions / "evaluation"
     overwrite = arguments.overwrite
-    problems = check_folders(arguments.predictions, references, output, overwrite=overwrite)
     before = scored_before(output)
-    if before and not problems:
+    if before and not name_problems(arguments.predictions, references):
         print(
             f"going on with an evaluation that was interrupted: {before} of "
             f"{len(references.cases)} cases are scored; those that changed are scored again",

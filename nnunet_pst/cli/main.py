@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from nnunet_pst import __version__
 from nnunet_pst.cli.standard_output import patient_output
-from nnunet_pst.errors import PSTError
+from nnunet_pst.errors import PSTError, told_by_the_system
 
 #: What a shell expects of a program that Ctrl-C ended: 128 and the signal's number.
 INTERRUPTED = 130
@@ -69,6 +69,11 @@ def _run(argv: Sequence[str] | None) -> int:
         for problem in error.problems:
             print(f"error: {problem}", file=sys.stderr)
         return error.exit_code
+    except OSError as error:
+        if error.errno is None:
+            raise  # not the system's word
+        print(f"error: {told_by_the_system(error)}", file=sys.stderr)
+        return PSTError.exit_code
     except KeyboardInterrupt:
         print("\ninterrupted; the same command again goes on where it can", file=sys.stderr)
         return INTERRUPTED

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from nnunet_pst.errors import Fault, InputError
 from nnunet_pst.io.dataset_folders import dataset_folder
+from nnunet_pst.io.real_paths import real_path
 
 if TYPE_CHECKING:
     from nnunet_pst.comparison.results import Comparison
@@ -40,11 +41,10 @@ def run(arguments: argparse.Namespace) -> int:
     from nnunet_pst.comparison.results_folder import read_comparison
     from nnunet_pst.experiments.paper_tables import read_paper_tables, table_one
     from nnunet_pst.report.inputs import Sources
-    from nnunet_pst.report.writing import check_output, figure_folder, write_report
+    from nnunet_pst.report.writing import figure_folder, write_report
 
     page = arguments.output or arguments.comparison / "report.html"
     comparison = read_comparison(arguments.comparison)
-    check_output(page, overwrite=arguments.overwrite)
     dataset = _dataset(arguments.dataset, comparison)
     sources = Sources(
         comparison=comparison,
@@ -63,7 +63,7 @@ def _dataset(name: str | None, comparison: Comparison) -> DatasetFacts | None:
 
     folder = _folder(name, comparison, "nnUNet_raw", holds="dataset.json")
     compared = str(comparison.facts.get("dataset") or "")
-    if folder is not None and compared and folder.resolve().name != compared:
+    if folder is not None and compared and real_path(folder).name != compared:
         raise InputError(
             f"--dataset {name}: the comparison is of {compared}; give that dataset",
             Fault.CONTRADICTION,

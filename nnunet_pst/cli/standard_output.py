@@ -74,9 +74,22 @@ class PatientOutput(io.TextIOBase):
         return code or UNWRITABLE
 
 
+def _open_closed_streams() -> None:
+    """Open what the shell has closed (``2>&-``): else a data file gets the number of a stream.
+
+    Libraries and child processes would then write their messages into it.
+    """
+    handle = os.open(os.devnull, os.O_RDWR)
+    while handle <= 2:
+        os.set_inheritable(handle, True)
+        handle = os.open(os.devnull, os.O_RDWR)
+    os.close(handle)
+
+
 @contextmanager
 def patient_output() -> Iterator[PatientOutput]:
     """Put a `PatientOutput` in the place of standard output, and stand in for closed streams."""
+    _open_closed_streams()
     if sys.stderr is None:
         sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 (until the end)
     if sys.stdout is None:

@@ -32,12 +32,16 @@ from nnunet_pst.evaluation.averaging import mean
 from nnunet_pst.evaluation.score_tables import Row, write_csv
 from nnunet_pst.io.atomic_files import (
     PARTIAL,
+    fill,
     gone_if_refused,
+    hidden_beside,
     refusals_in_one_line,
-    replace_folder,
     write_atomically,
 )
+from nnunet_pst.io.claims import Claim, claimed
 from nnunet_pst.io.dataset_folders import dataset_folder
+from nnunet_pst.io.file_locks import held
+from nnunet_pst.io.leftovers import sweep
 
 DESCRIPTION = "comparison.json"
 _KEYS = ("method", "repeat", "case", "patient", "sequence")
@@ -119,23 +123,33 @@ def run_comparison(
     InputError
         With every problem of all methods, or ``output`` is in the way.
     """
-    check_output(output, overwrite=overwrite)
-    with refusals_in_one_line(output), _draft(output) as draft:
-        result = draft / "result"
-        rows = _score_all(inputs, draft, workers=workers, overlays=overlays)
-        groups = strata(_case_rows(inputs))
-        _write_tables(inputs, rows, groups, result)
-        comparison = read_comparison(result)
-        pictures = {"patients": draw_dice_by_sequence(comparison)}
-        if (drawn := draw_differences(comparison)) is not None:
-            pictures["differences"] = drawn
-        for name, picture in pictures.items():
-            (result / f"{name}.png").write_bytes(picture.png)
-        replace_folder(result, output)
-    shutil.rmtree(draft)
+    output = output.absolute()
+    with (
+        refusals_in_one_line(output),
+        claimed(output.parent, "compare", output.name) as claim,
+    ):
+        _check_output(output, claim, overwrite=overwrite)
+        with _draft(output) as draft:
+            _compare(inputs, draft, workers=workers, overlays=overlays)
+            claim.publish([(draft / "result", output)])
+            shutil.rmtree(draft, ignore_errors=True)
 
 
-def check_output(output: Path, *, overwrite: bool) -> None:
+def _compare(inputs: ComparisonInputs, draft: Path, *, workers: int, overlays: bool) -> None:
+    """Fill the draft's ``result``."""
+    result = draft / "result"
+    rows = _score_all(inputs, draft, workers=workers, overlays=overlays)
+    groups = strata(_case_rows(inputs))
+    _write_tables(inputs, rows, groups, result)
+    comparison = read_comparison(result)
+    pictures = {"patients": draw_dice_by_sequence(comparison)}
+    if (drawn := draw_differences(comparison)) is not None:
+        pictures["differences"] = drawn
+    for name, picture in pictures.items():
+        fill(result / f"{name}.png", picture.png)
+
+
+def _check_output(output: Path, claim: Claim, *, overwrite: bool) -> None:
     """Refuse to replace what is there, or anything that is not a comparison."""
     if not output.exists():
         return
@@ -143,7 +157,7 @@ def check_output(output: Path, *, overwrite: bool) -> None:
         raise InputError(
             f"{output}: exists and is not a comparison; choose another output folder", Fault.EXISTS
         )
-    if not overwrite:
+    if not claim.may_replace(output, overwrite=overwrite):
         raise InputError(
             f"{output}: exists; choose another output folder or add --overwrite", Fault.EXISTS
         )
@@ -155,7 +169,7 @@ def scored_before(output: Path) -> int:
 
 
 def _draft_folder(output: Path) -> Path:
-    return output.absolute().with_name(f"{PARTIAL}{output.absolute().name}")
+    return hidden_beside(output.absolute())
 
 
 @contextmanager
@@ -168,7 +182,9 @@ def _draft(output: Path) -> Iterator[Path]:
     with gone_if_refused(folder):
         (folder / "keys").mkdir(parents=True, exist_ok=True)
         (folder / "result").mkdir(exist_ok=True)
-        yield folder
+        sweep(folder, deep=True)
+        with held(folder):
+            yield folder
 
 
 def _score_all(inputs: ComparisonInputs, draft: Path, *, workers: int, overlays: bool) -> list[Row]:
@@ -192,6 +208,8 @@ def _score_all(inputs: ComparisonInputs, draft: Path, *, workers: int, overlays:
 
 def _forget_strangers(inputs: ComparisonInputs, home: Path) -> None:
     """Remove the evaluations of a draft that are not part of this comparison."""
+    for claim in home.rglob(f"{PARTIAL}claim*"):
+        claim.unlink()  # of an evaluation that was killed; this comparison holds the place
     wanted = {part.place for part in inputs.parts}
     for folder in sorted(home.glob("*")) + sorted(home.glob("*/*")):
         place = str(folder.relative_to(home))

@@ -22,6 +22,7 @@ from nnunet_pst.evaluation.references import VALIDATION, References, case_names
 from nnunet_pst.evaluation.score_tables import Row
 from nnunet_pst.io.atomic_files import write_atomically
 from nnunet_pst.io.csv_text import restored
+from nnunet_pst.io.real_paths import real_path
 
 _KEYS = ("case", "patient", "sequence")
 
@@ -104,7 +105,7 @@ def check_methods(
         elif not path.is_dir():
             text = f"{path}: is not a folder; give what nnUNetv2_predict wrote"
             problems.append(Problem(text, Fault.WRONG_TYPE))
-        elif path.resolve() in {known.resolve() for known in folders.get(name, ())}:
+        elif real_path(path) in {real_path(known) for known in folders.get(name, ())}:
             problems.append(Problem(f"{path}: is given twice for {name}", Fault.REPEATED))
         else:
             folders.setdefault(name, []).append(path)

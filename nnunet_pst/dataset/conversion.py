@@ -30,6 +30,7 @@ from nnunet_pst.dataset.covariates import number_problems_of_cohort, screen_cova
 from nnunet_pst.dataset.layouts import Case, load_layout
 from nnunet_pst.dataset.pair_registration import pairs_of, register_cohort
 from nnunet_pst.dataset.raw_dataset import (
+    RawDataset,
     cases_table,
     dataset_description,
     is_ours,
@@ -42,7 +43,8 @@ from nnunet_pst.dataset.repeated_voxels import voxel_problems
 from nnunet_pst.errors import Fault, HostError, InputError, PartlyDoneError, Problem, PSTError
 from nnunet_pst.io.atomic_files import write_atomically
 from nnunet_pst.io.case_table import CASE_TABLE
-from nnunet_pst.io.digests import quick_digest
+from nnunet_pst.io.claims import claimed
+from nnunet_pst.io.digests import file_digest, quick_digest
 from nnunet_pst.io.workers import Failure, Runner
 from nnunet_pst.registration.policy import require_engine
 
@@ -57,6 +59,7 @@ def convert_cohort(
     *,
     workers: int = 1,
     overwrite: bool = False,
+    verify: bool = False,
 ) -> ConversionSummary:
     """Convert a cohort table into ``nnUNet_raw/<dataset>``.
 
@@ -75,6 +78,8 @@ def convert_cohort(
         Number of processes at most; the files are the same with any number.
     overwrite
         Convert every case again, even where finished cases are lost; pseudonyms stay.
+    verify
+        Compare all bytes of finished cases with what was written, instead of sizes and ends.
 
     Raises
     ------
@@ -93,7 +98,18 @@ def convert_cohort(
     (6, 2)
     """
     settings = settings or ConversionSettings()
-    conversion, problems = _planned(Path(table), dataset, settings, overwrite=overwrite)
+    place = locate_dataset(dataset)
+    with claimed(place.raw, "convert", dataset, below=place.own_folders) as claim:
+        conversion, problems = _planned(Path(table), place, settings, overwrite=overwrite)
+        conversion.removed_files = claim.swept
+        if verify:
+            conversion.forget_damaged()
+        return _convert(conversion, problems, workers)
+
+
+def _convert(conversion: Conversion, problems: list[Problem], workers: int) -> ConversionSummary:
+    """Convert while nobody else writes the dataset."""
+    settings = conversion.settings
     with _host_errors(), Runner(_processes(conversion, workers)).running() as runner:
         problems += _check(conversion, runner)
         if problems:
@@ -108,10 +124,9 @@ def convert_cohort(
 
 
 def _planned(
-    table: Path, dataset: str, settings: ConversionSettings, *, overwrite: bool
+    table: Path, place: RawDataset, settings: ConversionSettings, *, overwrite: bool
 ) -> tuple[Conversion, list[Problem]]:
     """Read the table and decide what is converted; the table's problems are returned."""
-    place = locate_dataset(dataset)
     layout = load_layout(settings.layout)
     cohort, problems = parse_cohort(table, annotated_sequence(layout, settings))
     problems += number_problems_of_cohort(cohort)
@@ -275,7 +290,7 @@ def _write(conversion: Conversion, todo: list[Case], runner: Runner) -> None:
     if todo or set(journal.records) != unchanged:
         journal.begin(conversion.stored_settings, [n for n in journal.records if n in unchanged])
         dataset.description.unlink(missing_ok=True)
-    conversion.removed_files = remove_strangers(dataset, conversion.cases)
+    conversion.removed_files += remove_strangers(dataset, conversion.cases)
     make_folders(dataset, conversion.cases)
     _write_cases(conversion, todo, runner)
     facts = {name: record.facts for name, record in journal.records.items()}
@@ -310,8 +325,14 @@ def _write_cases(conversion: Conversion, todo: list[Case], runner: Runner) -> No
     task = write_task(settings.rules, conversion.dataset, registered)
     for case, outcome in runner.run(task, todo, "writing"):
         if isinstance(outcome, CaseFacts):
-            files = tuple(map(quick_digest, conversion.dataset.files(case)))
-            record = Record(conversion.stamps[case.name], source_places(case), outcome, files)
+            files = conversion.dataset.files(case)
+            record = Record(
+                conversion.stamps[case.name],
+                source_places(case),
+                outcome,
+                tuple(map(quick_digest, files)),
+                tuple(map(file_digest, files)),
+            )
             conversion.journal.append(case.name, record)
         else:
             failed[case.name] = outcome

@@ -23,9 +23,10 @@ from nnunet_pst.dataset.identity import patient_key
 from nnunet_pst.dataset.image_sources import SourceDigests
 from nnunet_pst.dataset.layouts import Case
 from nnunet_pst.errors import Fault, InputError
-from nnunet_pst.io.atomic_files import write_atomically
+from nnunet_pst.io.atomic_files import not_whole, write_atomically
 from nnunet_pst.io.csv_text import csv_text, restored
 from nnunet_pst.io.image_paths import image_path_problem, source_files
+from nnunet_pst.io.real_paths import real_path
 
 #: Raised when the same sources and rules would give other files than before.
 _FORMAT = 4
@@ -115,8 +116,11 @@ def source_stamp(case: Case) -> str:
     has changed would take as long as converting it.
     """
     files = [
-        [str(source.resolve())]
-        + [[str(f.resolve()), f.stat().st_size, f.stat().st_mtime_ns] for f in source_files(source)]
+        [str(real_path(source))]
+        + [
+            [str(real_path(f)), f.stat().st_size, f.stat().st_mtime_ns]
+            for f in source_files(source)
+        ]
         for source in _sources(case)
     ]
     parts = [
@@ -136,7 +140,7 @@ def source_stamp(case: Case) -> str:
 
 def source_places(case: Case) -> str:
     """Digest of the paths of a case's files, without their content."""
-    return _digest([str(path.resolve()) for path in _sources(case)])
+    return _digest([str(real_path(path)) for path in _sources(case)])
 
 
 def _digest(parts: list[Any]) -> str:
@@ -155,12 +159,15 @@ class Record:
         What it holds and how it was made.
     files
         `quick_digest` of each of its files, in the order of `RawDataset.files`.
+    sha256
+        Of the same files, all of their bytes; empty in journals of earlier versions.
     """
 
     stamp: str
     places: str
     facts: CaseFacts
     files: tuple[str, ...]
+    sha256: tuple[str, ...] = ()
 
 
 @dataclass
@@ -204,7 +211,11 @@ class Journal:
                 for one in facts["digests"]
             )
             self.records[entry["case"]] = Record(
-                entry["stamp"], entry["places"], CaseFacts(**facts), tuple(entry["files"])
+                entry["stamp"],
+                entry["places"],
+                CaseFacts(**facts),
+                tuple(entry["files"]),
+                tuple(entry.get("sha256", ())),
             )
         except (ValueError, KeyError, TypeError):
             return
@@ -220,11 +231,20 @@ class Journal:
     def append(self, name: str, record: Record) -> None:
         """Note that a case is finished; the note is on disk when this returns."""
         self.records[name] = record
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(f"{self._line(name, record)}\n")
+        line = f"{self._line(name, record)}\n".encode()
+        with self.path.open("ab") as file:
+            begin = file.tell()
+            file.write(line)
             file.flush()
             os.fsync(file.fileno())
+        with self.path.open("rb") as file:
+            file.seek(begin)
+            if file.read() != line:
+                raise not_whole(self.path)
 
     @staticmethod
     def _line(name: str, record: Record) -> str:
-        return json.dumps({"case": name, **asdict(record)})
+        content = {"case": name, **asdict(record)}
+        if not record.sha256:
+            del content["sha256"]  # a line of an earlier version stays as it is
+        return json.dumps(content)

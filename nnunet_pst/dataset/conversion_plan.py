@@ -14,7 +14,7 @@ from nnunet_pst.dataset.layouts import Case, Layout, SequenceChoice
 from nnunet_pst.dataset.pair_registration import CohortRegistration
 from nnunet_pst.dataset.raw_dataset import RawDataset
 from nnunet_pst.errors import Fault, InputError
-from nnunet_pst.io.digests import quick_digest
+from nnunet_pst.io.digests import file_digest, quick_digest
 from nnunet_pst.io.image_paths import is_image_name, join_address, split_address
 
 
@@ -71,6 +71,17 @@ class Conversion:
             or records[case.name].stamp != self.stamps.get(case.name)
             or records[case.name].files != tuple(map(quick_digest, self.dataset.files(case)))
         ]
+
+    def forget_damaged(self) -> None:
+        """Take cases for unfinished whose files are not, byte by byte, what was written."""
+        records = self.journal.records
+        for case in self.cases:
+            files = self.dataset.files(case)
+            if case.name in records and not (
+                all(file.is_file() for file in files)
+                and records[case.name].sha256 == tuple(map(file_digest, files))
+            ):
+                del records[case.name]
 
 
 def with_roi(cohort: Cohort, roi: str | None) -> Cohort:

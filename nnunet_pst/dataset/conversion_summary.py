@@ -15,6 +15,7 @@ from nnunet_pst.dataset.covariates import screen_covariates
 from nnunet_pst.dataset.identity import name_notes
 from nnunet_pst.dataset.layouts import Case
 from nnunet_pst.dataset.repeated_voxels import voxel_notes
+from nnunet_pst.io.real_paths import real_path
 
 
 @dataclass(frozen=True)
@@ -243,7 +244,7 @@ def _shared_masks(cases: Sequence[Case]) -> list[str]:
     users: dict[tuple[str, Path], list[str]] = {}
     for case in cases:
         if case.labeled.label is not None and case.mask_from is None:
-            mask = case.labeled.label.resolve()
+            mask = real_path(case.labeled.label)
             users.setdefault((case.pseudonym, mask), []).append(case.labeled.name)
     shared = Counter(" and ".join(names) for names in users.values() if len(names) > 1)
     return [

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from nnunet_pst.dataset.cohort import Patient
+from nnunet_pst.io.real_paths import real_path
 
 #: Cyrillic and Greek small letters that look like Latin ones (Unicode Technical Standard 39,
 #: confusables.txt), after case folding.
@@ -71,8 +72,8 @@ def file_key(path: Path) -> tuple[int, int] | Path:
     try:
         state = path.stat()
     except OSError:
-        return path.resolve()
-    return (state.st_dev, state.st_ino) if state.st_ino else path.resolve()
+        return real_path(path)
+    return (state.st_dev, state.st_ino) if state.st_ino else real_path(path)
 
 
 def name_notes(patients: Sequence[Patient]) -> list[str]:

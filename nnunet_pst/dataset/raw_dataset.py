@@ -82,6 +82,11 @@ class RawDataset:
         return self.raw / "registration" / self.name
 
     @property
+    def own_folders(self) -> list[Path]:
+        """The folders that nothing but a conversion of this dataset writes."""
+        return [self.folder, self.registration]
+
+    @property
     def description(self) -> Path:
         """``dataset.json``."""
         return self.folder / "dataset.json"

@@ -15,7 +15,6 @@ from nnunet_pst.evaluation.metrics.case import Label, measure_case
 from nnunet_pst.evaluation.metrics.window_distance import AtDistance, by_distance
 from nnunet_pst.evaluation.overlays import CaseView, draw_case, draw_thumbnail, for_display
 from nnunet_pst.evaluation.references import ReferenceCase
-from nnunet_pst.io.atomic_files import written_whole
 from nnunet_pst.io.geometry import Grid, corner_distance_voxels, same_grid
 from nnunet_pst.io.label_values import OUR_LABELS, LabelValues
 from nnunet_pst.io.volumes import Volume, read_image, read_voxels
@@ -106,8 +105,7 @@ def score_case(job: ScoringJob) -> CaseScore:
         spacing_zyx_mm=grid.spacing_zyx_mm,
         half_width=job.window,
     )
-    with written_whole(job.overlay) as partial:
-        draw_case(view, partial)
+    draw_case(view, job.overlay)
     return CaseScore(values, distances, draw_thumbnail(view), classes)
 
 

@@ -31,8 +31,11 @@ from nnunet_pst.evaluation.references import (
 )
 from nnunet_pst.evaluation.resumable_draft import Draft, case_key
 from nnunet_pst.evaluation.score_tables import Evaluation, evaluate_scores, write_tables
-from nnunet_pst.io.atomic_files import gone_if_refused, refusals_in_one_line
+from nnunet_pst.io.atomic_files import gone_if_refused, is_disk_error, refusals_in_one_line
+from nnunet_pst.io.claims import Claim, claimed
 from nnunet_pst.io.dataset_folders import dataset_folder
+from nnunet_pst.io.file_locks import held
+from nnunet_pst.io.real_paths import real_path
 from nnunet_pst.io.workers import Failure, Runner
 
 #: What an evaluation consists of; ``overwrite`` replaces a folder only if it holds nothing else.
@@ -143,12 +146,12 @@ def evaluate_predictions(
     HostError
         When a worker process was killed.
     """
-    problems = check_folders(predictions, references, output, overwrite=overwrite)
+    problems = name_problems(predictions, references)
     warnings = [*_learned(predictions, references), *age_warnings(predictions, references)]
     tolerances = tuple(float(tolerance) for tolerance in tolerances_mm)
     draft = Draft(output.absolute()) if output is not None else None
     jobs = _jobs(predictions, references, draft if overlays else None, tolerances)
-    with _opened(draft, jobs):
+    with _opened(draft, jobs, overwrite) as claim:
         scored = _score_all(jobs, workers, draft, problems)
         evaluation = evaluate_scores(
             references,
@@ -161,7 +164,8 @@ def evaluate_predictions(
         if draft is not None:
             write_tables(evaluation, draft.result)
             _write_contact_sheet(jobs, evaluation, draft, f"{references.name} {references.split}")
-            draft.publish()
+            claim.publish([(draft.result, draft.output)])
+            draft.remove()
     return replace(evaluation, kept=sum(part.was_kept for part in scored.values()))
 
 
@@ -176,25 +180,10 @@ def _learned(predictions: Path, references: References) -> list[str]:
     if predictions.name == VALIDATION:
         predicted = set(case_names(predictions, references.file_ending))
         validated = {case.patient for case in references.cases if case.name in predicted}
-        check_not_learned(predictions.resolve().parent, validated)
+        check_not_learned(real_path(predictions).parent, validated)
     if references.split != "test":
         return []
     return learned_warnings(references.name, {case.patient for case in references.cases})
-
-
-def check_folders(
-    predictions: Path, references: References, output: Path | None, *, overwrite: bool
-) -> list[tuple[str, Problem]]:
-    """Look at names alone, before anything is scored: `prediction_names.name_problems`.
-
-    Raises
-    ------
-    InputError
-        ``output`` is in the way, or ``predictions`` is another folder as a whole.
-    """
-    if output is not None:
-        _check_output(output, overwrite)
-    return name_problems(predictions, references)
 
 
 def scored_before(output: Path) -> int:
@@ -212,7 +201,7 @@ def evaluation_key(predictions: Path, references: References, *, overlays: bool 
     """
     drawn = Draft(predictions / "unused") if overlays else None
     jobs = _jobs(predictions, references, drawn, tuple(map(float, DEFAULT_TOLERANCES_MM)))
-    said = [references.name, references.split, predictions.resolve().name]
+    said = [references.name, references.split, real_path(predictions).name]
     keys = [case_key(job) for job in jobs]
     patients = [[case.name, case.patient, case.sequence] for case in references.cases]
     rules = dict(references.label_rules)
@@ -237,17 +226,26 @@ def _jobs(
 
 
 @contextmanager
-def _opened(draft: Draft | None, jobs: Sequence[ScoringJob]) -> Iterator[None]:
+def _opened(draft: Draft | None, jobs: Sequence[ScoringJob], overwrite: bool) -> Iterator[Claim]:
     """Keep a draft's folders while an evaluation is under way, and after an interruption."""
     if draft is None:
-        yield
+        yield Claim()
         return
-    with refusals_in_one_line(draft.output), gone_if_refused(draft.folder):
-        draft.open({job.case.name for job in jobs}, {job.case.name for job in jobs if job.overlay})
-        try:
-            yield
-        finally:
-            draft.close()
+    output = draft.output
+    with (
+        refusals_in_one_line(output),
+        claimed(output.parent, "evaluate", output.name) as claim,
+    ):
+        _check_output(output, overwrite, claim)
+        with gone_if_refused(draft.folder):
+            draft.open(
+                {job.case.name for job in jobs}, {job.case.name for job in jobs if job.overlay}
+            )
+            try:
+                with held(draft.folder):
+                    yield claim
+            finally:
+                draft.close()
 
 
 def _score_all(
@@ -298,7 +296,10 @@ def _lines(failure: Failure) -> list[Problem]:
     """Say in lines why a case was not scored."""
     if isinstance(failure, PSTError):
         return failure.problems
-    text = f"{failure.strerror or failure}; make room or make the file readable"
+    if is_disk_error(failure):
+        text = f"{failure.strerror or failure}; make room, and the same command goes on"
+        return [Problem(text, Fault.UNWRITABLE)]
+    text = f"{failure.strerror or failure}; make the file readable"
     return [Problem(text, Fault.UNREADABLE)]
 
 
@@ -313,13 +314,13 @@ def _write_contact_sheet(
         draw_contact_sheet(tiles, draft.result / "contact_sheet.png", title=title)
 
 
-def _check_output(output: Path, overwrite: bool) -> None:
+def _check_output(output: Path, overwrite: bool, claim: Claim) -> None:
     """Refuse to replace what is there, or anything that is not an evaluation."""
     if not output.exists():
         return
     if not output.is_dir():
         raise InputError(f"{output}: is a file; choose another output folder", Fault.EXISTS)
-    if not overwrite:
+    if not claim.may_replace(output, overwrite=overwrite):
         raise InputError(
             f"{output}: exists; choose another output folder or add --overwrite", Fault.EXISTS
         )

@@ -23,6 +23,7 @@ from matplotlib.patheffects import withStroke
 
 from nnunet_pst.dataset.annotation import largest_slice
 from nnunet_pst.evaluation.metrics.overlap import annotated_window
+from nnunet_pst.io.figures import write_png
 from nnunet_pst.io.geometry import Grid
 from nnunet_pst.labels import IGNORE, TUMOR
 
@@ -272,7 +273,7 @@ def draw_case(view: CaseView, path: Path) -> None:
         title = f"{view.name}    Dice {view.dice:.3f}"
         figure.suptitle(title, x=0.01, ha="left", fontsize=13, fontweight="bold")
         _legend(figure, view)
-        figure.savefig(path, format="png", metadata={"Software": None}, pil_kwargs=QUICKLY_PACKED)
+        write_png(path, figure, pil_kwargs=QUICKLY_PACKED)
 
 
 def draw_thumbnail(view: CaseView) -> npt.NDArray[np.uint8]:
@@ -327,4 +328,4 @@ def draw_contact_sheet(
             page.imshow(tile, extent=(left, left + size, top + size, top))
         page.set(xlim=(0, width), ylim=(height, 0))
         dpi = _SHEET_DPI if len(ordered) <= _LARGE_SHEET else _SHEET_DPI / 2
-        figure.savefig(path, format="png", dpi=dpi, metadata={"Software": None})
+        write_png(path, figure, dpi=dpi)

@@ -13,6 +13,7 @@ from nnunet_pst.evaluation.metrics.overlap import DEFAULT_WINDOW
 from nnunet_pst.io.case_table import CASE_TABLE, read_case_table
 from nnunet_pst.io.image_paths import IMAGE_SUFFIXES
 from nnunet_pst.io.label_values import OUR_LABELS, LabelValues, read_label_values
+from nnunet_pst.io.real_paths import real_path
 
 #: All of ``labelsTr``: what the folds of a cross-validation are drawn from.
 TRAINING = "training"
@@ -186,7 +187,7 @@ def references_in_folder(
         if lost:
             raise InputError(few_of_each_kind(lost))
         rows = [known[name] for name in names]
-    name = labels.resolve().name
+    name = real_path(labels).name
     cases = _reference_cases(rows, labels, images, file_ending)
     return References(name, "", cases, window, file_ending)
 

@@ -11,6 +11,7 @@ doesn't tell whether it was interrupted.
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import shutil
 from collections.abc import Collection
@@ -24,9 +25,14 @@ import numpy as np
 from nnunet_pst import __version__
 from nnunet_pst.evaluation.case_scoring import CaseScore, ScoringJob
 from nnunet_pst.evaluation.metrics.window_distance import AtDistance
-from nnunet_pst.io.atomic_files import PARTIAL, replace_folder, write_atomically, written_whole
+from nnunet_pst.io.atomic_files import (
+    hidden_beside,
+    write_atomically,
+    write_bytes_atomically,
+)
 from nnunet_pst.io.digests import file_digest
 from nnunet_pst.io.label_values import OUR_LABELS
+from nnunet_pst.io.leftovers import sweep
 
 #: Raised when the same files and settings would give other scores or pictures than before.
 _FORMAT = 1
@@ -48,7 +54,7 @@ class Draft:
     @property
     def folder(self) -> Path:
         """The hidden folder."""
-        return self.output.with_name(f"{PARTIAL}{self.output.name}")
+        return hidden_beside(self.output)
 
     @property
     def cases(self) -> Path:
@@ -79,11 +85,11 @@ class Draft:
         drawn
             Those of them that are drawn.
         """
+        sweep(self.folder, deep=True)
         for folder, kept in ((self.cases, names), (self.overlays, drawn)):
             folder.mkdir(parents=True, exist_ok=True)
             for path in folder.iterdir():
-                # A hidden file was being written when its writer was killed.
-                if path.stem not in kept or path.name.startswith(PARTIAL):
+                if path.stem not in kept:
                     path.unlink()
         if not drawn:
             self.overlays.rmdir()
@@ -93,16 +99,16 @@ class Draft:
         if not self.scored():
             shutil.rmtree(self.folder, ignore_errors=True)
 
-    def publish(self) -> None:
-        """Put the result in its place, instead of an earlier one, and remove the rest."""
-        replace_folder(self.result, self.output)
-        shutil.rmtree(self.folder)
+    def remove(self) -> None:
+        """Remove what is not needed any more."""
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     def keep(self, name: str, key: str, score: CaseScore) -> None:
         """Write what a case scored; the entry is there only once it is whole."""
         if score.tile is not None:
-            with written_whole(self.cases / f"{name}.npy") as partial:
-                np.save(partial, score.tile)
+            tile = io.BytesIO()
+            np.save(tile, score.tile)
+            write_bytes_atomically(self.cases / f"{name}.npy", tile.getvalue())
         entry = {
             "key": key,
             "values": score.values,

@@ -24,6 +24,7 @@ from nnunet_pst.evaluation.metrics.measures import (
 )
 from nnunet_pst.evaluation.metrics.window_distance import BINS, AtDistance, pooled
 from nnunet_pst.evaluation.references import ReferenceCase, References
+from nnunet_pst.io.atomic_files import fill
 from nnunet_pst.io.csv_text import csv_text
 
 Value: TypeAlias = str | int | float
@@ -244,13 +245,13 @@ def write_tables(evaluation: Evaluation, folder: Path) -> None:
         write_csv(rows, list(rows[0]), folder / f"{name}.csv")
     write_csv(evaluation.distances, _DISTANCE_COLUMNS, folder / "window_distance.csv")
     text = json.dumps(evaluation.summary, indent=2, allow_nan=False)
-    (folder / "summary.json").write_text(text + "\n", encoding="utf-8")
+    fill(folder / "summary.json", f"{text}\n".encode())
 
 
 def write_csv(rows: Sequence[Row], columns: Sequence[str], path: Path) -> None:
     """Write some columns of rows as a table; an undefined value is an empty cell."""
     cells = ([_cell(row[column]) for column in columns] for row in rows)
-    path.write_text(csv_text([columns, *cells]), encoding="utf-8", newline="")
+    fill(path, csv_text([columns, *cells]).encode())
 
 
 def _cell(value: Value) -> str:

@@ -21,6 +21,8 @@ from nnunet_pst.errors import Fault, HostError, InputError
 from nnunet_pst.experiments.commands import Step, last_lines, run_logged
 from nnunet_pst.experiments.demo_page import DemoFacts, MethodRow, render_demo_page
 from nnunet_pst.io.atomic_files import refusals_in_one_line, write_atomically
+from nnunet_pst.io.claims import claimed
+from nnunet_pst.io.leftovers import visible
 from nnunet_pst.nnunet.environment import (
     SECONDS_VARIABLE,
     host_version,
@@ -113,8 +115,10 @@ def run_demo(demo: Demo) -> Path:
     HostError
         A command failed; its last lines and the place of its log are in the message.
     """
-    with refusals_in_one_line(demo.folder):
-        return _run_steps(demo, _claim(demo))
+    _check_folder(demo.folder)
+    place = demo.folder
+    with refusals_in_one_line(place), claimed(place, "demo", below=[place / "logs"]):
+        return _run_steps(demo, _begin(demo))
 
 
 def _run_steps(demo: Demo, seconds: dict[str, float]) -> Path:
@@ -147,7 +151,13 @@ def _weights() -> str:
     return "none" if chosen.lower() == "none" else chosen
 
 
-def _claim(demo: Demo) -> dict[str, float]:
+def _check_folder(folder: Path) -> None:
+    """Refuse a folder of other files, before anything is written into it."""
+    if not (folder / RECORD).is_file() and visible(folder) - {folder / "logs"}:
+        raise InputError(f"{folder}: is not an empty folder; choose another one", Fault.EXISTS)
+
+
+def _begin(demo: Demo) -> dict[str, float]:
     """Make the folder, or read the finished steps of an earlier run of this demo."""
     record = demo.folder / RECORD
     if record.is_file():
@@ -160,8 +170,6 @@ def _claim(demo: Demo) -> dict[str, float]:
             )
         return dict(content["seconds"])
     logs = demo.folder / "logs"
-    if demo.folder.exists() and (not demo.folder.is_dir() or set(demo.folder.iterdir()) - {logs}):
-        raise InputError(f"{demo.folder}: is not an empty folder; choose another one", Fault.EXISTS)
     logs.mkdir(parents=True, exist_ok=True)
     _write_json(record, {"demo": _settings(demo), "seconds": {}})
     return {}

@@ -34,6 +34,8 @@ from nnunet_pst.experiments.sweep_record import (
     write_sweep,
 )
 from nnunet_pst.io.atomic_files import refusals_in_one_line
+from nnunet_pst.io.claims import claimed
+from nnunet_pst.io.leftovers import visible
 from nnunet_pst.network import ENCODER_WEIGHTS_VARIABLE as WEIGHTS_VARIABLE
 from nnunet_pst.nnunet.environment import process_count
 from nnunet_pst.nnunet.own_configurations import CONFIGURATIONS
@@ -86,15 +88,16 @@ def begin_sweep(request: SweepRequest, folder: Path) -> Sweep:
     InputError, HostError, PartlyDoneError
         Bad input, with every problem; nothing is trained then.
     """
-    with refusals_in_one_line(folder):
+    known = {folder / LOGS}
+    if not (folder / SWEEP_FILE).is_file() and visible(folder) - known:
+        raise InputError(
+            f"{folder}: is neither empty nor the folder of a sweep; choose another --out",
+            Fault.EXISTS,
+        )
+    with refusals_in_one_line(folder), claimed(folder, "sweep", below=[folder]):
         sweep = _declared(request)
         if (folder / SWEEP_FILE).is_file():
             sweep = read_sweep(folder).joined(sweep, folder)
-        elif folder.exists() and (not folder.is_dir() or _foreign_files(folder)):
-            raise InputError(
-                f"{folder}: is neither empty nor the folder of a sweep; choose another --out",
-                Fault.EXISTS,
-            )
         source = Source(
             request.table,
             request.dataset,
@@ -104,14 +107,8 @@ def begin_sweep(request: SweepRequest, folder: Path) -> Sweep:
         prepared = prepare_datasets(source, sweep.jobs, folder / LOGS)
         _refuse_changed(folder, sweep, prepared.sources)
         sweep = replace(sweep, sources=prepared.sources, flagged=prepared.flagged)
-        folder.mkdir(parents=True, exist_ok=True)
         write_sweep(folder, sweep)
     return sweep
-
-
-def _foreign_files(folder: Path) -> list[str]:
-    """Name the files that a sweep which was interrupted while making its datasets did not write."""
-    return [path.name for path in folder.iterdir() if path.name != LOGS]
 
 
 def _declared(request: SweepRequest) -> Sweep:

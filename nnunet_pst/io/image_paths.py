@@ -107,6 +107,8 @@ def _missing(cell: str, path: Path) -> Problem:
 
 def _hint(cell: str, path: Path) -> str:
     """Name the likely reason why an existing file isn't found; empty where there is none."""
+    if path.is_symlink():
+        return "; it is a link that leads nowhere: mend it"
     bare = cell.strip(_AROUND)
     if bare != cell:
         return f"; write {bare}, without quotes and spaces around it"

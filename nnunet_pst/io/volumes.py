@@ -17,6 +17,7 @@ import SimpleITK as sitk  # noqa: N813 - its usual name
 from scipy import ndimage
 
 from nnunet_pst.errors import Fault, InputError
+from nnunet_pst.io.atomic_files import not_whole
 from nnunet_pst.io.geometry import Grid, slice_axis_xyz
 from nnunet_pst.io.image_paths import is_image_name, wrong_format
 from nnunet_pst.io.nifti_checks import (
@@ -28,6 +29,7 @@ from nnunet_pst.io.nifti_checks import (
     not_finite,
     unreadable,
 )
+from nnunet_pst.io.quiet_libraries import quietly
 
 #: An image of 512 x 512 x 2048: an MRI of a pelvis has fewer, and more would fill the memory.
 MAX_VOXELS = 2**29
@@ -114,7 +116,8 @@ def _open(path: Path) -> Any:  # noqa: ANN401 - SimpleITK has no types
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
     try:
-        reader.ReadImageInformation()
+        with quietly():
+            reader.ReadImageInformation()
     except RuntimeError as error:
         # ITK raises RuntimeError for everything; only its text tells a sheared grid from damage.
         if "orthonormal" in str(error):
@@ -253,8 +256,10 @@ def read_voxels(path: Path) -> Volume:
 def _decoded(path: Path, grid: Grid) -> Volume:
     if is_nifti(path):
         check_nifti_voxels(path, int(np.prod(grid.size_xyz)))
+    reader = _open(path)
     try:
-        array = sitk.GetArrayFromImage(_open(path).Execute())
+        with quietly():
+            array = sitk.GetArrayFromImage(reader.Execute())
     except RuntimeError as error:
         raise damaged(path) from error
     return Volume(array, grid)
@@ -301,7 +306,8 @@ def write_itk_image(path: Path, image: sitk.Image) -> None:
         When what is on the disk is not the image; the file is then removed.
     """
     try:
-        sitk.WriteImage(image, str(path), useCompression=True)
+        with quietly():
+            sitk.WriteImage(image, str(path), useCompression=True)
         if is_nifti(path):
             values = image.GetNumberOfPixels() * image.GetNumberOfComponentsPerPixel()
             check_nifti_voxels(path, values)
@@ -309,10 +315,10 @@ def write_itk_image(path: Path, image: sitk.Image) -> None:
         whole = np.array_equal(found, sitk.GetArrayViewFromImage(image), equal_nan=True)
     except (RuntimeError, InputError) as error:
         path.unlink(missing_ok=True)
-        raise OSError(f"{path.name} could not be written; is the disk full?") from error
+        raise not_whole(path) from error
     if not whole:
         path.unlink(missing_ok=True)
-        raise OSError(f"{path.name} could not be written: other voxels were read back")
+        raise not_whole(path)
 
 
 def use_one_thread() -> None:

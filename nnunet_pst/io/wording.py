@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import math
 import re
 from collections.abc import Sequence
@@ -124,3 +125,10 @@ def aligned(rows: Sequence[Sequence[str]], *, numbers: bool = False) -> list[str
         )
         for row in rows
     ]
+
+
+def suggestion(name: str, known: Sequence[str]) -> str:
+    """Ask for the name that was probably meant: one that begins with it, or a similar one."""
+    longer = [other for other in known if name and other.startswith(name)]
+    meant = longer or difflib.get_close_matches(name.casefold(), known, n=1, cutoff=0.5)
+    return f"did you mean '{meant[0]}'? Else " if meant else ""

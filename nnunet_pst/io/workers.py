@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing import connection, get_context, parent_process
-from threading import Thread
+from multiprocessing.process import BaseProcess
+from threading import Thread, current_thread, main_thread
 from typing import TypeVar
 
 from tqdm import tqdm
@@ -16,6 +18,8 @@ from tqdm import tqdm
 from nnunet_pst.errors import Fault, HostError, PSTError
 from nnunet_pst.io.volumes import use_one_thread
 
+#: What a shell expects of a program that Ctrl-C ended.
+_INTERRUPTED = 128 + signal.SIGINT
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 #: What a user can mend; any other exception is a bug in this package and ends everything.
@@ -118,6 +122,35 @@ def _attempt(task: Callable[[Item], Result], item: Item) -> Result | Failure:
         return task(item)
     except (PSTError, OSError) as error:
         return error
+    except SystemExit:
+        if parent_process() is not None:
+            os._exit(_INTERRUPTED)  # Ctrl-C, see `_end_quietly`: no further item is begun
+        raise
+
+
+@contextmanager
+def deaf_to_interrupts() -> Iterator[None]:
+    """Start processes that leave Ctrl-C to this one, which ends them.
+
+    For pools of the host: each of its workers would print a traceback.
+    """
+    genuine = BaseProcess.start
+
+    def start(process: BaseProcess) -> None:
+        if current_thread() is not main_thread():
+            genuine(process)  # signals are the main thread's
+            return
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        try:
+            genuine(process)
+        finally:
+            signal.signal(signal.SIGINT, before)
+
+    BaseProcess.start = start  # type: ignore[method-assign, assignment]
+    try:
+        yield
+    finally:
+        BaseProcess.start = genuine  # type: ignore[method-assign]
 
 
 def _start_worker() -> None:
@@ -126,7 +159,13 @@ def _start_worker() -> None:
     _die_with_parent()
 
 
+def _end_quietly(*_: object) -> None:
+    # The task cleans up after itself; this process then ends without a word.
+    raise SystemExit(_INTERRUPTED)
+
+
 def _die_with_parent() -> None:
+    signal.signal(signal.SIGINT, _end_quietly)
     parent = parent_process()
     if parent is not None:
         # A killed parent can't stop its workers; alone they would continue to write while the

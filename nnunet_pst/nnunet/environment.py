@@ -8,7 +8,8 @@ from __future__ import annotations
 import importlib.util
 import os
 import platform
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
 
@@ -18,6 +19,8 @@ from nnunet_pst.errors import Fault, HostError, InputError
 DATA_FOLDERS = ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results")
 TRAINER_VARIABLE = "nnUNet_extTrainer"
 PROCESSES_VARIABLE = "nnUNet_def_n_proc"
+#: Processes, in our trainings threads, that make batches.
+LOADING_VARIABLE = "nnUNet_n_proc_DA"
 #: Seconds that ``nnUNetTrainerSeconds`` trains.
 SECONDS_VARIABLE = "NNUNET_PST_SECONDS"
 
@@ -123,6 +126,31 @@ def process_count(environ: Mapping[str, str]) -> int:
             f"{PROCESSES_VARIABLE}={value}: must be a positive number; unset it", Fault.MALFORMED
         )
     return int(value)
+
+
+@contextmanager
+def planner_threads() -> Iterator[None]:
+    """Let the host's planner have a thread where ``nnUNet_n_proc_DA`` says 0.
+
+    That number, of processes that augment, is good for a training; the planner takes it for its
+    threads, and ends without one.
+
+    Raises
+    ------
+    HostError
+        It is not a number.
+    """
+    value = os.environ.get(LOADING_VARIABLE)
+    if value is not None and not value.strip().isdecimal():
+        raise HostError(f"{LOADING_VARIABLE}={value}: must be a number; unset it", Fault.MALFORMED)
+    if value is None or int(value) > 0:
+        yield
+        return
+    os.environ[LOADING_VARIABLE] = "1"
+    try:
+        yield
+    finally:
+        os.environ[LOADING_VARIABLE] = value
 
 
 def cpu_multiplies_bfloat16() -> bool | None:

@@ -7,7 +7,6 @@ so stock commands and ours read the same file.
 from __future__ import annotations
 
 import contextlib
-import difflib
 import json
 import os
 import sys
@@ -18,12 +17,21 @@ from typing import Any
 
 from nnunet_pst.dataset.splits import Splits
 from nnunet_pst.errors import Fault, HostError, InputError
-from nnunet_pst.io.atomic_files import copy_atomically, write_atomically
+from nnunet_pst.io.atomic_files import copy_atomically, refusals_in_one_line, write_atomically
 from nnunet_pst.io.case_table import CASE_TABLE, cases_of_dataset
+from nnunet_pst.io.claims import claimed
 from nnunet_pst.io.geometry import NEARLY_CUBIC
 from nnunet_pst.io.label_values import read_label_values
+from nnunet_pst.io.wording import suggestion
+from nnunet_pst.io.workers import deaf_to_interrupts
 from nnunet_pst.nnunet.edit_checks import check_plans_file
+from nnunet_pst.nnunet.environment import planner_threads
 from nnunet_pst.nnunet.folds import SPLITS_FILE, PlannedFolds, plan_folds
+from nnunet_pst.nnunet.host_files import (
+    check_preprocessed_whole,
+    data_folder,
+    host_files_readable,
+)
 from nnunet_pst.nnunet.own_configurations import (
     CONFIGURATIONS,
     decisions,
@@ -121,18 +129,24 @@ def plan_dataset(
     ('2d', '3d_fullres', '2d_5', '2d_mobilenetv2')
     """
     settings = settings or PlanningSettings()
-    folders = _folders(dataset)
-    # Before the long work: what is refused leaves everything as it was.
-    folds = plan_folds(
-        folders.raw,
-        folders.preprocessed,
-        folders.results,
-        seed=TrainingSettings().seed,
-        overwrite=settings.overwrite_folds,
-    )
-    # The host prints pages; what a caller prints must stay readable, and usable in a pipe.
-    with contextlib.redirect_stdout(sys.stderr):
-        return _plan(dataset, settings, folders, folds, workers)
+    with host_files_readable(dataset, "convert again"):
+        folders = _folders(dataset)
+    place = folders.preprocessed
+    with (
+        refusals_in_one_line(place),
+        claimed(place.parent, "plan", place.name, below=[place]),
+    ):
+        # Before the long work: what is refused leaves everything as it was.
+        folds = plan_folds(
+            folders.raw,
+            place,
+            folders.results,
+            seed=TrainingSettings().seed,
+            overwrite=settings.overwrite_folds,
+        )
+        # The host prints pages; what a caller prints must stay readable, and usable in a pipe.
+        with contextlib.redirect_stdout(sys.stderr), planner_threads(), deaf_to_interrupts():
+            return _plan(dataset, settings, folders, folds, workers)
 
 
 def _plan(
@@ -150,16 +164,20 @@ def _plan(
     if not settings.extend:
         _refuse_unknown_names(settings.configurations, folders.preprocessed)
         name = _plan_stock(dataset, settings.planner, name, workers)
-    plans_file, content = _read_plans(dataset, folders, name or _PLANS)
-    if settings.extend:
-        _check_data(content, folders)
-    fingerprint = json.loads((folders.preprocessed / "dataset_fingerprint.json").read_text())
-    ours = our_configurations(content, fingerprint, _edits_from(settings.edits_from))
-    content["configurations"].update(ours.configurations)
-    to_preprocess = [] if settings.extend else _to_preprocess(settings.configurations, content)
+    with host_files_readable(dataset, "plan again without --extend"):
+        plans_file, content = _read_plans(dataset, folders, name or _PLANS)
+        if settings.extend:
+            _check_data(content, folders)
+        fingerprint = json.loads((folders.preprocessed / "dataset_fingerprint.json").read_text())
+        ours = our_configurations(content, fingerprint, _edits_from(settings.edits_from))
+        content["configurations"].update(ours.configurations)
+        to_preprocess = [] if settings.extend else _to_preprocess(settings.configurations, content)
+        decided = decisions(content, folds.splits)
     _write(plans_file, content, folders, folds.splits)
     for configuration in to_preprocess:
         _preprocess(dataset, configuration, plans_file.stem, workers)
+    for configuration in to_preprocess:
+        check_preprocessed_whole(data_folder(content, configuration, folders.preprocessed))
     if not settings.extend:
         copy_references(folders.raw, folders.preprocessed)
     elif has_own_data(content):
@@ -168,7 +186,7 @@ def _plan(
         plans_file=plans_file,
         configurations=tuple(content["configurations"]),
         folds=len(folds.splits or ()),
-        decisions=(*decisions(content, folds.splits), *ours.kept, *folds.changes),
+        decisions=(*decided, *ours.kept, *folds.changes),
     )
 
 
@@ -288,19 +306,12 @@ def _refuse_unknown_names(configurations: Sequence[str], preprocessed: Path) -> 
     if unknown:
         raise InputError(
             [
-                f"there is no configuration '{name}'; {_suggestion(name, known)}choose from: "
+                f"there is no configuration '{name}'; {suggestion(name, known)}choose from: "
                 f"{', '.join(dict.fromkeys(known))}"
                 for name in unknown
             ],
             Fault.UNKNOWN_NAME,
         )
-
-
-def _suggestion(name: str, known: Sequence[str]) -> str:
-    """Ask for the name that was probably meant: one that begins with it, or a similar one."""
-    longer = [other for other in known if name and other.startswith(name)]
-    meant = longer or difflib.get_close_matches(name.casefold(), known, n=1, cutoff=0.5)
-    return f"did you mean '{meant[0]}'? Else " if meant else ""
 
 
 def _to_preprocess(configurations: Sequence[str], plans: dict[str, Any]) -> list[str]:

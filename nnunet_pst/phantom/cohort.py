@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -16,8 +15,14 @@ import numpy.typing as npt
 
 from nnunet_pst.dataset.annotation import largest_slice, window
 from nnunet_pst.errors import Fault, InputError
-from nnunet_pst.io.atomic_files import refusals_in_one_line, write_atomically
+from nnunet_pst.io.atomic_files import (
+    folder_written_whole,
+    refusals_in_one_line,
+    write_atomically,
+)
+from nnunet_pst.io.claims import claimed
 from nnunet_pst.io.csv_text import csv_text
+from nnunet_pst.io.leftovers import visible
 from nnunet_pst.io.volumes import Volume, write_volume
 from nnunet_pst.io.workers import Runner
 from nnunet_pst.phantom.acquisition import (
@@ -129,7 +134,8 @@ def write_cohort(folder: Path, plan: CohortPlan, *, workers: int = 1) -> Path:
     """
     facts = [draw_patient(plan.seed, number) for number in range(plan.patients)]
     splits = assign_splits(facts)
-    with refusals_in_one_line(folder):
+    _check_folder(folder)
+    with refusals_in_one_line(folder), claimed(folder, "phantom", below=[folder]):
         _claim(folder, plan)
         left = [patient for patient in facts if not _truth_file(folder, patient).exists()]
         with Runner(workers).running() as runner:
@@ -142,6 +148,13 @@ def write_cohort(folder: Path, plan: CohortPlan, *, workers: int = 1) -> Path:
     return table
 
 
+def _check_folder(folder: Path) -> None:
+    """Refuse a folder of other files, before anything is written into it."""
+    marker = folder / TRUTH / "plan.json"
+    if not marker.exists() and visible(folder) - {marker.parent}:
+        raise InputError(f"{folder}: is not an empty folder; choose another one", Fault.EXISTS)
+
+
 def _claim(folder: Path, plan: CohortPlan) -> None:
     """Make the folder, or check that it holds the same cohort."""
     marker = folder / TRUTH / "plan.json"
@@ -152,8 +165,6 @@ def _claim(folder: Path, plan: CohortPlan) -> None:
                 f"{folder}: holds a cohort made with other settings; choose another folder",
                 Fault.EXISTS,
             )
-    elif folder.exists() and (not folder.is_dir() or set(folder.iterdir()) - {marker.parent}):
-        raise InputError(f"{folder}: is not an empty folder; choose another one", Fault.EXISTS)
     else:
         marker.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(marker, text)
@@ -176,17 +187,15 @@ def _write_patient(
 ) -> None:
     """Write one patient's files; the truth file, written last, marks the patient as complete."""
     rendered = render_patient(facts, plan.seed, plan.size)
-    place, unfinished = folder / facts.name, folder / f"{facts.name}.unfinished"
-    for leftover in (place, unfinished):
-        shutil.rmtree(leftover, ignore_errors=True)
-    unfinished.mkdir()
-    for sequence in SEQUENCES:
-        label = rendered.labels[sequence]
-        if _is_coarse(plan, splits, facts):
-            label = Volume(_coarse_mask(label.array), label.grid)
-        write_volume(unfinished / f"{sequence}.nii.gz", rendered.images[sequence])
-        write_volume(unfinished / f"{sequence}_label.nii.gz", label)
-    os.replace(unfinished, place)
+    # As earlier versions called a patient that was being written.
+    shutil.rmtree(folder / f"{facts.name}.unfinished", ignore_errors=True)
+    with folder_written_whole(folder / facts.name) as draft:
+        for sequence in SEQUENCES:
+            label = rendered.labels[sequence]
+            if _is_coarse(plan, splits, facts):
+                label = Volume(_coarse_mask(label.array), label.grid)
+            write_volume(draft / f"{sequence}.nii.gz", rendered.images[sequence])
+            write_volume(draft / f"{sequence}_label.nii.gz", label)
     write_atomically(_truth_file(folder, facts), json.dumps(_truth(rendered), indent=2) + "\n")
 
 

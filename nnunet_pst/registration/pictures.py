@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import imread
 from scipy import ndimage
 
-from nnunet_pst.io.atomic_files import written_whole
+from nnunet_pst.io.figures import write_png
 from nnunet_pst.io.volumes import Volume
 from nnunet_pst.registration.preparation import clipped
 
@@ -77,8 +77,7 @@ def draw_registration(
             )
             axes.imshow(picture, aspect=spacing[1] / spacing[2], interpolation="bilinear")
             axes.set_axis_off()
-    with written_whole(path) as partial:
-        figure.savefig(partial, format="png", dpi=_DPI, metadata={"Software": None})
+    write_png(path, figure, dpi=_DPI)
 
 
 def draw_registration_sheet(path: Path, pictures: Sequence[Path], titles: Sequence[str]) -> None:
@@ -116,8 +115,7 @@ def draw_registration_sheet(path: Path, pictures: Sequence[Path], titles: Sequen
         image = imread(picture)
         axes.imshow(image[round(_HEAD_INCHES * _DPI) :], interpolation="antialiased", aspect="auto")
         axes.set_axis_off()
-    with written_whole(path) as partial:
-        figure.savefig(partial, format="png", dpi=_SHEET_DPI, metadata={"Software": None})
+    write_png(path, figure, dpi=_SHEET_DPI)
 
 
 def _unit(array: npt.NDArray[Any]) -> npt.NDArray[np.float32]:

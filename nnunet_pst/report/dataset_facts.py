@@ -12,6 +12,7 @@ from typing import Any
 from nnunet_pst.errors import Fault, InputError, Problem
 from nnunet_pst.io.case_table import CASE_TABLE, SPLITS, cases_of_dataset, number_problems
 from nnunet_pst.io.checked_tables import read_object, read_rows
+from nnunet_pst.io.real_paths import real_path
 
 #: Keys of ``dataset.json``, ours and the host's free ones, that are shown as they stand.
 _SAID = ("name", "description", "reference", "license", "license")
@@ -140,8 +141,8 @@ def read_dataset(folder: Path) -> DatasetFacts:
             Problem(problem.replace(str(folder / CASE_TABLE), CASE_TABLE), problem.fault)
             for problem in error.problems
         ]
-    name = folder.resolve().name
-    pairs = _read_pairs(folder.resolve().parent / "registration" / name, problems)
+    name = real_path(folder).name
+    pairs = _read_pairs(real_path(folder).parent / "registration" / name, problems)
     if problems:
         raise InputError(problems)
     return DatasetFacts(

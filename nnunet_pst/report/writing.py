@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 from nnunet_pst.comparison.figure_style import Picture
 from nnunet_pst.errors import Fault, InputError, Problem
-from nnunet_pst.io.atomic_files import folder_written_whole, refusals_in_one_line, write_atomically
+from nnunet_pst.io.atomic_files import file_draft, fill, folder_draft, refusals_in_one_line
+from nnunet_pst.io.claims import Claim, claimed
 from nnunet_pst.report.galleries import make_galleries
 from nnunet_pst.report.inputs import Sources
 from nnunet_pst.report.page import draw_figures, render_page
@@ -20,8 +22,10 @@ def figure_folder(page: Path) -> Path:
     return page.with_name(f"{page.stem}_figures")
 
 
-def check_output(page: Path, *, overwrite: bool) -> None:
+def check_output(page: Path, claim: Claim, *, overwrite: bool) -> None:
     """Refuse to replace what is there, or a folder that holds more than figures.
+
+    What a report that was broken off has left is replaced.
 
     Raises
     ------
@@ -38,12 +42,11 @@ def check_output(page: Path, *, overwrite: bool) -> None:
     if not page.parent.is_dir():
         text = f"{page.parent}: is not a folder; make it, or choose another place"
         problems.append(Problem(text, Fault.MISSING))
-    found = [path for path in (page, figures) if path.exists()]
-    if found and not overwrite:
-        problems += [
-            Problem(f"{path}: exists; choose another name or add --overwrite", Fault.EXISTS)
-            for path in found
-        ]
+    problems += [
+        Problem(f"{path}: exists; choose another name or add --overwrite", Fault.EXISTS)
+        for path in (page, figures)
+        if not claim.may_replace(path, overwrite=overwrite)
+    ]
     if figures.is_dir():
         foreign = sorted(p.name for p in figures.iterdir() if p.suffix not in _ENDINGS)
         problems += [
@@ -83,19 +86,29 @@ def write_report(sources: Sources, page: Path, *, overwrite: bool = False) -> li
     InputError
         Something is in the way, or the file system refuses.
     """
-    check_output(page, overwrite=overwrite)
-    figures = draw_figures(sources)
-    html = render_page(sources, figures, make_galleries(sources.comparison))
-    with refusals_in_one_line(page.parent):
-        written = _write_figures(figures.pictures, figure_folder(page.absolute()))
-        write_atomically(page, html)
-    return [page, *written]
+    place = page.absolute()
+    claiming = (
+        claimed(place.parent, "report", page.name)
+        if place.parent.is_dir()
+        else nullcontext(Claim())
+    )
+    with claiming as claim:
+        check_output(page, claim, overwrite=overwrite)
+        figures = draw_figures(sources)
+        html = render_page(sources, figures, make_galleries(sources.comparison))
+        folder = figure_folder(place)
+        with (
+            refusals_in_one_line(page.parent),
+            folder_draft(folder) as drawn,
+            file_draft(place) as written,
+        ):
+            _fill_figures(figures.pictures, drawn)
+            fill(written, html.encode())
+            claim.publish([(drawn, folder), (written, place)])
+    return [page, *sorted(folder.iterdir())]
 
 
-def _write_figures(pictures: Sequence[Picture], folder: Path) -> list[Path]:
-    """Write all figures; they replace the folder of an earlier report together."""
-    with folder_written_whole(folder) as draft:
-        for picture in pictures:
-            (draft / f"{picture.name}.svg").write_bytes(picture.svg)
-            (draft / f"{picture.name}.png").write_bytes(picture.png)
-    return sorted(folder.iterdir())
+def _fill_figures(pictures: Sequence[Picture], folder: Path) -> None:
+    for picture in pictures:
+        fill(folder / f"{picture.name}.svg", picture.svg)
+        fill(folder / f"{picture.name}.png", picture.png)

@@ -32,7 +32,9 @@ from nnunet_pst import __version__
 from nnunet_pst.dicom.reading.files import printable
 from nnunet_pst.errors import Fault, InputError, Problem, PSTError
 from nnunet_pst.io.atomic_files import folder_written_whole, write_atomically
+from nnunet_pst.io.claims import claimed
 from nnunet_pst.io.csv_text import csv_text, restored
+from nnunet_pst.io.leftovers import sweep
 from nnunet_pst.segmentation.measures_table import TABLE, write_measures
 from nnunet_pst.segmentation.model_interface import ModelChoice, ModelFacts
 from nnunet_pst.segmentation.page import render_study_page
@@ -101,6 +103,20 @@ def segment_studies(
         When the output folder or its key cannot be used.
     """
     _check_writable(output)
+    with claimed(output, "segment", below=[output]):
+        sweep(output.absolute().parent)  # where the key is
+        return _segment_all(studies, models, output, settings, overwrite=overwrite)
+
+
+def _segment_all(
+    studies: Sequence[Study],
+    models: ModelChoice,
+    output: Path,
+    settings: SegmentationSettings,
+    *,
+    overwrite: bool,
+) -> BatchOutcome:
+    """Segment studies in turn while nobody else writes there."""
     key = key_of(output)
     numbered, folders = _read_key(key) if key.exists() else ({}, {})
     folders |= {study.identity: printable(study.folder) for study in studies if study.folder}

@@ -29,6 +29,7 @@ from nnunet_pst.dicom.scan.studies import (
 from nnunet_pst.dicom.writing.source_images import DicomSource
 from nnunet_pst.errors import Fault, InputError, Problem
 from nnunet_pst.io.image_paths import is_image_name
+from nnunet_pst.io.real_paths import real_path
 from nnunet_pst.segmentation.study_input import Study, StudySequence
 
 
@@ -132,7 +133,7 @@ def _places(paths: Sequence[Path]) -> tuple[list[_Place], list[Problem]]:
     """Read the headers of every place that was given, each once."""
     once: dict[Path, Path] = {}
     for path in paths:
-        once.setdefault(path.resolve(), path)
+        once.setdefault(real_path(path), path)
     problems: list[Problem] = []
     read = [_place(path, problems) for path in once.values()]
     return [place for place in read if place is not None], problems

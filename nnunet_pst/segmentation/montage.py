@@ -23,6 +23,7 @@ from nnunet_pst.evaluation.overlays import (
     for_display,
     gray_window,
 )
+from nnunet_pst.io.figures import write_png
 from nnunet_pst.io.viewer_labels import class_color
 from nnunet_pst.io.volumes import Volume
 
@@ -78,9 +79,7 @@ def draw_montage(path: Path, image: Volume, labels: npt.NDArray[np.uint8], *, ti
             _draw_tile(
                 axes, shown[index], outlined, index, image=image, window=window, closely=closely
             )
-        figure.savefig(
-            path, format="png", dpi=_DPI, metadata={"Software": None}, pil_kwargs=QUICKLY_PACKED
-        )
+        write_png(path, figure, dpi=_DPI, pil_kwargs=QUICKLY_PACKED)
 
 
 def montage_slices(mask: npt.NDArray[np.bool_]) -> list[int]:

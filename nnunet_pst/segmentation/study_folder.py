@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from nnunet_pst.errors import InputError
+from nnunet_pst.io.atomic_files import fill
 from nnunet_pst.io.viewer_labels import (
     ITKSNAP_FILE,
     SLICER_FILE,
@@ -41,8 +43,8 @@ def write_study(
     list of dict
         Each result in a report, with the names of its files.
     """
-    (folder / ITKSNAP_FILE).write_text(itksnap_description(classes), encoding="utf-8")
-    (folder / SLICER_FILE).write_text(slicer_colors(classes), encoding="utf-8")
+    fill(folder / ITKSNAP_FILE, itksnap_description(classes).encode())
+    fill(folder / SLICER_FILE, slicer_colors(classes).encode())
     return [
         _write_result(result, folder, study=study, model_id=model_id, classes=classes)
         for result in segmented.results
@@ -121,5 +123,7 @@ def _write_dicom(
         return f"no DICOM objects: {error}"
     for kind, dataset in made.items():
         files[kind] = f"{DICOM_FOLDER}/{result.name}_{kind}.dcm"
-        dataset.save_as(folder / files[kind], enforce_file_format=True)
+        content = io.BytesIO()
+        dataset.save_as(content, enforce_file_format=True)
+        fill(folder / files[kind], content.getvalue())
     return None

@@ -38,10 +38,24 @@ def killed_twice(killed, tmp_path_factory: pytest.TempPathFactory):
 
 
 @pytest.fixture(scope="module")
-def resumed(killed_twice):
-    """The same, resumed once more, to the end."""
-    killed_twice.but(TINY_SKIPS_VALIDATION="1").call(*TRAIN, "--c")
-    return killed_twice
+def without_room(killed_twice, tmp_path_factory: pytest.TempPathFactory):
+    """The same, resumed while the disk is full: the workplace, and what the command has said."""
+    workplace = killed_twice.but(nnUNet_results=tmp_path_factory.mktemp("without-room"))
+    shutil.copytree(killed_twice.results, workplace.results, dirs_exist_ok=True)
+    return workplace, workplace.but(TINY_FULL_SAVING_EPOCH="2").run(*TRAIN, "--c")
+
+
+@pytest.fixture(scope="module")
+def resumed(without_room, tmp_path_factory: pytest.TempPathFactory):
+    """The same, resumed, killed after a whole checkpoint and while validating, to the end."""
+    earlier, _ = without_room
+    workplace = earlier.but(nnUNet_results=tmp_path_factory.mktemp("resumed"))
+    shutil.copytree(earlier.results, workplace.results, dirs_exist_ok=True)
+    for moment in ({"TINY_KILLED_SAVED_EPOCH": "3"}, {"TINY_KILLED_VALIDATING": "1"}):
+        done = workplace.but(**moment).run(*TRAIN, "--c")
+        assert done.returncode == -signal.SIGKILL, done.stderr[-2000:]
+    workplace.check(*TRAIN, "--c")
+    return workplace
 
 
 def load(workplace, name: str) -> dict:
@@ -71,9 +85,29 @@ def test_half_a_checkpoint_never_passes_for_a_whole_one(killed_twice):
         torch.load(half, map_location="cpu", weights_only=False)
 
 
+def test_a_full_disk_is_said_in_a_line_and_costs_an_epoch_at_most(without_room):
+    workplace, done = without_room
+    assert done.returncode == 1
+    (line,) = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert "could not be written whole; is the disk full?" in line
+    assert "--c" in line
+    assert "Traceback" not in done.stderr
+    assert load(workplace, "checkpoint_latest.pth")["current_epoch"] == 2
+    fold = workplace.model / "fold_0"
+    assert [path.name for path in fold.iterdir() if "unfinished" in path.name] == []
+
+
+def test_after_a_kill_in_the_validation_it_is_made_as_if_nothing_had_happened(trained, resumed):
+    wanted, found = (place.model / "fold_0" / "validation" for place in (trained, resumed))
+    assert sorted(p.name for p in found.iterdir()) == sorted(p.name for p in wanted.iterdir())
+    for mask in found.glob("*.nii.gz"):
+        assert mask.read_bytes() == (wanted / mask.name).read_bytes()
+
+
 def test_it_goes_on_with_the_epoch_in_which_it_was_killed(host: Callable, resumed):
     starts = [log[log.index("Epochs ") :].split(",")[0] for log in logs(resumed)]
-    assert starts == ["Epochs 0 to 3", "Epochs 2 to 3", "Epochs 2 to 3"], host("resumes elsewhere")
+    again = ["Epochs 2 to 3"] * 3
+    assert starts[:4] == ["Epochs 0 to 3", *again], host("resumes elsewhere")
     assert load(resumed, "checkpoint_final.pth")["current_epoch"] == 4
 
 

@@ -23,7 +23,8 @@ from nnunet_pst.dicom.scan.studies import (
     without_images,
 )
 from nnunet_pst.errors import Fault, InputError, Problem
-from nnunet_pst.io.atomic_files import refusals_in_one_line, write_atomically
+from nnunet_pst.io.atomic_files import refusals_in_one_line
+from nnunet_pst.io.claims import Claim, claimed
 from nnunet_pst.io.image_paths import is_image_name
 from nnunet_pst.io.viewer_labels import SLICER_FILE
 
@@ -103,16 +104,19 @@ def scan(
     root, output = Path(root), Path(output)
     key = output.with_name(f"{output.stem}_key.csv") if anonymous_ids else None
     summary = ScanSummary(output, output.with_name("series.csv"), key)
-    _check_output(summary, overwrite)
-    names = PatientNames(key)
-    rows, cohort_rows = _look(root, summary, names, read_rules(rules), roi)
-    summary.rows = len(rows)
+    _check_name(summary)
     base = output.absolute().parent
-    with refusals_in_one_line(base):
-        base.mkdir(parents=True, exist_ok=True)
-        names.write()
-        write_atomically(summary.series, series_table(rows))
-        write_atomically(summary.cohort, cohort_table(cohort_rows))
+    # Every scan into a folder writes the same series.csv.
+    with claimed(base, "scan", summary.series.name) as claim:
+        _check_output(summary, overwrite, claim)
+        names = PatientNames(key)
+        rows, cohort_rows = _look(root, summary, names, read_rules(rules), roi)
+        summary.rows = len(rows)
+        with refusals_in_one_line(base):
+            names.write()
+            claim.write(
+                {summary.series: series_table(rows), summary.cohort: cohort_table(cohort_rows)}
+            )
     return summary
 
 
@@ -197,13 +201,17 @@ def _cohort_cells(
     return cells
 
 
-def _check_output(summary: ScanSummary, overwrite: bool) -> None:
+def _check_name(summary: ScanSummary) -> None:
     if summary.cohort.suffix.casefold() != ".csv" or summary.cohort.name == summary.series.name:
         raise InputError(
             f"{summary.cohort.name}: name the table something.csv, not series.csv", Fault.MALFORMED
         )
-    existing = [path.name for path in (summary.cohort, summary.series) if path.exists()]
-    if existing and not overwrite:
+
+
+def _check_output(summary: ScanSummary, overwrite: bool, claim: Claim) -> None:
+    tables = (summary.cohort, summary.series)
+    existing = [path.name for path in tables if not claim.may_replace(path, overwrite=overwrite)]
+    if existing:
         raise InputError(
             f"{' and '.join(existing)}: there already, perhaps edited; give --overwrite, or "
             "another -o",

@@ -17,6 +17,7 @@ from typing import Any
 from nnunet_pst.dicom.reading.files import archive_fault, is_archive, leaves_archive, printable
 from nnunet_pst.errors import Fault, InputError, Problem
 from nnunet_pst.io.atomic_files import write_atomically
+from nnunet_pst.io.claims import claimed
 from nnunet_pst.io.digests import file_digest
 
 #: Beside ``plans.json`` of a model's folder; the name of an archive gets it appended.
@@ -206,7 +207,8 @@ def write_manifest(path: Path) -> Path:
             files.read("dataset_fingerprint.json")
         target = path / MANIFEST
         lines = [f"{digest}  {name}" for name, digest in sorted(files.digests.items())]
-    write_atomically(target, "".join(f"{line}\n" for line in lines))
+    with claimed(target.parent, "manifest", target.name):
+        write_atomically(target, "".join(f"{line}\n" for line in lines))
     return target
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nnunet_pst.errors import Fault, InputError, Problem
+from nnunet_pst.io.real_paths import real_path
 from nnunet_pst.nnunet.models.prediction import load_model
 from nnunet_pst.registration.policy import require_engine
 from nnunet_pst.segmentation.batch import BatchOutcome, segment_studies
@@ -149,9 +150,9 @@ def find_studies(words: Sequence[str]) -> tuple[list[Study], list[str], list[Pro
 
 def _check_apart(words: Sequence[str], output: Path) -> None:
     """Refuse to write into an input folder: the next run would read its own results."""
-    place = output.resolve()
+    place = real_path(output)
     for word in words:
-        if Path(word).is_dir() and place.is_relative_to(Path(word).resolve()):
+        if Path(word).is_dir() and place.is_relative_to(real_path(Path(word))):
             raise InputError(
                 f"{output}: is inside {word}, which is read; choose a folder outside",
                 Fault.CONTRADICTION,

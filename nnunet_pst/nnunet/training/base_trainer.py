@@ -33,6 +33,7 @@ from nnunet_pst.network.losses import MaskedSoftDiceLoss
 from nnunet_pst.network.unet25d import Unet25D
 from nnunet_pst.nnunet.folds import check_fold
 from nnunet_pst.nnunet.training.case_reader import CaseReader, SliceCache, cache_bytes, case_slices
+from nnunet_pst.nnunet.training.checkpoint_files import whole_checkpoint
 from nnunet_pst.nnunet.training.dataloading import BagBatches, BatchesOnDevice
 from nnunet_pst.nnunet.training.settings import PLANS_KEY, TrainingSettings
 from nnunet_pst.nnunet.training.slice_sampling import SliceSampler
@@ -298,13 +299,14 @@ class PST25DTrainer(nnUNetTrainer):
                 super().on_epoch_end()
 
     def save_checkpoint(self, filename: str) -> None:
-        """Write the checkpoint beside its place, then move it: it is whole or absent."""
-        unfinished = f"{filename}.unfinished"
-        super().save_checkpoint(unfinished)
-        # Only the process that wrote it moves it: another process of a distributed training would
+        """Write the checkpoint beside its place, read it back, then move it: whole or absent."""
+        # Only the process that writes it moves it: another process of a distributed training would
         # move an incomplete file, and the leftover of a killed training is never whole.
-        if self.local_rank == 0 and not self.disable_checkpointing:
-            os.replace(unfinished, filename)
+        if self.local_rank or self.disable_checkpointing:
+            super().save_checkpoint(filename)
+            return
+        with _one_line_errors(), whole_checkpoint(Path(filename)) as unfinished:
+            super().save_checkpoint(str(unfinished))
 
     def _save_debug_information(self) -> None:
         super()._save_debug_information()

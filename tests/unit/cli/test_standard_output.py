@@ -68,6 +68,32 @@ def test_closed_streams(tmp_path: Path):
         assert sign.exists()
 
 
+@pytest.mark.skipif(os.name == "nt", reason="descriptors of Unix")
+def test_no_file_takes_the_number_of_a_closed_stream(tmp_path: Path):
+    program = """
+import os, sys
+from pathlib import Path
+from nnunet_pst.cli.standard_output import patient_output
+
+with patient_output(), Path(sys.argv[1]).open("wb") as file:
+    os.system("echo library >&2")
+    file.write(b"data")
+"""
+    command = [sys.executable, "-c", program, tmp_path / "data"]
+    subprocess.run(["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", *command], check=True)
+    assert (tmp_path / "data").read_bytes() == b"data"
+
+
+def test_what_the_system_refuses_is_a_line(capsys, tmp_path: Path):
+    from nnunet_pst.cli.main import main
+
+    (tmp_path / "loop").symlink_to("loop")
+    for place in ("n" * 300, str(tmp_path / "loop")):
+        assert main(["phantom", place, "--patients", "1"]) == 1
+        (line,) = capsys.readouterr().err.splitlines()
+        assert line.startswith("error: ")
+
+
 def test_an_encoding_of_few_letters(tmp_path: Path):
     found = run(
         tmp_path / "done",

@@ -344,3 +344,26 @@ def test_a_file_that_is_no_longer_whole_is_written_again(small_cohort, raw: Path
     assert main(words) == 0
     assert "converted anew: 1 case (PST_0001_T2)" in capsys.readouterr().out
     assert label.read_bytes() == whole
+
+
+def test_verify_finds_what_size_and_ends_hide(
+    small_cohort, raw: Path, monkeypatch: pytest.MonkeyPatch, capsys
+):
+    from nnunet_pst.io import digests
+
+    monkeypatch.setattr(digests, "_ENDS_BYTES", 16)
+    words = ["convert", str(small_cohort.table), "--dataset", "DatasetPST", "--workers", "1"]
+    assert main(words) == 0
+    undisturbed = files(raw)
+    image = raw / "DatasetPST" / "labelsTr" / "PST_0001_T2.nii.gz"
+    spoiled = bytearray(image.read_bytes())
+    spoiled[len(spoiled) // 2] ^= 255
+    image.write_bytes(bytes(spoiled))
+    assert main(words) == 0
+    assert image.read_bytes() == bytes(spoiled)
+    capsys.readouterr()
+    assert main([*words, "--verify"]) == 0
+    assert "converted anew: 1 case (PST_0001_T2)" in capsys.readouterr().out
+    assert {name for name, content in files(raw).items() if undisturbed.get(name) != content} == {
+        "DatasetPST_conversion.jsonl"  # in another order
+    }

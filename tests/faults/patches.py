@@ -1,0 +1,67 @@
+"""Quick stand-ins for what would train a network for minutes; a trial names them."""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+from typing import Any
+
+_PNG = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJg"
+    "gg=="
+)
+
+
+def demo_of_stubs() -> None:
+    """Let the steps of a demo write the files that its page is made of."""
+    from nnunet_pst.experiments import demo
+
+    def run(made: Any, step: Any, variables: dict[str, str]) -> float:
+        if step.name == "phantom":
+            (made.folder / "phantom").mkdir(exist_ok=True)
+            (made.folder / "phantom" / "cohort.csv").write_text("split\ntrain\ntrain\ntest\n")
+        (made.folder / "logs" / f"{step.name}.txt").write_text("done\n")
+        if step.name.startswith("evaluate"):
+            out = made.predictions(step.name.removeprefix("evaluate_")) / "evaluation"
+            out.mkdir(parents=True, exist_ok=True)
+            (out / "contact_sheet.png").write_bytes(_PNG)
+            rows = [f"{name},0.5" for name in ("T1", "T2", "DWI", "CET1", "all")]
+            (out / "sequences.csv").write_text("\n".join(["sequence,dice_mean", *rows]))
+        return 7.0
+
+    demo._run = run
+
+
+def sweep_of_stubs() -> None:
+    """Let a sweep's training and prediction write the masks of its test patients."""
+    import shutil
+
+    from nnunet_pst.experiments import sweep_jobs
+
+    genuine = sweep_jobs.run_logged
+
+    def run(step: Any, log: Path, variables: dict[str, str], **rest: Any) -> tuple[int, float]:
+        log.write_text("done\n")
+        words = list(step.words)
+        if step.name == "predict":
+            masks = Path(words[words.index("-o") + 1])
+            labels = Path(words[words.index("-i") + 1]).with_name("labelsTs")
+            masks.mkdir(parents=True, exist_ok=True)
+            for label in sorted(labels.iterdir()):
+                shutil.copyfile(label, masks / label.name)
+        if step.name == "evaluate":
+            from nnunet_pst.cli.main import main
+
+            return main(words[1:]), 1.0
+        return 0, 1.0
+
+    assert genuine is not run
+    sweep_jobs.run_logged = run
+
+
+def quick_planner() -> None:
+    """Let the host plan without trying its networks."""
+    from nnunetv2.experiment_planning.experiment_planners import default_experiment_planner
+
+    planner = default_experiment_planner.ExperimentPlanner
+    planner.static_estimate_VRAM_usage = staticmethod(lambda *_, **__: 1.0)
