@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from pydicom.dataset import Dataset
+from pydicom.tag import BaseTag
 
 
 def raw(dataset: Dataset, keyword: str) -> Any:  # noqa: ANN401 - DICOM values are of any type
@@ -103,6 +104,17 @@ def private_value(
     Anonymizers drop the creator and keep the element, or change its VR to OB or UN: then the usual
     block (0x10) is taken, and bytes are read as text, or as a binary number of their length.
     """
+    value = _private_raw(dataset, creator, group, element)
+    return None if value is None else _as_numbers(value)
+
+
+def private_text(dataset: Dataset, creator: str, group: int, element: int) -> str:
+    """Return a private element of any VR as text, as `private_value` finds it."""
+    value = _private_raw(dataset, creator, group, element)
+    return "" if value is None else _clean(_decoded(value))
+
+
+def _private_raw(dataset: Dataset, creator: str, group: int, element: int) -> Any:  # noqa: ANN401
     block = 0x10
     for number_of_block in range(0x10, 0x20):
         name = _private(dataset, group, number_of_block)
@@ -112,13 +124,13 @@ def private_value(
     else:
         if _private(dataset, group, block) is not None:
             return None  # the block is another maker's
-    value = _private(dataset, group, block * 0x100 + element)
-    return None if value is None else _as_numbers(value)
+    return _private(dataset, group, block * 0x100 + element)
 
 
 def _private(dataset: Dataset, group: int, element: int) -> Any:  # noqa: ANN401 - of any type
     try:
-        return dataset[group, element].value if (group, element) in dataset else None
+        tag = BaseTag((group << 16) + element)
+        return dataset[tag].value if tag in dataset else None
     except Exception:  # as in `raw`
         return None
 

@@ -13,7 +13,7 @@ from nnunet_pst.dicom.reading.addresses import mask_address
 from nnunet_pst.dicom.reading.files import printable
 from nnunet_pst.dicom.reading.headers import RTSTRUCT, Instance
 from nnunet_pst.dicom.reading.stack_geometry import grid_of
-from nnunet_pst.dicom.scan.choice import Judgment
+from nnunet_pst.dicom.scan.judgments import Judgment
 from nnunet_pst.dicom.scan.studies import DicomStudy
 from nnunet_pst.errors import Fault, InputError, Problem
 from nnunet_pst.io.geometry import Grid, same_grid

@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from nnunet_pst.dicom.reading.headers import RTSTRUCT, SEG
 from nnunet_pst.dicom.reading.series import Series
 from nnunet_pst.dicom.reading.stack_geometry import grid_of
-from nnunet_pst.dicom.scan.choice import Judgment
+from nnunet_pst.dicom.scan.judgments import Judgment
 from nnunet_pst.dicom.scan.studies import DicomStudy
 from nnunet_pst.errors import InputError
 from nnunet_pst.io.csv_text import csv_text

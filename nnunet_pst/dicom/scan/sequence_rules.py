@@ -1,7 +1,8 @@
 """Which sequence a stack is, by a table of rules that users can check and replace.
 
 A rule is a row: ``rule`` (its name), ``sequence`` (T1, T2, DWI, CET1, ``dynamic`` for a phase whose
-enhancement the pixels must show, ``none``), ``when`` and ``reason``. ``when`` holds conditions that
+enhancement the pixels must show, ``computed`` for diffusion that is taken for want of an acquired
+one, ``none``), ``when`` and ``reason``. ``when`` holds conditions that
 must all be met, joined by ``&``: ``FIELD ~ PATTERN`` (a regular expression anywhere, in any case),
 ``FIELD !~ PATTERN``, ``FIELD < NUMBER`` (also ``<=``, ``>``, ``>=``), ``FIELD present`` and
 ``FIELD absent``. A number that the header lacks meets no comparison. The first rule that is met
@@ -21,16 +22,26 @@ from importlib import resources
 from pathlib import Path
 
 from nnunet_pst.dicom.reading.files import printable
+from nnunet_pst.dicom.reading.headers import Slice
 from nnunet_pst.dicom.reading.series import Stack
+from nnunet_pst.dicom.scan.contrast import contrast_of
+from nnunet_pst.dicom.scan.contrast_words import folded
 from nnunet_pst.errors import Fault, InputError, Problem
 
-NONE, DYNAMIC = "none", "dynamic"
-DECISIONS = ("T1", "T2", "DWI", "CET1", DYNAMIC, NONE)
+NONE, DYNAMIC, COMPUTED = "none", "dynamic", "computed"
+DECISIONS = ("T1", "T2", "DWI", "CET1", DYNAMIC, COMPUTED, NONE)
 #: Fields of conditions and the DICOM attributes that they compare.
 FIELDS: Mapping[str, str] = {
     "modality": "Modality",
-    "description": "SeriesDescription or ProtocolName",
+    "vendor": "Manufacturer",
+    "storage": "SOPClassUID",
+    "description": "SeriesDescription",
+    "words": "SeriesDescription or ProtocolName",
     "image_type": "ImageType",
+    "component": "ComplexImageComponent",
+    "technique": "VolumeBasedCalculationTechnique",
+    "derivation": "DerivationDescription",
+    "quality": "ContentQualification",
     "sequence_name": "SequenceName",
     "scanning": "ScanningSequence",
     "tr": "RepetitionTime",
@@ -38,12 +49,17 @@ FIELDS: Mapping[str, str] = {
     "ti": "InversionTime",
     "flip": "FlipAngle",
     "b": "b-value",
+    "direction": "DiffusionDirectionality",
+    "volumes": "volumes of this b-value",
+    "contrast": "words, times, agent",
     "agent": "ContrastBolusAgent",
     "angio": "AngioFlag",
+    "samples": "SamplesPerPixel",
     "slices": "number of slices",
     "pixel_mm": "PixelSpacing",
     "planes": "ImageOrientationPatient",
     "phases": "dynamic phases",
+    "parts": "parts by InstanceNumber",
 }
 _COMPARISONS: Mapping[str, Callable[[float, float], bool]] = {
     "<": operator.lt,
@@ -217,10 +233,18 @@ def facts_of(stack: Stack) -> dict[str, Fact]:
     """Return the values that conditions compare."""
     header, acquisition = stack.series.first, stack.first.acquisition
     spacing = stack.first.pixel_spacing_mm
+    names = [folded(name) for name in (header.description, header.protocol) if name]
     return {
         "modality": header.modality,
-        "description": " | ".join(filter(None, (header.description, header.protocol))),
+        "vendor": header.vendor.value,
+        "storage": stack.first.sop_class,
+        "description": names[0] if names else "",
+        "words": " | ".join(names),
         "image_type": "\\".join(acquisition.image_type),
+        "component": acquisition.component,
+        "technique": acquisition.technique,
+        "derivation": acquisition.derivation,
+        "quality": acquisition.quality,
         "sequence_name": acquisition.sequence_name,
         "scanning": "\\".join(acquisition.scanning),
         "tr": acquisition.repetition_ms,
@@ -228,13 +252,43 @@ def facts_of(stack: Stack) -> dict[str, Fact]:
         "ti": acquisition.inversion_ms,
         "flip": acquisition.flip_degrees,
         "b": None if acquisition.b is None else acquisition.b.value,
+        "direction": acquisition.direction,
+        "volumes": float(_volumes_of_b(stack)),
+        "contrast": _contrast_text(stack),
         "agent": acquisition.agent,
         "angio": acquisition.angio,
+        "samples": float(stack.first.samples),
         "slices": float(len(stack.slices)),
         "pixel_mm": None if spacing is None else max(spacing),
         "planes": float(len({one.plane for one in stack.series.stacks})),
-        "phases": float(sum("phase" in dict(one.key) for one in stack.series.stacks)),
+        "phases": float(_phases(stack, ("phase", "acquisition", "part"))),
+        "parts": float(_phases(stack, ("part",))),
     }
+
+
+def _contrast_text(stack: Stack) -> str:
+    """Write what a header says about contrast: ``enhanced (called 'post')``; or empty."""
+    evidence = contrast_of(stack)
+    kind = "agent" if evidence.agent_only else evidence.contrast.value
+    return f"{kind} ({evidence.reason})" if kind else ""
+
+
+def _volumes_of_b(stack: Stack) -> int:
+    """Count the stacks of a series with the same b-value, type and size."""
+    first = stack.first
+
+    def kind(one: Slice) -> tuple[object, ...]:
+        b = one.acquisition.b
+        return (b and b.value, one.acquisition.image_type, one.rows, one.columns)
+
+    return sum(kind(one.first) == kind(first) for one in stack.series.stacks)
+
+
+def _phases(stack: Stack, names: tuple[str, ...]) -> int:
+    """Count the stacks that a series has besides parts of a volume, told apart by some keys."""
+    count = len(stack.slices)
+    phases = [s for s in stack.series.stacks if any(name in dict(s.key) for name in names)]
+    return sum(2 * len(one.slices) >= count for one in phases)
 
 
 def _text(fact: Fact) -> str:

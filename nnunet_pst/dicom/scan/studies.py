@@ -14,7 +14,8 @@ from nnunet_pst.dicom.reading.files import Origin, printable, walk
 from nnunet_pst.dicom.reading.headers import RTSTRUCT, SEG, Instance, read_instance
 from nnunet_pst.dicom.reading.pixels import StackImage, read_stack_image
 from nnunet_pst.dicom.reading.series import Series, gather_series
-from nnunet_pst.dicom.scan.choice import Judgment, Outcome, choose_sequences
+from nnunet_pst.dicom.scan.choice import choose_sequences
+from nnunet_pst.dicom.scan.judgments import Judgment, Outcome
 from nnunet_pst.dicom.scan.sequence_rules import Rule, read_rules
 from nnunet_pst.errors import Fault, InputError, Problem
 from nnunet_pst.io.sequence_columns import USUAL_SEQUENCES

@@ -17,7 +17,7 @@ from nnunet_pst.cli.main import main
 from nnunet_pst.dataset.cohort_table import parse_cohort
 from nnunet_pst.dicom.reading.addresses import read_addressed_image
 from nnunet_pst.dicom.reading.pixels import read_stack
-from nnunet_pst.dicom.scan.choice import Outcome
+from nnunet_pst.dicom.scan.judgments import Outcome
 from nnunet_pst.dicom.scan.sequence_rules import parse_rules, read_rules
 from nnunet_pst.dicom.scan.studies import find_series, judge_studies, read_study, reasons
 
