@@ -3,8 +3,8 @@
 References to images are not needed: exports, anonymizers and archives break them, while the points
 are in the patient's space (PS3.3 C.8.8.6). A remark says whether the references agree.
 
-CLOSED_PLANAR contours of a slice are joined; CLOSEDPLANAR_XOR ones cut holes into each other; a hole
-may also be joined to its outer contour by a slit (PS3.3 C.8.8.6.3).
+CLOSED_PLANAR contours of a slice are joined; CLOSEDPLANAR_XOR ones cut holes into each other; a
+hole may also be joined to its outer contour by a slit (PS3.3 C.8.8.6.3).
 """
 
 from __future__ import annotations

@@ -97,6 +97,19 @@ def read_stack_image(stack: Stack, *, real_values: bool = False) -> StackImage:
     return StackImage(Volume(array, grid), kept[:1] if one_file else kept, frames, real)
 
 
+def read_slice(stack: Stack, number: int) -> npt.NDArray[Any]:
+    """Decode one slice, (rows, columns), as `read_stack` decodes all of them.
+
+    Raises
+    ------
+    InputError
+        When its pixels can't be decoded.
+    """
+    one = stack.slices[number]
+    plane = _plane(read_dataset(one.origin, pixels=True), one, real_values=False)
+    return np.asarray(_stacked([plane])[0])
+
+
 @dataclass(frozen=True)
 class _Plane:
     """A decoded image: (rows, columns), its padding or None, its scale of real values or None."""
