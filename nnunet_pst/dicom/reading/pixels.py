@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from pydicom.dataset import Dataset, FileDataset
-from pydicom.uid import UID
 
 from nnunet_pst.dicom.reading.datasets import read_dataset, translated
 from nnunet_pst.dicom.reading.files import printable
@@ -204,10 +203,18 @@ def _check_size(dataset: FileDataset, one: Slice) -> None:
     frames = integer(dataset, "NumberOfFrames") or 1
     present = next(len(dataset[keyword].value or b"") for keyword in _PIXELS if keyword in dataset)
     needed = one.rows * one.columns * frames * bits // 8
-    if not UID(dataset.file_meta.TransferSyntaxUID).is_encapsulated and present < needed:
+    if _is_plain(dataset) and present < needed:
         raise InputError(
             f"{name}: ends early ({present} of {needed} bytes); copy it again", Fault.DAMAGED
         )
+
+
+def _is_plain(dataset: FileDataset) -> bool:
+    """Whether pixels are stored as they are, so that their length is known."""
+    from nnunet_pst.dicom.reading.newer_frames import NAMES
+
+    syntax = dataset.file_meta.TransferSyntaxUID
+    return syntax not in NAMES and not syntax.is_compressed
 
 
 def _check_decoder(dataset: FileDataset, name: str) -> None:

@@ -60,7 +60,7 @@ _EVENTS = (
 _NEITHER = (
     rf"{_B}(?:w|with|mit|avec|con|met|com|c|post|nach|apres|na|dopo)[ ]*[/&+,-]*[ ]*{_AND}?"
     rf"[ /&+,-]*{_WITHOUT}{_GAP}(?:{_AGENT})?",
-    rf"{_B}{_WITHOUT}[ /&+,]*{_AND}?[ /&+,]*(?:with|mit|avec|con|met|com|w/?)"
+    rf"{_B}{_WITHOUT}[ /&+,]+{_AND}?[ /&+,]*(?:with|mit|avec|con|met|com|w/?)"
     rf"{_E}{_GAP}(?:{_AGENT})?",
     rf"{_B}(?:pre|vor|avant|prima|voor|av|antes)[ ]*(?:[/&+,-]|{_AND})[ ]*(?:post|nach|apres|"
     rf"dopo|na|ap|despues){_E}{_GAP}(?:{_AGENT})?",
