@@ -73,9 +73,9 @@ class _PrintRules(argparse.Action):
         super().__init__(option_strings, dest, nargs=0, default=argparse.SUPPRESS, help=help)
 
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
-        from nnunet_pst.dicom.scan.sequence_rules import own_rules_text
+        from nnunet_pst.dicom.scan.sequence_rules import explained_rules_text
 
-        print(own_rules_text(), end="")
+        print(explained_rules_text(), end="")
         parser.exit()
 
 

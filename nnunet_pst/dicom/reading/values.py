@@ -13,6 +13,7 @@ from typing import Any
 
 from pydicom.dataset import Dataset
 from pydicom.tag import BaseTag
+from pydicom.valuerep import PersonName
 
 
 def raw(dataset: Dataset, keyword: str) -> Any:  # noqa: ANN401 - DICOM values are of any type
@@ -31,6 +32,8 @@ def texts(dataset: Dataset, keyword: str) -> tuple[str, ...]:
         return ()
     if isinstance(value, bytes):
         value = value.decode("latin-1").split("\\")
+    if isinstance(value, PersonName):  # which would be gone through letter by letter
+        value = str(value)
     parts = value if isinstance(value, Iterable) and not isinstance(value, str) else [value]
     return tuple(clean for part in parts if (clean := _clean(part)))
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from nnunet_pst import __version__
 from nnunet_pst.dicom.reading.files import printable
 from nnunet_pst.dicom.scan.judgments import Judgment
 from nnunet_pst.dicom.scan.mask_search import FoundMasks
+from nnunet_pst.dicom.scan.redaction import Redaction
 from nnunet_pst.dicom.scan.scanned_rows import SeriesRow
 from nnunet_pst.dicom.scan.studies import DicomStudy
 from nnunet_pst.dicom.scan.thumbnails import Thumbnail, thumbnail_of
@@ -111,15 +112,40 @@ def _sequence(name: str, one: Judgment, found: FoundMasks) -> SequenceOnPage:
     )
 
 
+def _cleaned(patient: PatientOnPage, hidden: Redaction) -> PatientOnPage:
+    sequences = tuple(
+        replace(
+            one,
+            description=hidden.clean(one.description),
+            reason=hidden.clean(one.reason),
+            said=tuple(hidden.problem(line) for line in one.said),
+        )
+        for one in patient.sequences
+    )
+    return replace(patient, sequences=sequences)
+
+
 def render_page(
-    patients: Sequence[PatientOnPage], warnings: Sequence[str], problems: Sequence[str]
+    patients: Sequence[PatientOnPage],
+    warnings: Sequence[Problem],
+    problems: Sequence[Problem],
+    unread: int,
+    hidden: Redaction | None,
 ) -> str:
-    """Return the page as HTML; every text is escaped."""
-    values = {
-        "version": __version__,
-        "patients": patients,
-        "warnings": list(warnings),
-        "problems": list(problems),
-        "sequences": USUAL_SEQUENCES,
-    }
+    """Return the page as HTML; every text is escaped.
+
+    Parameters
+    ----------
+    warnings, problems
+        Lines of the scan, without those about files that can't be read.
+    unread
+        Number of files that can't be read; their names may be anything, so they aren't shown.
+    hidden
+        Hides private words of a pseudonymous scan; None shows texts as they are.
+    """
+    lines = [*problems, *warnings]
+    if hidden is not None:
+        lines = [hidden.problem(line) for line in lines]
+        patients = [_cleaned(patient, hidden) for patient in patients]
+    values = {"version": __version__, "patients": patients, "lines": lines, "unread": unread}
     return render("nnunet_pst.dicom.scan", "scan.html", values)

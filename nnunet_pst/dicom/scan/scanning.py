@@ -19,6 +19,7 @@ from nnunet_pst.dicom.scan.left_over import left_over_masks
 from nnunet_pst.dicom.scan.mask_search import FoundMasks, MaskSearch, mask_files
 from nnunet_pst.dicom.scan.page import PatientOnPage, on_page, render_page
 from nnunet_pst.dicom.scan.patient_names import PatientNames
+from nnunet_pst.dicom.scan.redaction import Redaction
 from nnunet_pst.dicom.scan.scanned_rows import SeriesRow, cohort_table, series_rows, series_table
 from nnunet_pst.dicom.scan.sequence_rules import Rule, read_rules
 from nnunet_pst.dicom.scan.studies import (
@@ -88,7 +89,7 @@ class _Look:
 
     rows: list[SeriesRow]
     cohort: list[dict[str, str]]
-    page: list[PatientOnPage]
+    page: str
 
 
 def scan(
@@ -150,7 +151,7 @@ def scan(
         base.mkdir(parents=True, exist_ok=True)
         names.write()
         write_atomically(summary.series, series_table(look.rows))
-        write_atomically(summary.page, render_page(look.page, summary.warnings, summary.problems))
+        write_atomically(summary.page, look.page)
         write_atomically(summary.cohort, cohort_table(look.cohort))
     return summary
 
@@ -182,7 +183,11 @@ def _look(root: Path, summary: ScanSummary, names: PatientNames, ways: _Ways) ->
     places = SeriesByPlace(tree.series)
     base = summary.cohort.absolute().parent
     search = MaskSearch(mask_files(_foreign_files(tree, summary)), ways.roi, base)
-    look = _Look([], [], [])
+    rows: list[SeriesRow] = []
+    cohort: list[dict[str, str]] = []
+    pages: list[PatientOnPage] = []
+    # Files that can't be read have no header that says which words are private.
+    unread, hidden = len(tree.problems), Redaction(tree.series, tree.others)
     for name, own in _by_patient(studies, names):
         said = [
             line for patient in {one.patient for one in own} for line in shared.get(patient, ())
@@ -192,21 +197,25 @@ def _look(root: Path, summary: ScanSummary, names: PatientNames, ways: _Ways) ->
         names.note_place(name, best.place)
         found = search.masks_of(best)
         _tell_of_patient(name, own, best, found, summary)
-        rows = _rows_of_patient(name, own, advantages, summary)
-        look.rows.extend(rows)
+        listed = _rows_of_patient(name, own, advantages, summary)
+        if summary.key is not None:
+            listed = [hidden.row(row) for row in listed]
+        rows += listed
         if best.chosen:
-            look.cohort.append({"patient": name, **_cohort_cells(best, places, found, base)})
+            cohort.append({"patient": name, **_cohort_cells(best, places, found, base)})
             summary.masks += sum(map(bool, found.labels.values()))
             summary.taken[name] = {s: one.stack.name for s, one in best.chosen.items()}
         else:
             summary.without.append(name)
-            why = "; ".join(reasons(best, shown=_REASONS))
-            nothing = Problem(f"no usable sequence: {why or 'no images'}", Fault.MISSING)
-            _warn(name, [nothing], summary)
-        shown = on_page(name, best, found, rows)
+            why = list(dict.fromkeys(reasons(best, shown=len(best.judgments))))
+            text = f"no usable sequence: {'; '.join(why[:_REASONS]) or 'no images'}"
+            _warn(name, [Problem(text, Fault.MISSING)], summary)
+        shown = on_page(name, best, found, listed)
         _warn(name, shown.remarks, summary)
-        look.page.append(shown)
-    return look
+        pages.append(shown)
+    clean = None if summary.key is None else hidden
+    page = render_page(pages, summary.warnings, summary.problems[unread:], unread, clean)
+    return _Look(rows, cohort, page)
 
 
 def _warn(name: str, lines: Iterable[Problem], summary: ScanSummary) -> None:

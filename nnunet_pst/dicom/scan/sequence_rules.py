@@ -19,6 +19,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import resources
+from itertools import takewhile
 from pathlib import Path
 
 from nnunet_pst.dicom.reading.files import printable
@@ -68,6 +69,21 @@ _COMPARISONS: Mapping[str, Callable[[float, float], bool]] = {
     ">=": operator.ge,
 }
 _CONDITION = re.compile(r"(\w+)\s+(?:(present|absent)|(!?~|<=|>=|<|>)\s*(.+))", re.DOTALL)
+#: Before the table that is printed.
+_EXPLANATION = (
+    "The first rule whose conditions are all met decides what a stack of images is. Copy the table",
+    "and change it and give it back with --rules. Lines that begin with # are comments.",
+    "sequence: T1, T2, DWI, CET1; dynamic (pixels show which phases are enhanced); computed (DWI",
+    "where nothing was acquired); none.",
+    "when: FIELD ~ PATTERN (a regular expression anywhere, in any case), FIELD !~ PATTERN,",
+    "FIELD < NUMBER (also <= > >=), FIELD present, FIELD absent; joined by ' & '.",
+    "SeriesDescription is read without accents, with blanks for _; ProtocolName of Siemens and",
+    "Philips alone, because others write the name of the whole examination there.",
+    "contrast: native, enhanced, agent (only an agent's name says so) or contradictory, with",
+    "what says so in brackets: words of many languages, the time of the bolus, the agent, in this",
+    "order. volumes, phases, parts: how many stacks a series has that lie in one place.",
+    "Fields and what they compare:",
+)
 _COLUMNS = ("rule", "sequence", "when", "reason")
 _MAX_BYTES = 1_000_000
 #: Text is cut to this length before patterns are searched in it, so that no pattern takes long.
@@ -163,16 +179,29 @@ def own_rules_text() -> str:
 
 def parse_rules(text: str, name: str) -> tuple[Rule, ...]:
     """Read rules from the text of a table; raises as `read_rules`."""
+    comments = sum(1 for _ in takewhile(_is_comment, text.splitlines()))
+    text = "\n".join(text.splitlines()[comments:])
     rows = csv.DictReader(io.StringIO(text, newline=""))
     if tuple(rows.fieldnames or ()) != _COLUMNS:
         raise InputError(f"{name}: expected the columns {', '.join(_COLUMNS)}", Fault.MISSING)
     problems: list[Problem] = []
-    rules = [_reported(row, f"{name}, row {n}", problems) for n, row in enumerate(rows, 2)]
+    numbered = enumerate(rows, 2 + comments)
+    rules = [_reported(row, f"{name}, row {n}", problems) for n, row in numbered]
     if not rules:
         problems.append(Problem("holds no rules", Fault.EMPTY).within(name))
     if problems:
         raise InputError(problems)
     return tuple(rule for rule in rules if rule is not None)
+
+
+def _is_comment(line: str) -> bool:
+    return line.lstrip('"').startswith("#")
+
+
+def explained_rules_text() -> str:
+    """Return the package's table with lines before it that explain it; `parse_rules` skips them."""
+    lines = [*_EXPLANATION, *(f"  {name}: {tag}" for name, tag in FIELDS.items())]
+    return "".join(f"# {line}\n" for line in lines) + own_rules_text()
 
 
 def _reported(row: Mapping[str, str | None], place: str, problems: list[Problem]) -> Rule | None:

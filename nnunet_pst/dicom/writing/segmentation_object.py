@@ -131,7 +131,7 @@ def _number_frames_as_in_source(made: Dataset, frames: Sequence[int]) -> None:
 
 
 def _shorten_decimals(made: Dataset) -> None:
-    """Write decimal strings with at most 16 characters (PS3.5 6.2); sources may have longer ones."""
+    """Write decimal strings with at most 16 characters (PS3.5 6.2); sources have longer ones."""
     for element in made.iterall():
         if element.VR == "DS" and element.value:
             values = element.value if element.VM > 1 else [element.value]
