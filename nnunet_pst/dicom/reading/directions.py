@@ -10,7 +10,7 @@ from pydicom.dataset import Dataset
 
 from nnunet_pst.dicom.reading.values import item, numbers, private_text, private_value, text
 
-ISOTROPIC, DIRECTIONAL = "ISOTROPIC", "DIRECTIONAL"
+ISOTROPIC, DIRECTIONAL, GRADIENT = "ISOTROPIC", "DIRECTIONAL", "GRADIENT"
 #: Creators of private blocks; of a vector also its group, and its element or the first of three.
 _SIEMENS = "SIEMENS MR HEADER"
 _PHILIPS = "PHILIPS IMAGING DD 001"
@@ -34,7 +34,8 @@ def direction_of(dataset: Dataset, diffusion: Dataset) -> str:
     Returns
     -------
     str
-        `ISOTROPIC`, `DIRECTIONAL`, or `DIRECTIONAL` with the gradient; empty where nothing says so.
+        `ISOTROPIC`, `DIRECTIONAL`, or `DIRECTIONAL` with the gradient; `GRADIENT` with it where
+        nothing but a private tag names one, which GE's trace images may do too; or empty.
     """
     kind = text(diffusion, "DiffusionDirectionality").upper()
     # BMATRIX means that a matrix describes one image of many directions.
@@ -46,6 +47,7 @@ def direction_of(dataset: Dataset, diffusion: Dataset) -> str:
     )
     if gradient is None:
         gradient = numbers(diffusion, "DiffusionGradientOrientation", 3)
+    standard = gradient is not None or kind == DIRECTIONAL
     for place in (diffusion, dataset):
         private_kind, private_gradient = _private(place)
         kind = kind or private_kind
@@ -53,7 +55,8 @@ def direction_of(dataset: Dataset, diffusion: Dataset) -> str:
     if kind == ISOTROPIC:
         return ISOTROPIC
     if gradient is not None and any(abs(value) > 1e-6 for value in gradient):
-        return f"{DIRECTIONAL} " + " ".join(f"{value:.2f}" for value in gradient)
+        name = DIRECTIONAL if standard or kind == DIRECTIONAL else GRADIENT
+        return f"{name} " + " ".join(f"{value:.2f}" for value in gradient)
     return kind
 
 

@@ -58,6 +58,8 @@ class Slice:
         SOPClassUID.
     samples
         Values of a pixel: 3 in a color image.
+    description
+        SeriesDescription of its file: series that share a UID may have several.
     """
 
     origin: Origin
@@ -73,6 +75,7 @@ class Slice:
     pixel_problem: Problem | None = None
     sop_class: str = ""
     samples: int = 1
+    description: str = ""
 
 
 @dataclass(frozen=True)
@@ -263,6 +266,7 @@ def _slices(origin: Origin, dataset: Dataset, problem: Problem | None) -> Iterat
             f"{printable(origin.name)}: describes {len(frames)} frames but holds {count}",
             Fault.DAMAGED,
         )
+    description = text(dataset, "SeriesDescription")
     storage, samples = text(dataset, "SOPClassUID"), integer(dataset, "SamplesPerPixel") or 1
     # Frames whose descriptions were removed have no place; they are counted all the same.
     undescribed = [(None, None)] if count == 1 else [(index, None) for index in range(count)]
@@ -283,4 +287,5 @@ def _slices(origin: Origin, dataset: Dataset, problem: Problem | None) -> Iterat
             pixel_problem=problem,
             sop_class=storage,
             samples=samples,
+            description=description,
         )

@@ -89,6 +89,11 @@ class Stack:
         return ", ".join([*parts, *(f"{name}={value}" for name, value in self.key)])
 
     @property
+    def description(self) -> str:
+        """SeriesDescription of its images; may hold anything."""
+        return self.first.description
+
+    @property
     def frame_of_reference(self) -> str:
         """FrameOfReferenceUID; private. Stacks of different ones have unrelated coordinates."""
         return self.series.first.frame_of_reference

@@ -43,6 +43,7 @@ def split_slices(slices: Sequence[Slice]) -> tuple[tuple[Key, tuple[Slice, ...]]
     parts: list[_Part] = [_Part((), list(slices))] if slices else []
     parts = _split_all(parts, "matrix", _matrix, always=True)
     parts = [smaller for part in parts for smaller in _by_orientation(part)]
+    parts = [smaller for part in parts for smaller in _by_description(part)]
     parts = _split_all(parts, "b", _b, always=True)
     parts = _split_all(parts, "type", lambda s: s.acquisition.image_type)
     parts = _split_all(parts, "component", lambda s: s.acquisition.component)
@@ -147,6 +148,17 @@ def _numbered(names: list[str], index: int) -> str:
     """Number planes of one name, such as those of a radial scan."""
     name = names[index]
     return name if names.count(name) == 1 else f"{name}-{names[: index + 1].count(name)}"
+
+
+def _by_description(part: _Part) -> list[_Part]:
+    """Split by SeriesDescription, unless it counts images: several scans may share a UID."""
+    groups: dict[str, list[Slice]] = defaultdict(list)
+    for one in part.slices:
+        groups[one.description].append(one)
+    if len(groups) == 1 or 3 * len(groups) > len(part.slices):
+        return [part]
+    ordered = [groups[description] for description in sorted(groups)]
+    return _numbered_parts(part, "scan", ordered)
 
 
 def _by_acquisition(part: _Part) -> list[_Part]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from nnunet_pst.dicom.reading.directions import ISOTROPIC
+from nnunet_pst.dicom.reading.directions import GRADIENT, ISOTROPIC
 from nnunet_pst.dicom.reading.dynamic import Phase, judge_phases
 from nnunet_pst.dicom.reading.files import printable
 from nnunet_pst.dicom.reading.series import Stack
@@ -195,7 +195,10 @@ def _ranks(sequence: str, annotated: Collection[str]) -> list[_Criterion]:
                 lambda j: j.phase is not None and j.phase.taken,
             ),
         ],
-        "DWI": [_Criterion(f"has a b-value closer to {PREFERRED_B:g}", _b_closeness)],
+        "DWI": [
+            _Criterion("names no gradient", lambda j: not _has_gradient(j)),
+            _Criterion(f"has a b-value closer to {PREFERRED_B:g}", _b_closeness),
+        ],
     }
     return [
         _Criterion("has a mask that was drawn on it", lambda j: j.stack.series.uid in annotated),
@@ -216,6 +219,10 @@ def _is_acquired(one: Judgment) -> bool:
     acquisition = one.stack.first.acquisition
     trace = acquisition.direction == ISOTROPIC or any("TRACE" in t for t in acquisition.image_type)
     return (trace and not one.computed) or "DERIVED" not in acquisition.image_type[:1]
+
+
+def _has_gradient(one: Judgment) -> bool:
+    return one.stack.first.acquisition.direction.startswith(GRADIENT)
 
 
 def _pixel_smallness(one: Judgment) -> float:

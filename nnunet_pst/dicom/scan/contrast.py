@@ -50,8 +50,7 @@ def contrast_of(stack: Stack) -> Evidence:
 
 
 def _by_words(stack: Stack) -> Evidence:
-    header = stack.series.first
-    for name in (header.description, header.protocol):
+    for name in (stack.description, stack.series.first.protocol):
         contrast, words = contrast_in_words(name)
         if contrast is not Contrast.UNKNOWN:
             return Evidence(contrast, f"called {words}")

@@ -104,7 +104,7 @@ def _sequence(name: str, one: Judgment, found: FoundMasks) -> SequenceOnPage:
     return SequenceOnPage(
         name=name,
         stack=one.stack.name,
-        description=one.stack.series.first.description,
+        description=one.stack.description,
         reason=one.reason,
         picture=picture,
         said=tuple(said),

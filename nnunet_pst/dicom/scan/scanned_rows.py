@@ -67,7 +67,7 @@ def _stack_row(one: Judgment, patient: str, number: int, note: str) -> SeriesRow
         study=str(number),
         series=_number(stack.series),
         stack=" ".join(f"{name}={value}" for name, value in stack.key),
-        description=stack.series.first.description,
+        description=stack.description,
         files=str(len({s.origin for s in stack.slices})),
         slices=str(len(stack.slices)),
         plane=stack.plane,

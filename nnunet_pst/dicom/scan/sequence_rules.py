@@ -262,7 +262,7 @@ def facts_of(stack: Stack) -> dict[str, Fact]:
     """Return the values that conditions compare."""
     header, acquisition = stack.series.first, stack.first.acquisition
     spacing = stack.first.pixel_spacing_mm
-    names = [folded(name) for name in (header.description, header.protocol) if name]
+    names = [folded(name) for name in (stack.description, header.protocol) if name]
     return {
         "modality": header.modality,
         "vendor": header.vendor.value,
@@ -290,7 +290,7 @@ def facts_of(stack: Stack) -> dict[str, Fact]:
         "slices": float(len(stack.slices)),
         "pixel_mm": None if spacing is None else max(spacing),
         "planes": float(len({one.plane for one in stack.series.stacks})),
-        "phases": float(_phases(stack, ("phase", "acquisition", "part"))),
+        "phases": float(_phases(stack, ("phase", "acquisition", "scan", "part"))),
         "parts": float(_phases(stack, ("part",))),
     }
 

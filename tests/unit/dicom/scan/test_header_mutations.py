@@ -128,10 +128,10 @@ def written(
         warnings.simplefilter("ignore")
         for index, dataset in enumerate(datasets):
             kept = dataset.get(tag)
-            if kept is not None:
-                mutated(dataset, tag, *change)
             paths.append(folder / f"{index:03d}.dcm")
             try:
+                if kept is not None:
+                    mutated(dataset, tag, *change)
                 pydicom.dcmwrite(paths[-1], dataset)
             except Exception:
                 return None

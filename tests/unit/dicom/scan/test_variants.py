@@ -45,6 +45,12 @@ def private(group: int, creator: str, element: int, vr: str, value: object) -> S
     return {"edit": edit}
 
 
+def ge_gradient(made: FileDataset, index: int) -> None:
+    block = made.private_block(0x0019, "GEMS_ACQU_01", create=True)
+    for element, value in ((0xBB, 1.0), (0xBC, 0.0), (0xBD, 0.0)):
+        block.add_new(element, "DS", value)
+
+
 def phases(key: str, values: list[Any], means: list[int], **elements: Any) -> list[Series]:
     """Phases of one series, told apart by one attribute."""
     base = np.random.default_rng(3).integers(80, 120, (6, 12, 16))
@@ -244,6 +250,26 @@ VARIANTS: dict[str, tuple[list[Series], dict[str, int]]] = {
             }
         ],
         {"DWI": 1},
+    ),
+    "GE private gradient: said, and after a trace": (
+        [
+            {
+                **EPI,
+                **GE,
+                "DiffusionBValue": 800.0,
+                "positions": MORE,
+                "edit": ge_gradient,
+            },
+            {**EPI, **GE, "DiffusionBValue": 500.0, "number": 2},
+        ],
+        {"DWI": 2},
+    ),
+    "native and enhanced under one SeriesInstanceUID": (
+        [
+            {**T1, **name(f"AX T1 {word}"), "number": 4, "prefix": word, "start": n}
+            for n, word in ((1, "PRE"), (200, "POST"))
+        ],
+        {"T1": 4, "CET1": 4},
     ),
     "three volumes of a b-value that nothing names": (
         [
