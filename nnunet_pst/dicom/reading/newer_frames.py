@@ -40,7 +40,7 @@ def decode_frame(dataset: FileDataset, index: int | None) -> npt.NDArray[Any]:
 
     Raises
     ------
-    ValueError, RuntimeError
+    ValueError, RuntimeError, zlib.error
         When the frame is damaged, or has another size than the header says.
     """
     rows, columns = integer(dataset, "Rows") or 0, integer(dataset, "Columns") or 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
@@ -157,7 +158,7 @@ def _decoded(dataset: FileDataset, one: Slice) -> npt.NDArray[Any]:
         return pixel_array(dataset, index=one.frame, raw=True)
     try:
         return decode_frame(dataset, one.frame)
-    except (ValueError, RuntimeError, TypeError) as error:
+    except (ValueError, RuntimeError, TypeError, zlib.error) as error:
         raise InputError(
             f"{printable(one.origin.name)}: its pixels ({NAMES[syntax]}) can't be decoded; ask for "
             "an export as Explicit VR Little Endian",
