@@ -6,11 +6,15 @@ import argparse
 import json
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from nnunet_pst.errors import PartlyDoneError
+
+if TYPE_CHECKING:
+    from nnunet_pst.dicom.scan.scanning import ScanSummary
 
 #: Most patients that are named.
 _SHOWN = 10
@@ -25,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         default=Path("cohort.csv"),
         metavar="COHORT.csv",
-        help="cohort table to write; series.csv goes beside it (default: cohort.csv)",
+        help="cohort table to write; series.csv and scan.html go beside it (default: cohort.csv)",
     )
     parser.add_argument(
         "--roi", metavar="NAME", help="structure or segment that is the tumor, loosely"
@@ -46,6 +50,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="call patients P0001 and so on; their names and folders go into a separate key",
     )
+    parser.add_argument(
+        "--patients-by",
+        choices=("id", "name", "birth-date", "study"),
+        default="id",
+        help="what makes two studies those of one patient, besides PatientID (default: id)",
+    )
+    parser.add_argument(
+        "--study-by",
+        choices=("mask", "fullest", "latest"),
+        default="mask",
+        help="which study of a patient is taken (default: mask, one with a mask, then the fullest)",
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace tables that exist")
     parser.add_argument("--json", action="store_true", help="print the summary as JSON")
 
@@ -57,9 +73,9 @@ class _PrintRules(argparse.Action):
         super().__init__(option_strings, dest, nargs=0, default=argparse.SUPPRESS, help=help)
 
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
-        from nnunet_pst.dicom.scan.sequence_rules import own_rules_text
+        from nnunet_pst.dicom.scan.sequence_rules import explained_rules_text
 
-        print(own_rules_text(), end="")
+        print(explained_rules_text(), end="")
         parser.exit()
 
 
@@ -73,31 +89,43 @@ def run(arguments: argparse.Namespace) -> int:
         rules=arguments.rules,
         roi=arguments.roi,
         anonymous_ids=arguments.anonymous_ids,
+        patients_by=arguments.patients_by,
+        study_by=arguments.study_by,
         overwrite=arguments.overwrite,
     )
     if arguments.json:
         print(json.dumps(asdict(summary), default=str, indent=2))
     else:
-        for patient, taken in list(summary.taken.items())[:_SHOWN]:
-            print(f"{patient}: " + ", ".join(f"{name} {what}" for name, what in taken.items()))
-        if len(summary.taken) > _SHOWN:
-            print(f"and {len(summary.taken) - _SHOWN} more patients")
-        if summary.without:
-            more = ", ..." if len(summary.without) > _SHOWN else ""
-            named = ", ".join(summary.without[:_SHOWN])
-            print(f"without a usable sequence: {len(summary.without)} patients ({named}{more})")
-        print(f"{summary.masks} mask{'s' * (summary.masks != 1)} attached")
-        if summary.results:
-            print(f"left out, because nnunet_pst segment made them: {summary.results} masks")
-        print(f"every series with its reason ({summary.rows} rows): {summary.series}")
-        if summary.key is not None:
-            print(f"key from pseudonyms to patients, never to be shared: {summary.key}")
-            print("the table holds names of folders; if they name patients, don't share it")
-        then = ["nnunet_pst", "convert", str(summary.cohort), "--dataset", "DatasetPST"]
-        if summary.masks:
-            print(f"look through it, then: {shlex.join(then)}")
-        else:
-            print("no mask was found: draw some and scan again to train, or use nnunet_pst segment")
+        print("\n".join(_lines(summary)))
     for problem in summary.problems:
         print(f"error: {problem}", file=sys.stderr)
-    return PartlyDoneError.exit_code if summary.problems else 0
+    partly = summary.problems or summary.warnings or summary.without
+    return PartlyDoneError.exit_code if partly else 0
+
+
+def _lines(summary: ScanSummary) -> Iterator[str]:
+    """Say what was found, then what to look at, then what to do."""
+    for patient, taken in list(summary.taken.items())[:_SHOWN]:
+        yield f"{patient}: " + ", ".join(f"{name} {what}" for name, what in taken.items())
+    if len(summary.taken) > _SHOWN:
+        yield f"and {len(summary.taken) - _SHOWN} more patients"
+    if summary.without:
+        more = ", ..." if len(summary.without) > _SHOWN else ""
+        named = ", ".join(summary.without[:_SHOWN])
+        count = len(summary.without)
+        yield f"without a usable sequence: {count} patients ({named}{more})"
+    yield from (f"look at it: {warning}" for warning in summary.warnings)
+    yield from (f"note: {note}" for note in summary.notes)
+    yield f"{summary.masks} mask{'s' * (summary.masks != 1)} attached"
+    if summary.results:
+        yield f"left out, because nnunet_pst segment made them: {summary.results} masks"
+    yield f"every series with its reason ({summary.rows} rows): {summary.series}"
+    yield f"a page with pictures of what was taken: {summary.page}"
+    if summary.key is not None:
+        yield f"key from pseudonyms to patients, never to be shared: {summary.key}"
+        yield "the table holds names of folders; if they name patients, don't share it"
+    if summary.masks:
+        then = ["nnunet_pst", "convert", str(summary.cohort), "--dataset", "DatasetPST"]
+        yield f"look through it, then: {shlex.join(then)}"
+    else:
+        yield "no mask was found: draw some and scan again to train, or use nnunet_pst segment"

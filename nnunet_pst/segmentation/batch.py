@@ -249,7 +249,10 @@ def _digest(
     parts = [
         _FORMAT,
         __version__,
-        [(one.digest(), one.source is not None, one.is_dicom, one.remarks) for one in sequences],
+        [
+            (one.digest(), one.source is not None, one.is_dicom, one.remarks, one.taken_as)
+            for one in sequences
+        ],
         [frames.index(sequence.frame_of_reference) for sequence in sequences],
         study.left_out,
         [_decisive(model.facts) for model in models.all],

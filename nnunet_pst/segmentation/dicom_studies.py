@@ -232,14 +232,17 @@ def _read(study: DicomStudy, remarks: tuple[str, ...]) -> list[StudySequence]:
 def _sequence(one: ChosenSequence, remarks: tuple[str, ...]) -> StudySequence:
     stack = one.judgment.stack
     source = _source(one.image)
-    taken = [f"taken as {one.name}: {stack.name}, {one.judgment.verdict.reason}", *remarks]
+    warnings = list(remarks)
+    if one.judgment.computed:
+        warnings.append("these images were computed from others, for want of acquired ones")
     if source is None:
-        taken.append("no DICOM objects: its frames are in several files, which they cannot name")
+        warnings.append("no DICOM objects: its frames are in several files, which they cannot name")
     return StudySequence(
         one.name,
         one.image.volume,
         source,
-        tuple(taken),
+        tuple(warnings),
+        f"taken as {one.name}: {stack.name}, {one.judgment.verdict.reason}",
         is_dicom=True,
         frame_of_reference=stack.frame_of_reference,
     )

@@ -180,7 +180,12 @@ def segment_study(
         agreement(space, masks),
         [pair.as_json() for pair in space.pairs.values()],
         tuple(name for name in by_name if name not in masks),
-        (*notes, *([chosen.note] if space.pairs else []), *_frame_notes(space)),
+        (
+            *[sequence.taken_as for sequence in sequences if sequence.taken_as],
+            *notes,
+            *([chosen.note] if space.pairs else []),
+            *_frame_notes(space),
+        ),
     )
 
 

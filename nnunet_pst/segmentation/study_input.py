@@ -31,7 +31,9 @@ class StudySequence:
     source
         The DICOM images behind it; None for other files.
     remarks
-        Notes for readers about how it was read.
+        What readers should be warned of about how it was read.
+    taken_as
+        Which images they are and why; no warning. Empty for other files.
     is_dicom
         Whether it was read from DICOM, also where ``source`` is None.
     frame_of_reference
@@ -42,6 +44,7 @@ class StudySequence:
     image: Volume
     source: DicomSource | None = None
     remarks: tuple[str, ...] = ()
+    taken_as: str = ""
     is_dicom: bool = False
     frame_of_reference: str = ""
 

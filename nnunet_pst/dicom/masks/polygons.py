@@ -1,8 +1,8 @@
-"""Polygons to pixels: those with a center inside, by the even-odd rule."""
+"""Polygons to pixels: those with a center inside, by the even-odd rule, or of any of them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -43,6 +43,20 @@ def fill_polygons(polygons: Iterable[Points], shape: tuple[int, int]) -> npt.NDA
             x = x0 + (crossed - y0) * ((x1 - x0) / (y1 - y0))
             np.add.at(toggles, (crossed, np.clip(np.ceil(x), 0, columns).astype(int)), 1)
     return np.asarray(np.cumsum(toggles, axis=1)[:, :columns] % 2 == 1)
+
+
+def fill_each(polygons: Sequence[Points], shape: tuple[int, int]) -> npt.NDArray[np.bool_]:
+    """Fill closed polygons one by one.
+
+    Returns
+    -------
+    array
+        (polygons, rows, columns).
+    """
+    filled = np.zeros((len(polygons), *shape), dtype=bool)
+    for index, polygon in enumerate(polygons):
+        filled[index] = fill_polygons([polygon], shape)
+    return filled
 
 
 def polygon_area(polygon: Points) -> float:

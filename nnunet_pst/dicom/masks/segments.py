@@ -45,11 +45,18 @@ def segment_mask(dataset: FileDataset, grid: Grid, roi: str | None = None) -> Pl
     mask = np.zeros(grid.shape_zyx, dtype=bool)
     for index, frame in enumerate(items(dataset, "PerFrameFunctionalGroupsSequence")):
         if labelmap or _segment_number(frame, dataset) == number:
-            place = _slice_number(frame, dataset, grid)
-            mask[place] |= _pixels(dataset, index, number if labelmap else None)
+            place, turn = _place_of(frame, dataset, grid)
+            mask[place] |= _pixels(dataset, index, number if labelmap else None)[turn]
     if not mask.any():
         raise InputError(f"segment '{names[chosen]}' is empty; draw it", Fault.EMPTY)
-    return PlacedMask(mask, names[chosen])
+    return PlacedMask(mask, names[chosen], _remarks(dataset))
+
+
+def _remarks(dataset: Dataset) -> tuple[str, ...]:
+    if not _is_fractional(dataset):
+        return ()
+    kind = text(dataset, "SegmentationFractionalType").lower() or "fraction"
+    return (f"a fractional segment: tumor is where its {kind} is at least one half",)
 
 
 def _check_size(dataset: FileDataset, grid: Grid) -> None:
@@ -82,8 +89,14 @@ def _segment_number(frame: Dataset, dataset: Dataset) -> int | None:
     return integer(identification, "ReferencedSegmentNumber")
 
 
-def _slice_number(frame: Dataset, dataset: Dataset, grid: Grid) -> int:
-    """Compare the corners of a frame with those of the image's slices."""
+def _place_of(frame: Dataset, dataset: Dataset, grid: Grid) -> tuple[int, tuple[slice, slice]]:
+    """Compare the corners of a frame with those of the image's slices.
+
+    Returns
+    -------
+    tuple
+        The slice's number, and how rows and columns of the frame are turned to the image's.
+    """
     measures = _group(frame, dataset, "PixelMeasuresSequence")
     plane = _group(frame, dataset, "PlaneOrientationSequence")
     spacing = numbers(measures, "PixelSpacing", 2)
@@ -103,7 +116,10 @@ def _slice_number(frame: Dataset, dataset: Dataset, grid: Grid) -> int:
     inverse = np.linalg.inv(grid.affine_lps_mm)
     index = corners @ inverse[:3, :3].T + inverse[:3, 3]
     number = round(float(np.clip(index[0, 2], -1, z)))
-    expected = np.array([[i, j, number] for i, j in steps])
+    turned_x, turned_y = bool(index[0, 0] > (x - 1) / 2), bool(index[0, 1] > (y - 1) / 2)
+    expected = np.array(
+        [[x - 1 - i if turned_x else i, y - 1 - j if turned_y else j, number] for i, j in steps]
+    )
     off = np.abs(index - expected).max(axis=0)
     if not 0 <= number < z or off[:2].max() > OFF_GRID_VOXELS or off[2] > UNEVEN + OFF_GRID_VOXELS:
         raise InputError(
@@ -111,7 +127,12 @@ def _slice_number(frame: Dataset, dataset: Dataset, grid: Grid) -> int:
             "the series it belongs to",
             Fault.GEOMETRY,
         )
-    return number
+    step_x, step_y = -1 if turned_x else 1, -1 if turned_y else 1
+    return number, (slice(None, None, step_y), slice(None, None, step_x))
+
+
+def _is_fractional(dataset: Dataset) -> bool:
+    return text(dataset, "SegmentationType").upper() == "FRACTIONAL"
 
 
 def _pixels(dataset: FileDataset, index: int, value: int | None) -> npt.NDArray[np.bool_]:
@@ -121,6 +142,6 @@ def _pixels(dataset: FileDataset, index: int, value: int | None) -> npt.NDArray[
     raw = pixel_array(dataset, index=index, raw=True)
     if value is not None:
         return np.asarray(raw == value)
-    if text(dataset, "SegmentationType").upper() == "FRACTIONAL":
+    if _is_fractional(dataset):
         return np.asarray(2 * raw.astype(int) >= (integer(dataset, "MaximumFractionalValue") or 1))
     return np.asarray(raw != 0)

@@ -2,22 +2,27 @@
 
 References to images are not needed: exports, anonymizers and archives break them, while the points
 are in the patient's space (PS3.3 C.8.8.6). A remark says whether the references agree.
+
+CLOSED_PLANAR contours of a slice are joined; CLOSEDPLANAR_XOR ones cut holes into each other; a
+hole may also be joined to its outer contour by a slit (PS3.3 C.8.8.6.3).
 """
 
 from __future__ import annotations
 
 import re
-from collections import defaultdict
-from collections.abc import Collection, Sequence
+import unicodedata
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 from pydicom.dataset import Dataset
 
-from nnunet_pst.dicom.masks.polygons import Points, fill_polygons
+from nnunet_pst.dicom.masks.polygons import Points, fill_each, fill_polygons
+from nnunet_pst.dicom.reading.headers import CLOSED_TYPES, CLOSED_XOR
 from nnunet_pst.dicom.reading.values import integer, items, raw, text
-from nnunet_pst.errors import Fault, InputError
+from nnunet_pst.errors import Fault, InputError, Problem
 from nnunet_pst.io.geometry import Grid
 
 #: Largest distance of a contour's points from its slice, as a share of the slice spacing. Contours
@@ -25,7 +30,6 @@ from nnunet_pst.io.geometry import Grid
 OFF_SLICE = 0.2
 #: Points may be this number of pixels outside the image's edge: contours follow the border.
 BEYOND_PIXELS = 1.0
-_CLOSED = ("CLOSED_PLANAR", "CLOSEDPLANAR_XOR")
 #: Most names that a message lists.
 _LISTED = 20
 
@@ -59,10 +63,13 @@ class Contour:
         (points, 3).
     references
         SOPInstanceUIDs of the images on which it was drawn, as far as it says.
+    exclusive
+        Whether it is CLOSEDPLANAR_XOR: such contours of a slice cut holes into each other.
     """
 
     points_lps_mm: Points
     references: tuple[str, ...]
+    exclusive: bool = False
 
 
 def choose_name(names: Sequence[str], roi: str | None, what: str = "structure") -> int:
@@ -70,7 +77,7 @@ def choose_name(names: Sequence[str], roi: str | None, what: str = "structure") 
 
     In this order: the same name; the same except for case, blanks and signs; the only name that
     begins with it; the only name that contains it. ``GTV_Mass`` is found as ``gtv mass`` and as
-    ``GTV_Mass_MR_T1``.
+    ``GTV_Mass_MR_T1``. The forms of Unicode don't matter: an umlaut may be one character or two.
 
     Parameters
     ----------
@@ -103,7 +110,7 @@ def choose_name(names: Sequence[str], roi: str | None, what: str = "structure") 
         )
     bare, bare_roi = [_bare(name) for name in names], _bare(roi)
     ways = (
-        [i for i, name in enumerate(names) if name == roi],
+        [i for i, name in enumerate(names) if _one_form(name) == _one_form(roi)],
         [i for i, name in enumerate(bare) if name == bare_roi],
         [i for i, name in enumerate(bare) if name.startswith(bare_roi)],
         [i for i, name in enumerate(bare) if bare_roi in name],
@@ -120,8 +127,12 @@ def choose_name(names: Sequence[str], roi: str | None, what: str = "structure") 
     )
 
 
+def _one_form(name: str) -> str:
+    return unicodedata.normalize("NFKC", name).strip()
+
+
 def _bare(name: str) -> str:
-    return re.sub(r"[\W_]+", "", name).casefold()
+    return re.sub(r"[\W_]+", "", _one_form(name).casefold())
 
 
 def structure_mask(
@@ -150,16 +161,52 @@ def structure_mask(
     names = [text(structure, "ROIName") for structure in structures]
     chosen = choose_name(names, roi)
     place = f"structure '{names[chosen]}'"
-    contours = contours_of(dataset, integer(structures[chosen], "ROINumber"))
+    number = integer(structures[chosen], "ROINumber")
+    contours, others = contours_of(dataset, number), _other_kinds(dataset, number)
     if not contours:
-        raise InputError(f"{place} has no closed contours; draw it", Fault.EMPTY)
+        raise InputError([_without_contours(names[chosen], others)])
     try:
-        mask = _fill(contours, grid)
+        mask, inner = _fill(contours, grid)
     except InputError as error:
         raise InputError(error.within(place, separator=" ")) from error
     if not mask.any():
         raise InputError(f"{place} holds no center of a pixel; draw it larger", Fault.EMPTY)
-    return PlacedMask(mask, names[chosen], _reference_remarks(contours, images))
+    remarks = (*_reference_remarks(contours, images), *_contour_remarks(others, inner))
+    return PlacedMask(mask, names[chosen], remarks)
+
+
+def _without_contours(name: str, others: Sequence[str]) -> Problem:
+    kinds = f" (it has {', '.join(others)})" if others else ""
+    return Problem(f"structure '{name}' has no closed contours{kinds}; draw it", Fault.EMPTY)
+
+
+def _contour_remarks(others: Sequence[str], inner: int) -> tuple[str, ...]:
+    """Say what of a structure was left out, and what looks like a hole and isn't one."""
+    remarks = [f"left out, because they enclose no area: {', '.join(others)}"] if others else []
+    if inner:
+        remarks.append(
+            f"{inner} closed contours lie within others and are filled with them; if they are "
+            "holes, export them as CLOSEDPLANAR_XOR or joined to the outer contour"
+        )
+    return tuple(remarks)
+
+
+def _contour_items(dataset: Dataset, roi_number: int | None) -> Iterator[Dataset]:
+    for structure in items(dataset, "ROIContourSequence"):
+        if integer(structure, "ReferencedROINumber") == roi_number:
+            yield from items(structure, "ContourSequence")
+
+
+def _other_kinds(dataset: Dataset, roi_number: int | None) -> list[str]:
+    """Count the contours that enclose no area, by their kind."""
+    kinds: Counter[str] = Counter()
+    for contour in _contour_items(dataset, roi_number):
+        kind = text(contour, "ContourGeometricType").upper()
+        if kind not in CLOSED_TYPES:
+            kinds[kind or "of no kind"] += 1
+        elif len(_points(contour)) < 3:
+            kinds["of fewer than three points"] += 1
+    return [f"{count} contour{'s' * (count > 1)} {kind}" for kind, count in sorted(kinds.items())]
 
 
 def contours_of(dataset: Dataset, roi_number: int | None) -> list[Contour]:
@@ -171,17 +218,16 @@ def contours_of(dataset: Dataset, roi_number: int | None) -> list[Contour]:
         When the points of a contour are not numbers.
     """
     contours: dict[bytes, Contour] = {}
-    for structure in items(dataset, "ROIContourSequence"):
-        if integer(structure, "ReferencedROINumber") != roi_number:
+    for contour in _contour_items(dataset, roi_number):
+        kind = text(contour, "ContourGeometricType").upper()
+        if kind not in CLOSED_TYPES:
             continue
-        for contour in items(structure, "ContourSequence"):
-            if text(contour, "ContourGeometricType").upper() not in _CLOSED:
-                continue
-            points = _points(contour)
-            if len(points) >= 3:
-                images = items(contour, "ContourImageSequence")
-                uids = tuple(text(image, "ReferencedSOPInstanceUID") for image in images)
-                contours.setdefault(points.tobytes(), Contour(points, uids))
+        points = _points(contour)
+        if len(points) >= 3:
+            images = items(contour, "ContourImageSequence")
+            uids = tuple(text(image, "ReferencedSOPInstanceUID") for image in images)
+            made = Contour(points, uids, exclusive=kind == CLOSED_XOR)
+            contours.setdefault(points.tobytes(), made)
     return list(contours.values())
 
 
@@ -202,9 +248,10 @@ def _no_points() -> InputError:
     return InputError("has contours whose points are not numbers; export it again", Fault.DAMAGED)
 
 
-def _fill(contours: Sequence[Contour], grid: Grid) -> npt.NDArray[np.bool_]:
+def _fill(contours: Sequence[Contour], grid: Grid) -> tuple[npt.NDArray[np.bool_], int]:
+    """Return the mask, and the number of closed contours that lie within others."""
     inverse = np.linalg.inv(grid.affine_lps_mm)
-    slices: dict[int, list[Points]] = defaultdict(list)
+    slices: dict[tuple[int, bool], list[Points]] = defaultdict(list)
     off_slice, beyond = 0.0, 0.0
     last = np.asarray(grid.size_xyz) - 1
     for contour in contours:
@@ -214,8 +261,8 @@ def _fill(contours: Sequence[Contour], grid: Grid) -> npt.NDArray[np.bool_]:
         off_slice = max(off_slice, float(np.abs(depth - number).max()))
         outside = np.maximum(-0.5 - index, index - last - 0.5)[:, :2]
         beyond = max(beyond, float(outside.max()))
-        slices[number].append(index[:, :2])
-    outer = sum(not 0 <= number <= last[2] for number in slices)
+        slices[number, contour.exclusive].append(index[:, :2])
+    outer = sum(not 0 <= number <= last[2] for number, _ in slices)
     if off_slice > OFF_SLICE and not outer:
         spacing = grid.spacing_xyz_mm[2]
         raise InputError(
@@ -229,10 +276,27 @@ def _fill(contours: Sequence[Contour], grid: Grid) -> npt.NDArray[np.bool_]:
             "of reference: give the series it belongs to",
             Fault.GEOMETRY,
         )
-    mask = np.zeros(grid.shape_zyx, dtype=bool)
-    for number, polygons in slices.items():
-        mask[number] = fill_polygons(polygons, grid.shape_zyx[1:])
-    return mask
+    mask, inner = np.zeros(grid.shape_zyx, dtype=bool), 0
+    for (number, exclusive), polygons in slices.items():
+        if exclusive:
+            mask[number] |= fill_polygons(polygons, grid.shape_zyx[1:])
+            continue
+        filled = fill_each(polygons, grid.shape_zyx[1:])
+        mask[number] |= filled.any(axis=0)
+        inner += _within_others(filled)
+    return mask, inner
+
+
+def _within_others(filled: npt.NDArray[np.bool_]) -> int:
+    """Count the fillings, (contours, rows, columns), that are a smaller part of another one."""
+    sizes = filled.sum(axis=(1, 2))
+    return sum(
+        any(
+            0 < sizes[i] < sizes[j] and not (filled[i] & ~filled[j]).any()
+            for j in range(len(filled))
+        )
+        for i in range(len(filled))
+    )
 
 
 def _reference_remarks(contours: Sequence[Contour], images: Collection[str]) -> tuple[str, ...]:

@@ -7,10 +7,13 @@ from dataclasses import dataclass
 from pydicom.dataset import Dataset
 
 from nnunet_pst.dicom.reading.b_values import BValue, b_value
+from nnunet_pst.dicom.reading.directions import direction_of
 from nnunet_pst.dicom.reading.frame_groups import FrameGroups
-from nnunet_pst.dicom.reading.values import integer, items, text, texts
+from nnunet_pst.dicom.reading.values import integer, items, number, private_value, text, texts
 
 _NO_CONTRAST = {"", "NO", "NONE", "N", "0", "N/A", "NA", "UNKNOWN"}
+#: GE's (0043,102F) by its number; other makers name the part in ImageType (PS3.3 C.8.13.3.1.1).
+_GE_COMPONENTS = ("MAGNITUDE", "PHASE", "REAL", "IMAGINARY")
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,24 @@ class Acquisition:
         Contrast agent as the header names it, or empty.
     angio
         AngioFlag.
+    component
+        MAGNITUDE, PHASE, REAL, IMAGINARY or MIXED; empty where nothing says so.
+    technique
+        VolumeBasedCalculationTechnique: how it was made from a volume; empty where it wasn't.
+    derivation
+        DerivationDescription and the meaning of its codes.
+    direction
+        See `nnunet_pst.dicom.reading.directions.direction_of`.
+    trigger_ms
+        TriggerTime; of a frame the offset of its temporal position or its cardiac delay.
+    content_time
+        Date and time of the content, as ``time``.
+    bolus_time
+        ContrastBolusStartTime as text that sorts, without a date; or empty.
+    administered
+        ContrastBolusAgentAdministered of an enhanced file: YES, NO, or empty.
+    quality
+        ContentQualification.
     """
 
     image_type: tuple[str, ...] = ()
@@ -57,21 +78,27 @@ class Acquisition:
     time: str = ""
     agent: str = ""
     angio: str = ""
+    component: str = ""
+    technique: str = ""
+    derivation: str = ""
+    direction: str = ""
+    trigger_ms: float | None = None
+    content_time: str = ""
+    bolus_time: str = ""
+    administered: str = ""
+    quality: str = ""
 
 
 def acquisition_of(dataset: Dataset, groups: FrameGroups) -> Acquisition:
     """Read how an image, or a frame of an enhanced file, was acquired."""
     content = groups.item("FrameContentSequence")
-    frame_type = texts(groups.item("MRImageFrameTypeSequence"), "FrameType")
-    agents = [text(dataset, "ContrastBolusAgent"), text(dataset, "ContrastBolusIngredient")]
-    agents += [text(a, "CodeMeaning") for a in items(dataset, "ContrastBolusAgentSequence")]
-    day = text(dataset, "AcquisitionDate")
-    moment = text(content, "FrameAcquisitionDateTime") or text(dataset, "AcquisitionDateTime")
-    if not moment and text(dataset, "AcquisitionTime"):
-        moment = day + text(dataset, "AcquisitionTime")
+    frame = groups.item("MRImageFrameTypeSequence")
+    frame_type = texts(frame, "FrameType")
     phase = integer(content, "TemporalPositionIndex")
     acquired = integer(content, "FrameAcquisitionNumber")
-    echo_ms = groups.number("MREchoSequence", "EffectiveEchoTime", "EchoTime")
+    diffusion = groups.item("MRDiffusionSequence")
+    b = b_value(dataset, diffusion)
+    technique = _either(frame, dataset, "VolumeBasedCalculationTechnique")
     return Acquisition(
         image_type=tuple(t.upper() for t in frame_type or texts(dataset, "ImageType")),
         sequence_name=text(dataset, "SequenceName") or text(dataset, "PulseSequenceName"),
@@ -79,19 +106,77 @@ def acquisition_of(dataset: Dataset, groups: FrameGroups) -> Acquisition:
         variant=tuple(t.upper() for t in texts(dataset, "SequenceVariant")),
         dimension=text(dataset, "MRAcquisitionType").upper(),
         repetition_ms=groups.number("MRTimingAndRelatedParametersSequence", "RepetitionTime"),
-        echo_ms=echo_ms,
+        echo_ms=groups.number("MREchoSequence", "EffectiveEchoTime", "EchoTime"),
         inversion_ms=_positive(
             groups.number("MRModifierSequence", "InversionTimes", "InversionTime")
         ),
         flip_degrees=groups.number("MRTimingAndRelatedParametersSequence", "FlipAngle"),
         echo=integer(dataset, "EchoNumbers"),
-        b=b_value(dataset, groups.item("MRDiffusionSequence")),
+        b=b,
         phase=phase if phase is not None else integer(dataset, "TemporalPositionIdentifier"),
         number=acquired if acquired is not None else integer(dataset, "AcquisitionNumber"),
-        time=moment[:8] + sortable_time(moment[8:]) if len(moment) > 8 else sortable_time(moment),
-        agent=next((a for a in agents if a.upper() not in _NO_CONTRAST), ""),
+        time=_moment(dataset, content),
+        agent=_agent(dataset),
         angio=text(dataset, "AngioFlag").upper(),
+        component=_component(dataset, frame),
+        technique="" if technique == "NONE" else technique,
+        derivation=_derivation(dataset, groups),
+        direction="" if b is None or b.value == 0 else direction_of(dataset, diffusion),
+        trigger_ms=_trigger(dataset, groups),
+        content_time=text(dataset, "ContentDate") + sortable_time(text(dataset, "ContentTime")),
+        bolus_time=sortable_time(text(dataset, "ContrastBolusStartTime")),
+        administered=text(
+            groups.item("ContrastBolusUsageSequence"), "ContrastBolusAgentAdministered"
+        ).upper(),
+        quality=text(dataset, "ContentQualification").upper(),
     )
+
+
+def _either(frame: Dataset, dataset: Dataset, keyword: str) -> str:
+    return (text(frame, keyword) or text(dataset, keyword)).upper()
+
+
+def _moment(dataset: Dataset, content: Dataset) -> str:
+    """Write when the image was acquired as text that sorts; empty where nothing says so."""
+    moment = text(content, "FrameAcquisitionDateTime") or text(dataset, "AcquisitionDateTime")
+    if not moment and text(dataset, "AcquisitionTime"):
+        moment = text(dataset, "AcquisitionDate") + text(dataset, "AcquisitionTime")
+    return moment[:8] + sortable_time(moment[8:]) if len(moment) > 8 else sortable_time(moment)
+
+
+def _agent(dataset: Dataset) -> str:
+    """Name the contrast agent; empty where the header names none."""
+    agents = [text(dataset, "ContrastBolusAgent"), text(dataset, "ContrastBolusIngredient")]
+    agents += [text(a, "CodeMeaning") for a in items(dataset, "ContrastBolusAgentSequence")]
+    return next((a for a in agents if a.upper() not in _NO_CONTRAST), "")
+
+
+def _component(dataset: Dataset, frame: Dataset) -> str:
+    """Which part of the complex signal it shows."""
+    named = _either(frame, dataset, "ComplexImageComponent")
+    if named:
+        return named
+    values = private_value(dataset, "GEMS_PARM_01", 0x0043, 0x2F)
+    kind = int(values[0]) if values else -1
+    return _GE_COMPONENTS[kind] if 0 <= kind < len(_GE_COMPONENTS) else ""
+
+
+def _derivation(dataset: Dataset, groups: FrameGroups) -> str:
+    """Join the words about how it was derived from other images."""
+    place = groups.item("DerivationImageSequence")
+    codes = [text(code, "CodeMeaning") for code in items(place, "DerivationCodeSequence")]
+    return " ".join(filter(None, (text(place, "DerivationDescription"), *codes)))
+
+
+def _trigger(dataset: Dataset, groups: FrameGroups) -> float | None:
+    """Return the time since a trigger or since the first phase, in milliseconds."""
+    value = number(dataset, "TriggerTime")
+    if value is None:
+        cardiac = groups.item("CardiacSynchronizationSequence")
+        value = number(cardiac, "NominalCardiacTriggerDelayTime")
+    if value is None:
+        value = number(groups.item("TemporalPositionSequence"), "TemporalPositionTimeOffset")
+    return value
 
 
 def _positive(value: float | None) -> float | None:

@@ -19,6 +19,7 @@ from nnunet_pst.dicom.reading.headers import RTSTRUCT, SEG, Instance, read_insta
 from nnunet_pst.dicom.reading.pixels import read_stack
 from nnunet_pst.dicom.reading.series import Series, Stack, gather_series
 from nnunet_pst.dicom.reading.stack_geometry import grid_of
+from nnunet_pst.dicom.reading.values import text
 from nnunet_pst.errors import Fault, InputError
 from nnunet_pst.io.geometry import Grid
 from nnunet_pst.io.image_paths import is_image_name, join_address, split_address
@@ -172,14 +173,31 @@ def read_addressed_mask(address: Path, image: Path, grid: Grid) -> PlacedMask:
     """
     place, key = split_address(address)
     header = _find_mask(place, key.get("file"))
-    origin, segmented = header.origin, header.modality == SEG
-    uids = () if segmented else _uids(image)
-    dataset = read_dataset(origin, pixels=segmented)
+    uids = () if header.modality == SEG else _uids(image)
+    return read_mask_file(header.origin, grid, key.get("roi"), images=uids)
+
+
+def read_mask_file(
+    origin: Origin, grid: Grid, roi: str | None, *, images: Collection[str] = ()
+) -> PlacedMask:
+    """Read a structure or segment of a file onto an image's grid.
+
+    Parameters
+    ----------
+    images
+        SOPInstanceUIDs of the image's files, to compare the references of structures with.
+
+    Raises
+    ------
+    InputError
+        As `structure_mask` and `segment_mask`, with the file's name.
+    """
+    dataset = read_dataset(origin, pixels=True)
     with translated(origin):
         try:
-            if segmented:
-                return segment_mask(dataset, grid, key.get("roi"))
-            return structure_mask(dataset, grid, key.get("roi"), images=uids)
+            if text(dataset, "Modality").upper() == SEG:
+                return segment_mask(dataset, grid, roi)
+            return structure_mask(dataset, grid, roi, images=images)
         except InputError as error:
             raise InputError(error.within(printable(origin.name), separator=" ")) from error
 

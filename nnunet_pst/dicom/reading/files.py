@@ -28,10 +28,11 @@ MAX_MEMBERS = 200_000
 #: shrink to a half or a third, blank masks by some hundreds, but those are small.
 FREE_ARCHIVE_BYTES = 2**28
 MAX_RATIO = 100
-#: First elements of DICOM files that lack the preamble: group 8 (or 2), little endian.
+#: First elements of DICOM files that lack the preamble: group 8 (or 2), little or big endian.
 _BARE_STARTS = tuple(
-    bytes([group, 0, element, 0])
+    bytes(start)
     for group, element in ((8, 0), (8, 1), (8, 5), (8, 8), (8, 0x16), (2, 0), (2, 1), (2, 2))
+    for start in ((group, 0, element, 0), (0, group, 0, element))
 )
 _ZIP_START = b"PK\x03\x04"
 _DICOM_NAMES = (".dcm", ".dicom", ".ima")

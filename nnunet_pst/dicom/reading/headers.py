@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from pydicom.dataset import Dataset
 
 from nnunet_pst.dicom.reading.acquisition import Acquisition, acquisition_of, sortable_time
-from nnunet_pst.dicom.reading.datasets import read_open_file, translated
+from nnunet_pst.dicom.reading.datasets import opened, read_open_file, translated
 from nnunet_pst.dicom.reading.files import Origin, printable
 from nnunet_pst.dicom.reading.frame_groups import FrameGroups
 from nnunet_pst.dicom.reading.pixel_lengths import pixel_problem
 from nnunet_pst.dicom.reading.values import integer, item, items, text
+from nnunet_pst.dicom.reading.vendors import PROTOCOL_IS_OF_SERIES, Vendor, vendor_of
 from nnunet_pst.errors import Fault, InputError, Problem
 
 RTSTRUCT, SEG = "RTSTRUCT", "SEG"
@@ -20,6 +21,11 @@ RTSTRUCT, SEG = "RTSTRUCT", "SEG"
 MAKER = "nnunet_pst"
 #: Frames of one file; a dynamic study of some 70 phases has some thousands.
 MAX_FRAMES = 20_000
+#: Code of what a segment shows that is background (PS3.16, CID 7150 and label maps).
+_BACKGROUND = ("125040", "DCM")
+#: Types of contours that enclose an area. CLOSEDPLANAR_XOR is the standard's spelling.
+CLOSED_XOR = "CLOSEDPLANAR_XOR"
+CLOSED_TYPES = ("CLOSED_PLANAR", CLOSED_XOR)
 
 
 @dataclass(frozen=True)
@@ -48,6 +54,12 @@ class Slice:
         How it was acquired.
     pixel_problem
         What is missing of the file's pixels; None where they are complete.
+    sop_class
+        SOPClassUID.
+    samples
+        Values of a pixel: 3 in a color image.
+    description
+        SeriesDescription of its file: series that share a UID may have several.
     """
 
     origin: Origin
@@ -61,6 +73,9 @@ class Slice:
     pixel_spacing_mm: tuple[float, ...] | None
     acquisition: Acquisition
     pixel_problem: Problem | None = None
+    sop_class: str = ""
+    samples: int = 1
+    description: str = ""
 
 
 @dataclass(frozen=True)
@@ -75,8 +90,13 @@ class Instance:
         SOPClassUID, SOPInstanceUID, Modality.
     number
         SeriesNumber.
+    vendor
+        Maker of the scanner.
+    patient_name, birth_date
+        As the header has them; private.
     description, protocol
-        SeriesDescription, ProtocolName.
+        SeriesDescription; ProtocolName where its maker describes the series by it, else empty
+        (`nnunet_pst.dicom.reading.vendors.PROTOCOL_IS_OF_SERIES`).
     series_time
         Date and time of the series, as text that sorts.
     slices
@@ -85,6 +105,8 @@ class Instance:
         SeriesInstanceUIDs that structures or segments were drawn on.
     structures
         Names of structures or segments.
+    drawn
+        For each of ``structures`` whether it has a contour that can be filled; True of segments.
     made_here
         Whether `nnunet_pst segment` wrote it.
     """
@@ -104,7 +126,11 @@ class Instance:
     slices: tuple[Slice, ...] = ()
     references: tuple[str, ...] = ()
     structures: tuple[str, ...] = ()
+    drawn: tuple[bool, ...] = ()
     made_here: bool = False
+    vendor: Vendor = Vendor.OTHER
+    patient_name: str = ""
+    birth_date: str = ""
 
 
 def read_instance(origin: Origin) -> Instance:
@@ -115,7 +141,7 @@ def read_instance(origin: Origin) -> Instance:
     InputError
         When it can't be read, or doesn't say to which series it belongs.
     """
-    with translated(origin), origin.open() as file:
+    with translated(origin), opened(origin) as file:
         dataset = read_open_file(file, origin, pixels=False)
         if not text(dataset, "SeriesInstanceUID") or not text(dataset, "SOPInstanceUID"):
             raise InputError(
@@ -127,24 +153,58 @@ def read_instance(origin: Origin) -> Instance:
 
 def _instance(origin: Origin, dataset: Dataset, problem: Problem | None) -> Instance:
     modality = text(dataset, "Modality").upper()
+    vendor = vendor_of(text(dataset, "Manufacturer"))
+    structures = _structures(dataset, modality)
     return Instance(
         origin=origin,
         patient=text(dataset, "PatientID"),
         study=text(dataset, "StudyInstanceUID"),
         series=text(dataset, "SeriesInstanceUID"),
-        frame_of_reference=text(dataset, "FrameOfReferenceUID"),
+        frame_of_reference=_frame_of_reference(dataset, modality),
         sop_class=text(dataset, "SOPClassUID"),
         sop_uid=text(dataset, "SOPInstanceUID"),
         modality=modality,
         number=integer(dataset, "SeriesNumber"),
         description=text(dataset, "SeriesDescription"),
-        protocol=text(dataset, "ProtocolName"),
+        protocol=text(dataset, "ProtocolName") if vendor in PROTOCOL_IS_OF_SERIES else "",
         series_time=text(dataset, "SeriesDate") + sortable_time(text(dataset, "SeriesTime")),
         slices=() if modality in (RTSTRUCT, SEG) else tuple(_slices(origin, dataset, problem)),
         references=_references(dataset, modality),
-        structures=_structures(dataset, modality),
+        structures=structures,
+        drawn=_drawn(dataset) if modality == RTSTRUCT else (True,) * len(structures),
         made_here=text(dataset, "Manufacturer") == MAKER,
+        vendor=vendor,
+        patient_name=text(dataset, "PatientName"),
+        birth_date=text(dataset, "PatientBirthDate"),
     )
+
+
+def _frame_of_reference(dataset: Dataset, modality: str) -> str:
+    """FrameOfReferenceUID; of structures the one that their images are in."""
+    if modality == RTSTRUCT:
+        referenced = items(dataset, "ReferencedFrameOfReferenceSequence")
+        regions = items(dataset, "StructureSetROISequence")
+        uids = [text(frame, "FrameOfReferenceUID") for frame in referenced]
+        uids += [text(region, "ReferencedFrameOfReferenceUID") for region in regions]
+        return next(filter(None, uids), "") or text(dataset, "FrameOfReferenceUID")
+    return text(dataset, "FrameOfReferenceUID")
+
+
+def _drawn(dataset: Dataset) -> tuple[bool, ...]:
+    """Say for each structure whether it has a closed contour of at least three points."""
+    numbers = {
+        integer(structure, "ReferencedROINumber")
+        for structure in items(dataset, "ROIContourSequence")
+        if any(map(can_be_filled, items(structure, "ContourSequence")))
+    }
+    structures = items(dataset, "StructureSetROISequence")
+    return tuple(integer(structure, "ROINumber") in numbers for structure in structures)
+
+
+def can_be_filled(contour: Dataset) -> bool:
+    """Whether a contour is closed and has three points (PS3.3 C.8.8.6.3)."""
+    closed = text(contour, "ContourGeometricType").upper() in CLOSED_TYPES
+    return closed and (integer(contour, "NumberOfContourPoints") or 3) >= 3
 
 
 def _references(dataset: Dataset, modality: str) -> tuple[str, ...]:
@@ -168,9 +228,25 @@ def _structures(dataset: Dataset, modality: str) -> tuple[str, ...]:
 
 
 def described_segments(dataset: Dataset) -> list[Dataset]:
-    """Return the segments of a SEG; number 0 is the background of a label map (PS3.3 C.8.20.2)."""
+    """Return the segments of a SEG without the background of a label map.
+
+    Its number is PixelPaddingValue, or 0 where there is none (PS3.3 C.8.20.2); segments that are
+    coded as background are left out too.
+    """
     segments = items(dataset, "SegmentSequence")
-    return [segment for segment in segments if integer(segment, "SegmentNumber") != 0]
+    padding = integer(dataset, "PixelPaddingValue")
+    labelmap = text(dataset, "SegmentationType").upper() == "LABELMAP"
+    background = padding if labelmap and padding is not None else 0
+    return [
+        segment
+        for segment in segments
+        if integer(segment, "SegmentNumber") != background and not _is_background(segment)
+    ]
+
+
+def _is_background(segment: Dataset) -> bool:
+    code = item(segment, "SegmentedPropertyTypeCodeSequence")
+    return (text(code, "CodeValue"), text(code, "CodingSchemeDesignator")) == _BACKGROUND
 
 
 def _slices(origin: Origin, dataset: Dataset, problem: Problem | None) -> Iterator[Slice]:
@@ -190,8 +266,11 @@ def _slices(origin: Origin, dataset: Dataset, problem: Problem | None) -> Iterat
             f"{printable(origin.name)}: describes {len(frames)} frames but holds {count}",
             Fault.DAMAGED,
         )
-    places = enumerate(frames) if frames else [(None if count == 1 else 0, None)]
-    for index, frame in places:
+    description = text(dataset, "SeriesDescription")
+    storage, samples = text(dataset, "SOPClassUID"), integer(dataset, "SamplesPerPixel") or 1
+    # Frames whose descriptions were removed have no place; they are counted all the same.
+    undescribed = [(None, None)] if count == 1 else [(index, None) for index in range(count)]
+    for index, frame in enumerate(frames) if frames else undescribed:
         groups = FrameGroups(dataset, shared, frame)
         instance = integer(dataset, "InstanceNumber") or 0
         yield Slice(
@@ -206,4 +285,7 @@ def _slices(origin: Origin, dataset: Dataset, problem: Problem | None) -> Iterat
             pixel_spacing_mm=groups.numbers("PixelMeasuresSequence", "PixelSpacing", 2),
             acquisition=acquisition_of(dataset, groups),
             pixel_problem=problem,
+            sop_class=storage,
+            samples=samples,
+            description=description,
         )

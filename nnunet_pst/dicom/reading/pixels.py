@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
@@ -13,6 +14,8 @@ from pydicom.dataset import Dataset, FileDataset
 from nnunet_pst.dicom.reading.datasets import read_dataset, translated
 from nnunet_pst.dicom.reading.files import printable
 from nnunet_pst.dicom.reading.headers import Slice
+from nnunet_pst.dicom.reading.padding import padded_pixels, with_background
+from nnunet_pst.dicom.reading.real_values import real_scale
 from nnunet_pst.dicom.reading.series import Stack
 from nnunet_pst.dicom.reading.stack_geometry import grid_of
 from nnunet_pst.dicom.reading.values import integer, item, items, number
@@ -38,11 +41,15 @@ class StackImage:
         One for each slice, in the volume's order; of a multi-frame file only one. Without pixels.
     frames
         Of a multi-frame file: the frame (from 1) of each slice; else empty.
+    real
+        Factor and offset of each slice from the volume's to real-world values, where they were
+        asked for and every slice has them (`nnunet_pst.dicom.reading.real_values`).
     """
 
     volume: Volume
     headers: tuple[FileDataset, ...]
     frames: tuple[int, ...] = ()
+    real: tuple[tuple[float, ...], tuple[float, ...]] | None = None
 
 
 def read_stack(stack: Stack) -> Volume:
@@ -56,43 +63,114 @@ def read_stack(stack: Stack) -> Volume:
     return read_stack_image(stack).volume
 
 
-def read_stack_image(stack: Stack) -> StackImage:
-    """Decode a stack and keep its headers; raises as `read_stack`."""
+def read_stack_image(stack: Stack, *, real_values: bool = False) -> StackImage:
+    """Decode a stack and keep its headers; raises as `read_stack`.
+
+    Pixels that the header calls padding become background
+    (`nnunet_pst.dicom.reading.padding`).
+
+    Parameters
+    ----------
+    real_values
+        Whether to look for the scale of real-world values too.
+    """
     grid = grid_of(stack)
-    planes: list[npt.NDArray[Any]] = [np.empty(0)] * len(stack.slices)
+    planes: list[_Plane | None] = [None] * len(stack.slices)
     headers: list[FileDataset | None] = [None] * len(stack.slices)
     places = sorted(range(len(planes)), key=lambda i: stack.slices[i].origin)
     for origin, group in groupby(places, key=lambda i: stack.slices[i].origin):
         dataset = read_dataset(origin, pixels=True)
         for index in group:
-            planes[index] = _plane(dataset, stack.slices[index])
+            planes[index] = _plane(dataset, stack.slices[index], real_values=real_values)
             headers[index] = dataset
         for keyword in _PIXELS:
             if keyword in dataset:
                 del dataset[keyword]
-    array = _kept(np.stack(planes), stack)
+    decoded = [plane for plane in planes if plane is not None]
+    array = _kept(_stacked(decoded), stack)
     kept = tuple(header for header in headers if header is not None)
     frames = tuple(s.frame + 1 for s in stack.slices if s.frame is not None)
     one_file = len({s.origin for s in stack.slices}) == 1
-    return StackImage(Volume(array, grid), kept[:1] if one_file else kept, frames)
+    scales = [plane.real for plane in decoded if plane.real is not None]
+    slopes, intercepts = tuple(s for s, _ in scales), tuple(i for _, i in scales)
+    real = (slopes, intercepts) if len(scales) == len(planes) else None
+    return StackImage(Volume(array, grid), kept[:1] if one_file else kept, frames, real)
 
 
-def _plane(dataset: FileDataset, one: Slice) -> npt.NDArray[Any]:
+def read_slice(stack: Stack, number: int) -> npt.NDArray[Any]:
+    """Decode one slice, (rows, columns), as `read_stack` decodes all of them.
+
+    Raises
+    ------
+    InputError
+        When its pixels can't be decoded.
+    """
+    one = stack.slices[number]
+    plane = _plane(read_dataset(one.origin, pixels=True), one, real_values=False)
+    return np.asarray(_stacked([plane])[0])
+
+
+@dataclass(frozen=True)
+class _Plane:
+    """A decoded image: (rows, columns), its padding or None, its scale of real values or None."""
+
+    array: npt.NDArray[Any]
+    padded: npt.NDArray[np.bool_] | None
+    real: tuple[float, float] | None
+
+
+def _stacked(planes: list[_Plane]) -> npt.NDArray[Any]:
+    array = np.stack([plane.array for plane in planes])
+    if all(plane.padded is None for plane in planes):
+        return array
+    none = np.zeros(array.shape[1:], dtype=bool)
+    padded = np.stack([none if one.padded is None else one.padded for one in planes])
+    return with_background(array, padded)
+
+
+def _plane(dataset: FileDataset, one: Slice, *, real_values: bool) -> _Plane:
     """Decode an image and rescale its stored values."""
     with translated(one.origin):
         _check_size(dataset, one)
-        # Imported here: it looks for decoders of compressed images, which takes its time.
-        from pydicom.pixels.utils import pixel_array
-
-        raw = _signed(pixel_array(dataset, index=one.frame, raw=True), dataset)
+        raw = _signed(_decoded(dataset, one), dataset)
         if raw.shape != (one.rows, one.columns):
             raise InputError(
                 f"{printable(one.origin.name)}: holds no gray image of its own size", Fault.DAMAGED
             )
+        padded = padded_pixels(raw, dataset)
         slope, intercept = _rescale(dataset, one)
+        real = real_scale(dataset, _frame(dataset, one), slope, intercept) if real_values else None
         if (slope, intercept) == (1.0, 0.0):
-            return np.array(raw)
-        return (raw.astype(np.float64) * slope + intercept).astype(np.float32)
+            return _Plane(np.array(raw), padded, real)
+        values = (raw.astype(np.float64) * slope + intercept).astype(np.float32)
+        return _Plane(values, padded, real)
+
+
+def _decoded(dataset: FileDataset, one: Slice) -> npt.NDArray[Any]:
+    """Decode the stored values of an image."""
+    # Imported here: these look for decoders of compressed images, which takes their time.
+    from pydicom.pixels.utils import pixel_array
+
+    from nnunet_pst.dicom.reading.newer_frames import NAMES, decode_frame
+
+    syntax = dataset.file_meta.TransferSyntaxUID
+    if syntax not in NAMES:
+        return pixel_array(dataset, index=one.frame, raw=True)
+    try:
+        return decode_frame(dataset, one.frame)
+    except (ValueError, RuntimeError, TypeError, zlib.error) as error:
+        raise InputError(
+            f"{printable(one.origin.name)}: its pixels ({NAMES[syntax]}) can't be decoded; ask for "
+            "an export as Explicit VR Little Endian",
+            Fault.DAMAGED,
+        ) from error
+
+
+def _frame(dataset: Dataset, one: Slice) -> Dataset | None:
+    """Return the functional groups of an image; None in a file without."""
+    frames = items(dataset, "PerFrameFunctionalGroupsSequence")
+    described = one.frame is not None and one.frame < len(frames)
+    return frames[one.frame] if described and one.frame is not None else None
 
 
 def _signed(raw: npt.NDArray[Any], dataset: FileDataset) -> npt.NDArray[Any]:
@@ -126,10 +204,18 @@ def _check_size(dataset: FileDataset, one: Slice) -> None:
     frames = integer(dataset, "NumberOfFrames") or 1
     present = next(len(dataset[keyword].value or b"") for keyword in _PIXELS if keyword in dataset)
     needed = one.rows * one.columns * frames * bits // 8
-    if not dataset.file_meta.TransferSyntaxUID.is_compressed and present < needed:
+    if _is_plain(dataset) and present < needed:
         raise InputError(
             f"{name}: ends early ({present} of {needed} bytes); copy it again", Fault.DAMAGED
         )
+
+
+def _is_plain(dataset: FileDataset) -> bool:
+    """Whether pixels are stored as they are, so that their length is known."""
+    from nnunet_pst.dicom.reading.newer_frames import NAMES
+
+    syntax = dataset.file_meta.TransferSyntaxUID
+    return syntax not in NAMES and not syntax.is_compressed
 
 
 def _check_decoder(dataset: FileDataset, name: str) -> None:
@@ -137,15 +223,18 @@ def _check_decoder(dataset: FileDataset, name: str) -> None:
     from pydicom.pixels.decoders.base import get_decoder
 
     from nnunet_pst.dicom.reading.jpeg_frames import register
+    from nnunet_pst.dicom.reading.newer_frames import NAMES
 
     register()
     syntax = dataset.file_meta.TransferSyntaxUID
+    if syntax in NAMES:
+        return
     try:
         decoder = get_decoder(syntax)
     except NotImplementedError as error:
         raise InputError(
             f"{name}: stores its pixels in a way that isn't known ({printable(syntax)[:64]}); "
-            "convert it with gdcmconv --raw",
+            "ask for an export as Explicit VR Little Endian",
             Fault.UNSUPPORTED,
         ) from error
     if not decoder.is_available:
@@ -159,11 +248,10 @@ def _check_decoder(dataset: FileDataset, name: str) -> None:
 
 def _rescale(dataset: Dataset, one: Slice) -> tuple[float, float]:
     """Return slope and intercept (PS3.3 C.11.1); of an enhanced file those of the frame."""
-    frames = items(dataset, "PerFrameFunctionalGroupsSequence")
+    frame = _frame(dataset, one)
     places = [dataset]
-    if one.frame is not None and one.frame < len(frames):
-        shared = item(dataset, "SharedFunctionalGroupsSequence")
-        groups = (frames[one.frame], shared)
+    if frame is not None:
+        groups = (frame, item(dataset, "SharedFunctionalGroupsSequence"))
         places = [*(item(g, "PixelValueTransformationSequence") for g in groups), dataset]
     place = next((p for p in places if number(p, "RescaleSlope") is not None), Dataset())
     slope, intercept = number(place, "RescaleSlope"), number(place, "RescaleIntercept")

@@ -11,7 +11,8 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
-from nnunet_pst.dicom.reading.series import SAME_POSITION_MM, Stack, normal_of
+from nnunet_pst.dicom.reading.series import Stack
+from nnunet_pst.dicom.reading.slice_places import SAME_POSITION_MM, normal_of
 from nnunet_pst.errors import Fault, InputError, Problem
 from nnunet_pst.io.geometry import Grid
 from nnunet_pst.io.volumes import MAX_VOXELS, ORTHONORMAL_TOLERANCE

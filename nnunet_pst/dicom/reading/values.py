@@ -9,18 +9,30 @@ from __future__ import annotations
 import math
 import struct
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any
 
 from pydicom.dataset import Dataset
+from pydicom.tag import BaseTag, Tag
+from pydicom.valuerep import PersonName
 
 
 def raw(dataset: Dataset, keyword: str) -> Any:  # noqa: ANN401 - DICOM values are of any type
     """Return the value of an element; None when it is absent, empty, or can't be converted."""
+    tag = _tag(keyword)
+    # Most elements that are asked for are absent; pydicom's own way takes some ten times as long.
+    if tag not in dataset.keys():  # noqa: SIM118 - the data set would make a tag of the tag
+        return None
     try:
-        value = dataset.get(keyword)
+        value = dataset[tag].value
     except Exception:  # pydicom converts on demand, and passes the exceptions of int() on
         return None
     return None if value in (None, "", b"") else value
+
+
+@lru_cache(maxsize=512)
+def _tag(keyword: str) -> BaseTag:
+    return Tag(keyword)
 
 
 def texts(dataset: Dataset, keyword: str) -> tuple[str, ...]:
@@ -30,13 +42,18 @@ def texts(dataset: Dataset, keyword: str) -> tuple[str, ...]:
         return ()
     if isinstance(value, bytes):
         value = value.decode("latin-1").split("\\")
+    if isinstance(value, PersonName):  # which would be gone through letter by letter
+        value = str(value)
     parts = value if isinstance(value, Iterable) and not isinstance(value, str) else [value]
     return tuple(clean for part in parts if (clean := _clean(part)))
 
 
 def _clean(value: object) -> str:
     """Remove blanks around a text, and characters that break a line or a table."""
-    encoded = str(value).encode("utf-8", "replace").decode("utf-8")
+    plain = str(value)
+    if plain.isascii() and plain.isprintable():
+        return " ".join(plain.split())
+    encoded = plain.encode("utf-8", "replace").decode("utf-8")
     return " ".join("".join(c if c.isprintable() else " " for c in encoded).split())
 
 
@@ -103,6 +120,17 @@ def private_value(
     Anonymizers drop the creator and keep the element, or change its VR to OB or UN: then the usual
     block (0x10) is taken, and bytes are read as text, or as a binary number of their length.
     """
+    value = _private_raw(dataset, creator, group, element)
+    return None if value is None else _as_numbers(value)
+
+
+def private_text(dataset: Dataset, creator: str, group: int, element: int) -> str:
+    """Return a private element of any VR as text, as `private_value` finds it."""
+    value = _private_raw(dataset, creator, group, element)
+    return "" if value is None else _clean(_decoded(value))
+
+
+def _private_raw(dataset: Dataset, creator: str, group: int, element: int) -> Any:  # noqa: ANN401
     block = 0x10
     for number_of_block in range(0x10, 0x20):
         name = _private(dataset, group, number_of_block)
@@ -112,13 +140,14 @@ def private_value(
     else:
         if _private(dataset, group, block) is not None:
             return None  # the block is another maker's
-    value = _private(dataset, group, block * 0x100 + element)
-    return None if value is None else _as_numbers(value)
+    return _private(dataset, group, block * 0x100 + element)
 
 
 def _private(dataset: Dataset, group: int, element: int) -> Any:  # noqa: ANN401 - of any type
     try:
-        return dataset[group, element].value if (group, element) in dataset else None
+        tag = BaseTag((group << 16) + element)
+        # As in `raw`.
+        return dataset[tag].value if tag in dataset.keys() else None  # noqa: SIM118
     except Exception:  # as in `raw`
         return None
 

@@ -4,104 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from enum import Enum, auto
 
+from nnunet_pst.dicom.reading.directions import GRADIENT, ISOTROPIC
 from nnunet_pst.dicom.reading.dynamic import Phase, judge_phases
 from nnunet_pst.dicom.reading.files import printable
 from nnunet_pst.dicom.reading.series import Stack
 from nnunet_pst.dicom.reading.stack_geometry import grid_of
-from nnunet_pst.dicom.scan.sequence_rules import DYNAMIC, NONE, Rule, Verdict, judge
+from nnunet_pst.dicom.scan.contrast import contrast_of
+from nnunet_pst.dicom.scan.contrast_order import settle_by_order
+from nnunet_pst.dicom.scan.contrast_words import Contrast
+from nnunet_pst.dicom.scan.judgments import Judgment, Outcome
+from nnunet_pst.dicom.scan.sequence_rules import COMPUTED, DYNAMIC, NONE, Rule, Verdict, judge
 from nnunet_pst.errors import Fault, InputError
 from nnunet_pst.io.sequence_columns import USUAL_SEQUENCES
 
 #: The b-value closest to this is taken, in s/mm2.
 PREFERRED_B = 1000.0
 #: Rules in the table of series for stacks that a sequence's rule fits, but that can't be used.
-_NO_VOLUME_RULE, _CUT_OFF_RULE = "no volume", "cut off"
-
-
-class Outcome(Enum):
-    """What was decided about a stack."""
-
-    CANDIDATE = auto()  #: not decided yet
-    TAKEN = auto()  #: taken for its sequence
-    OUTRANKED = auto()  #: another stack is better
-    NOT_AXIAL = auto()  #: of another plane
-    NOT_A_SEQUENCE = auto()  #: none of the sequences by the rules
-    NOT_A_VOLUME = auto()  #: its places or its values make no volume; the reason names the stack
-    CUT_OFF = auto()  #: files lack pixels
-    UNREADABLE = auto()  #: a file can't be decoded
-
-
-#: Outcomes that the verdict's reason explains; the others say more.
-_EXPLAINED_BY_VERDICT = (
-    Outcome.NOT_A_SEQUENCE,
-    Outcome.NOT_A_VOLUME,
-    Outcome.CUT_OFF,
-    Outcome.UNREADABLE,
-)
-
-
-@dataclass(frozen=True)
-class Judgment:
-    """What a stack is, and what was decided about it.
-
-    Parameters
-    ----------
-    stack
-        The images.
-    verdict
-        What they are.
-    outcome
-        What was decided.
-    candidates
-        Of a stack that is taken: how many were compared.
-    advantage
-        Of a stack that is outranked: the better one, and its advantage.
-    phase
-        Of a dynamic series.
-    """
-
-    stack: Stack
-    verdict: Verdict
-    outcome: Outcome = Outcome.CANDIDATE
-    candidates: int = 1
-    advantage: str = ""
-    phase: Phase | None = None
-
-    @property
-    def sequence(self) -> str:
-        """T1, T2, DWI, CET1, or none."""
-        return self.verdict.sequence
-
-    @property
-    def chosen(self) -> bool:
-        """Whether it is taken for its sequence."""
-        return self.outcome is Outcome.TAKEN
-
-    @property
-    def decision(self) -> str:
-        """Why it was taken, or why not."""
-        if self.outcome is Outcome.TAKEN:
-            return "taken" if self.candidates == 1 else f"taken, the best of {self.candidates}"
-        if self.outcome is Outcome.OUTRANKED:
-            return self.advantage
-        if self.outcome is Outcome.NOT_AXIAL:
-            return f"not axial but {self.stack.plane}"
-        return self.verdict.reason
-
-    @property
-    def reason(self) -> str:
-        """What the stack is, and what was decided about it."""
-        if self.outcome in _EXPLAINED_BY_VERDICT:
-            return self.verdict.reason
-        return f"{self.verdict.reason}; {self.decision}"
-
-    def rejected(self, outcome: Outcome, reason: str, rule: str | None = None) -> Judgment:
-        """Return the judgment that the stack can't be used for any sequence."""
-        rule = self.verdict.rule if rule is None else rule
-        verdict = replace(self.verdict, sequence=NONE, rule=rule, reason=reason)
-        return replace(self, verdict=verdict, outcome=outcome)
+_NO_VOLUME_RULE, _CUT_OFF_RULE, _BROKEN_OFF_RULE = "no volume", "cut off", "broken off"
 
 
 def choose_sequences(
@@ -128,13 +48,36 @@ def choose_sequences(
     phases = judge_phases([judged[i].stack for i in dynamic])
     for place, phase in phases.items():
         judged[dynamic[place]] = _with_phase(judged[dynamic[place]], phase)
+    judged = settle_by_order(judged)
     for sequence in USUAL_SEQUENCES:
-        places = [i for i, one in enumerate(judged) if one.sequence == sequence]
-        for i in [i for i in places if judged[i].stack.plane != "axial"]:
-            judged[i] = replace(judged[i], outcome=Outcome.NOT_AXIAL)
-            places.remove(i)
-        _choose_one(judged, places, _ranks(sequence, annotated))
+        _choose(judged, sequence, annotated)
+    _settle_computed(judged, annotated)
     return judged
+
+
+def _choose(judged: list[Judgment], sequence: str, annotated: Collection[str]) -> None:
+    """Take the best axial stack of a sequence."""
+    places = [i for i, one in enumerate(judged) if one.sequence == sequence]
+    for i in [i for i in places if judged[i].stack.plane != "axial"]:
+        judged[i] = replace(judged[i], outcome=Outcome.NOT_AXIAL)
+        places.remove(i)
+    _choose_one(judged, places, _ranks(sequence, annotated))
+
+
+def _settle_computed(judged: list[Judgment], annotated: Collection[str]) -> None:
+    """Take a computed diffusion image only where no acquired one is taken."""
+    computed = [i for i, one in enumerate(judged) if one.sequence == COMPUTED]
+    acquired = next((one for one in judged if one.chosen and one.sequence == "DWI"), None)
+    for i in computed:
+        reason = judged[i].verdict.reason
+        if acquired is not None:
+            reason = f"{reason}; {acquired.stack.name} was acquired"
+            judged[i] = judged[i].rejected(Outcome.NOT_A_SEQUENCE, reason)
+        else:
+            verdict = replace(judged[i].verdict, sequence="DWI")
+            judged[i] = replace(judged[i], verdict=verdict, computed=True)
+    if computed and acquired is None:
+        _choose(judged, "DWI", annotated)
 
 
 def _without_unusable(one: Judgment) -> Judgment:
@@ -167,6 +110,9 @@ def _lacking_pixels(stack: Stack) -> str:
 def _with_phase(one: Judgment, phase: Phase) -> Judgment:
     which = f"phase {phase.number} of {phase.count}"
     one = replace(one, phase=phase)
+    if phase.missing:
+        reason = f"{which} of a dynamic series, broken off: {phase.missing} slices are missing"
+        return one.rejected(Outcome.NOT_A_VOLUME, reason, _BROKEN_OFF_RULE)
     if phase.problem is not None:
         if lacking := _lacking_pixels(one.stack):
             return one.rejected(Outcome.CUT_OFF, lacking, _CUT_OFF_RULE)
@@ -174,22 +120,43 @@ def _with_phase(one: Judgment, phase: Phase) -> Judgment:
         of_stack = phase.problem.fault is Fault.VALUES
         outcome = Outcome.NOT_A_VOLUME if of_stack else Outcome.UNREADABLE
         return one.rejected(outcome, phase.problem)
+    if phase.count == 1:
+        return _with_one_phase(one)
     value = f"mean {phase.mean:.1f}, {phase.enhancement:+.0%} against the first phase"
-    if phase.count == 1 and one.stack.first.acquisition.agent:
-        verdict = replace(one.verdict, sequence="CET1", reason="one phase with an agent named")
-    elif phase.count == 1:
+    verdict = Verdict(
+        "CET1" if phase.after_agent else "T1",
+        one.verdict.rule,
+        f"{which} of a dynamic series, {_phase_words(phase)}",
+        tag=f"{one.verdict.tag}; pixels",
+        value=f"{one.verdict.value}; {value}",
+    )
+    one = replace(one, verdict=verdict)
+    evidence = contrast_of(one.stack)
+    # A series named after contrast of which no phase is brighter may have begun after the bolus.
+    unclear = not phase.any_enhanced and evidence.contrast is Contrast.ENHANCED
+    if not unclear or (evidence.agent_only and not phase.after_agent and phase.number == 1):
+        return one
+    reason = f"{which} of a dynamic series without enhancement, but {evidence.reason}"
+    return one.rejected(Outcome.NOT_A_SEQUENCE, reason)
+
+
+def _phase_words(phase: Phase) -> str:
+    if phase.enhanced:
+        return "enhanced"
+    if phase.after_agent:
+        return "after the enhanced ones, washed out"
+    return "not enhanced: before the agent arrives"
+
+
+def _with_one_phase(one: Judgment) -> Judgment:
+    """Judge a dynamic series of which only one phase is there: by what its header says."""
+    evidence = contrast_of(one.stack)
+    sequence = {Contrast.ENHANCED: "CET1", Contrast.NATIVE: "T1"}.get(evidence.contrast)
+    if sequence is None:
         reason = "one phase of a dynamic series: nothing tells whether it is enhanced"
         return one.rejected(Outcome.NOT_A_SEQUENCE, reason)
-    else:
-        what = "enhanced" if phase.enhanced else "not enhanced: before the agent arrives"
-        verdict = Verdict(
-            "CET1" if phase.enhanced else "T1",
-            one.verdict.rule,
-            f"{which} of a dynamic series, {what}",
-            tag=f"{one.verdict.tag}; pixels",
-            value=f"{one.verdict.value}; {value}",
-        )
-    return replace(one, verdict=verdict)
+    reason = f"one phase of a dynamic series, {evidence.reason}"
+    return replace(one, verdict=replace(one.verdict, sequence=sequence, reason=reason))
 
 
 @dataclass(frozen=True)
@@ -228,10 +195,14 @@ def _ranks(sequence: str, annotated: Collection[str]) -> list[_Criterion]:
                 lambda j: j.phase is not None and j.phase.taken,
             ),
         ],
-        "DWI": [_Criterion(f"has a b-value closer to {PREFERRED_B:g}", _b_closeness)],
+        "DWI": [
+            _Criterion("names no gradient", lambda j: not _has_gradient(j)),
+            _Criterion(f"has a b-value closer to {PREFERRED_B:g}", _b_closeness),
+        ],
     }
     return [
         _Criterion("has a mask that was drawn on it", lambda j: j.stack.series.uid in annotated),
+        _Criterion("was acquired, not made from other images", _is_acquired),
         *own.get(sequence, []),
         _Criterion("has more slices", lambda j: len(j.stack.slices)),
         _Criterion("has smaller pixels", _pixel_smallness),
@@ -241,6 +212,17 @@ def _ranks(sequence: str, annotated: Collection[str]) -> list[_Criterion]:
         _Criterion("has a UID that comes later", lambda j: j.stack.series.uid),
         _Criterion("has a key that comes later", lambda j: str(j.stack.key)),
     ]
+
+
+def _is_acquired(one: Judgment) -> bool:
+    """Whether no other image was needed. Of a diffusion scan, scanners keep the trace images."""
+    acquisition = one.stack.first.acquisition
+    trace = acquisition.direction == ISOTROPIC or any("TRACE" in t for t in acquisition.image_type)
+    return (trace and not one.computed) or "DERIVED" not in acquisition.image_type[:1]
+
+
+def _has_gradient(one: Judgment) -> bool:
+    return one.stack.first.acquisition.direction.startswith(GRADIENT)
 
 
 def _pixel_smallness(one: Judgment) -> float:

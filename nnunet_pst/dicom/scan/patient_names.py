@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import csv
 import io
+from collections import defaultdict
 from pathlib import Path
 
 from nnunet_pst.dicom.reading.files import printable
+from nnunet_pst.dicom.scan.identity import PatientKey, person_of
 from nnunet_pst.dicom.scan.studies import DicomStudy
 from nnunet_pst.errors import Fault, InputError
 from nnunet_pst.io.atomic_files import write_atomically
@@ -23,20 +25,31 @@ class PatientNames:
     ----------
     key
         File of the key, which is continued where it exists; None for PatientIDs.
+    by
+        What makes two studies those of one patient; further persons under one PatientID get a
+        number behind it.
     """
 
-    def __init__(self, key: Path | None) -> None:
+    def __init__(self, key: Path | None, by: PatientKey = PatientKey.ID) -> None:
         self._key = key
+        self._by = by
+        self._persons: dict[str, list[str]] = defaultdict(list)
         self._names, self._folders = _read_key(key) if key is not None else ({}, {})
         self._unnamed: dict[str, str] = {}
 
     def of(self, study: DicomStudy) -> str:
         """Name the patient of a study; without a PatientID, each study is a patient."""
+        person = person_of(study, self._by)
         patient = study.patient or f"study {study.uid}"
         if self._key is None:
-            if study.patient:
-                return study.patient
-            return self._unnamed.setdefault(patient, f"unnamed-{len(self._unnamed) + 1:04d}")
+            if not study.patient:
+                return self._unnamed.setdefault(patient, f"unnamed-{len(self._unnamed) + 1:04d}")
+            persons = self._persons[study.patient]
+            if person not in persons:
+                persons.append(person)
+            number = persons.index(person)
+            return study.patient if not number else f"{study.patient}-{number + 1}"
+        patient = f"{patient} | {person}" if person else patient
         if patient not in self._names:
             last = max((int(name[1:]) for name in self._names.values()), default=0)
             self._names[patient] = f"P{last + 1:04d}"

@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from nnunet_pst.dicom.reading.headers import RTSTRUCT, SEG
 from nnunet_pst.dicom.reading.series import Series
 from nnunet_pst.dicom.reading.stack_geometry import grid_of
-from nnunet_pst.dicom.scan.choice import Judgment
+from nnunet_pst.dicom.scan.judgments import Judgment
 from nnunet_pst.dicom.scan.studies import DicomStudy
 from nnunet_pst.errors import InputError
 from nnunet_pst.io.csv_text import csv_text
@@ -67,7 +67,7 @@ def _stack_row(one: Judgment, patient: str, number: int, note: str) -> SeriesRow
         study=str(number),
         series=_number(stack.series),
         stack=" ".join(f"{name}={value}" for name, value in stack.key),
-        description=stack.series.first.description,
+        description=stack.description,
         files=str(len({s.origin for s in stack.slices})),
         slices=str(len(stack.slices)),
         plane=stack.plane,

@@ -1,7 +1,8 @@
 """Which sequence a stack is, by a table of rules that users can check and replace.
 
 A rule is a row: ``rule`` (its name), ``sequence`` (T1, T2, DWI, CET1, ``dynamic`` for a phase whose
-enhancement the pixels must show, ``none``), ``when`` and ``reason``. ``when`` holds conditions that
+enhancement the pixels must show, ``computed`` for diffusion that is taken for want of an acquired
+one, ``none``), ``when`` and ``reason``. ``when`` holds conditions that
 must all be met, joined by ``&``: ``FIELD ~ PATTERN`` (a regular expression anywhere, in any case),
 ``FIELD !~ PATTERN``, ``FIELD < NUMBER`` (also ``<=``, ``>``, ``>=``), ``FIELD present`` and
 ``FIELD absent``. A number that the header lacks meets no comparison. The first rule that is met
@@ -18,19 +19,30 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import resources
+from itertools import takewhile
 from pathlib import Path
 
 from nnunet_pst.dicom.reading.files import printable
+from nnunet_pst.dicom.reading.headers import Slice
 from nnunet_pst.dicom.reading.series import Stack
+from nnunet_pst.dicom.scan.contrast import contrast_of
+from nnunet_pst.dicom.scan.contrast_words import folded
 from nnunet_pst.errors import Fault, InputError, Problem
 
-NONE, DYNAMIC = "none", "dynamic"
-DECISIONS = ("T1", "T2", "DWI", "CET1", DYNAMIC, NONE)
+NONE, DYNAMIC, COMPUTED = "none", "dynamic", "computed"
+DECISIONS = ("T1", "T2", "DWI", "CET1", DYNAMIC, COMPUTED, NONE)
 #: Fields of conditions and the DICOM attributes that they compare.
 FIELDS: Mapping[str, str] = {
     "modality": "Modality",
-    "description": "SeriesDescription or ProtocolName",
+    "vendor": "Manufacturer",
+    "storage": "SOPClassUID",
+    "description": "SeriesDescription",
+    "words": "SeriesDescription or ProtocolName",
     "image_type": "ImageType",
+    "component": "ComplexImageComponent",
+    "technique": "VolumeBasedCalculationTechnique",
+    "derivation": "DerivationDescription",
+    "quality": "ContentQualification",
     "sequence_name": "SequenceName",
     "scanning": "ScanningSequence",
     "tr": "RepetitionTime",
@@ -38,12 +50,17 @@ FIELDS: Mapping[str, str] = {
     "ti": "InversionTime",
     "flip": "FlipAngle",
     "b": "b-value",
+    "direction": "DiffusionDirectionality",
+    "volumes": "volumes of this b-value",
+    "contrast": "words, times, agent",
     "agent": "ContrastBolusAgent",
     "angio": "AngioFlag",
+    "samples": "SamplesPerPixel",
     "slices": "number of slices",
     "pixel_mm": "PixelSpacing",
     "planes": "ImageOrientationPatient",
     "phases": "dynamic phases",
+    "parts": "parts by InstanceNumber",
 }
 _COMPARISONS: Mapping[str, Callable[[float, float], bool]] = {
     "<": operator.lt,
@@ -52,6 +69,21 @@ _COMPARISONS: Mapping[str, Callable[[float, float], bool]] = {
     ">=": operator.ge,
 }
 _CONDITION = re.compile(r"(\w+)\s+(?:(present|absent)|(!?~|<=|>=|<|>)\s*(.+))", re.DOTALL)
+#: Before the table that is printed.
+_EXPLANATION = (
+    "The first rule whose conditions are all met decides what a stack of images is. Copy the table",
+    "and change it and give it back with --rules. Lines that begin with # are comments.",
+    "sequence: T1, T2, DWI, CET1; dynamic (pixels show which phases are enhanced); computed (DWI",
+    "where nothing was acquired); none.",
+    "when: FIELD ~ PATTERN (a regular expression anywhere, in any case), FIELD !~ PATTERN,",
+    "FIELD < NUMBER (also <= > >=), FIELD present, FIELD absent; joined by ' & '.",
+    "SeriesDescription is read without accents, with blanks for _; ProtocolName of Siemens and",
+    "Philips alone, because others write the name of the whole examination there.",
+    "contrast: native, enhanced, agent (only an agent's name says so) or contradictory, with",
+    "what says so in brackets: words of many languages, the time of the bolus, the agent, in this",
+    "order. volumes, phases, parts: how many stacks a series has that lie in one place.",
+    "Fields and what they compare:",
+)
 _COLUMNS = ("rule", "sequence", "when", "reason")
 _MAX_BYTES = 1_000_000
 #: Text is cut to this length before patterns are searched in it, so that no pattern takes long.
@@ -147,16 +179,29 @@ def own_rules_text() -> str:
 
 def parse_rules(text: str, name: str) -> tuple[Rule, ...]:
     """Read rules from the text of a table; raises as `read_rules`."""
+    comments = sum(1 for _ in takewhile(_is_comment, text.splitlines()))
+    text = "\n".join(text.splitlines()[comments:])
     rows = csv.DictReader(io.StringIO(text, newline=""))
     if tuple(rows.fieldnames or ()) != _COLUMNS:
         raise InputError(f"{name}: expected the columns {', '.join(_COLUMNS)}", Fault.MISSING)
     problems: list[Problem] = []
-    rules = [_reported(row, f"{name}, row {n}", problems) for n, row in enumerate(rows, 2)]
+    numbered = enumerate(rows, 2 + comments)
+    rules = [_reported(row, f"{name}, row {n}", problems) for n, row in numbered]
     if not rules:
         problems.append(Problem("holds no rules", Fault.EMPTY).within(name))
     if problems:
         raise InputError(problems)
     return tuple(rule for rule in rules if rule is not None)
+
+
+def _is_comment(line: str) -> bool:
+    return line.lstrip('"').startswith("#")
+
+
+def explained_rules_text() -> str:
+    """Return the package's table with lines before it that explain it; `parse_rules` skips them."""
+    lines = [*_EXPLANATION, *(f"  {name}: {tag}" for name, tag in FIELDS.items())]
+    return "".join(f"# {line}\n" for line in lines) + own_rules_text()
 
 
 def _reported(row: Mapping[str, str | None], place: str, problems: list[Problem]) -> Rule | None:
@@ -217,10 +262,18 @@ def facts_of(stack: Stack) -> dict[str, Fact]:
     """Return the values that conditions compare."""
     header, acquisition = stack.series.first, stack.first.acquisition
     spacing = stack.first.pixel_spacing_mm
+    names = [folded(name) for name in (stack.description, header.protocol) if name]
     return {
         "modality": header.modality,
-        "description": " | ".join(filter(None, (header.description, header.protocol))),
+        "vendor": header.vendor.value,
+        "storage": stack.first.sop_class,
+        "description": names[0] if names else "",
+        "words": " | ".join(names),
         "image_type": "\\".join(acquisition.image_type),
+        "component": acquisition.component,
+        "technique": acquisition.technique,
+        "derivation": acquisition.derivation,
+        "quality": acquisition.quality,
         "sequence_name": acquisition.sequence_name,
         "scanning": "\\".join(acquisition.scanning),
         "tr": acquisition.repetition_ms,
@@ -228,13 +281,43 @@ def facts_of(stack: Stack) -> dict[str, Fact]:
         "ti": acquisition.inversion_ms,
         "flip": acquisition.flip_degrees,
         "b": None if acquisition.b is None else acquisition.b.value,
+        "direction": acquisition.direction,
+        "volumes": float(_volumes_of_b(stack)),
+        "contrast": _contrast_text(stack),
         "agent": acquisition.agent,
         "angio": acquisition.angio,
+        "samples": float(stack.first.samples),
         "slices": float(len(stack.slices)),
         "pixel_mm": None if spacing is None else max(spacing),
         "planes": float(len({one.plane for one in stack.series.stacks})),
-        "phases": float(sum("phase" in dict(one.key) for one in stack.series.stacks)),
+        "phases": float(_phases(stack, ("phase", "acquisition", "scan", "part"))),
+        "parts": float(_phases(stack, ("part",))),
     }
+
+
+def _contrast_text(stack: Stack) -> str:
+    """Write what a header says about contrast: ``enhanced (called 'post')``; or empty."""
+    evidence = contrast_of(stack)
+    kind = "agent" if evidence.agent_only else evidence.contrast.value
+    return f"{kind} ({evidence.reason})" if kind else ""
+
+
+def _volumes_of_b(stack: Stack) -> int:
+    """Count the stacks of a series with the same b-value, type and size."""
+    first = stack.first
+
+    def kind(one: Slice) -> tuple[object, ...]:
+        b = one.acquisition.b
+        return (b and b.value, one.acquisition.image_type, one.rows, one.columns)
+
+    return sum(kind(one.first) == kind(first) for one in stack.series.stacks)
+
+
+def _phases(stack: Stack, names: tuple[str, ...]) -> int:
+    """Count the stacks that a series has besides parts of a volume, told apart by some keys."""
+    count = len(stack.slices)
+    phases = [s for s in stack.series.stacks if any(name in dict(s.key) for name in names)]
+    return sum(2 * len(one.slices) >= count for one in phases)
 
 
 def _text(fact: Fact) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
@@ -14,7 +14,8 @@ from nnunet_pst.dicom.reading.files import Origin, printable, walk
 from nnunet_pst.dicom.reading.headers import RTSTRUCT, SEG, Instance, read_instance
 from nnunet_pst.dicom.reading.pixels import StackImage, read_stack_image
 from nnunet_pst.dicom.reading.series import Series, gather_series
-from nnunet_pst.dicom.scan.choice import Judgment, Outcome, choose_sequences
+from nnunet_pst.dicom.scan.choice import choose_sequences
+from nnunet_pst.dicom.scan.judgments import Judgment, Outcome
 from nnunet_pst.dicom.scan.sequence_rules import Rule, read_rules
 from nnunet_pst.errors import Fault, InputError, Problem
 from nnunet_pst.io.sequence_columns import USUAL_SEQUENCES
@@ -53,7 +54,9 @@ class DicomStudy:
         One for each stack of images.
     masks
         Structures and segmentations, by the SeriesInstanceUID that they refer to; without those of
-        `nnunet_pst segment`.
+        `nnunet_pst segment`. They may be filed in another study of the patient.
+    loose
+        Those of the patient that refer to no series of images that is there.
     """
 
     patient: str
@@ -61,6 +64,7 @@ class DicomStudy:
     series: tuple[Series, ...]
     judgments: tuple[Judgment, ...]
     masks: Mapping[str, tuple[Instance, ...]]
+    loose: tuple[Instance, ...] = ()
 
     @property
     def chosen(self) -> dict[str, Judgment]:
@@ -133,25 +137,44 @@ def judge_studies(
     for one in series:
         groups[one.first.patient, one.first.study].append(one)
     rules = read_rules() if rules is None else rules
+    of_patient: dict[str, list[Series]] = defaultdict(list)
+    for one in series:
+        of_patient[one.first.patient].append(one)
     return [
-        _judge(patient, uid, group, rules)
+        _judge(patient, uid, group, of_patient[patient], rules)
         for (patient, uid), group in tqdm(
             groups.items(), desc="judging", unit="study", disable=None
         )
     ]
 
 
-def _judge(patient: str, uid: str, series: list[Series], rules: tuple[Rule, ...]) -> DicomStudy:
+def _judge(
+    patient: str,
+    uid: str,
+    series: list[Series],
+    of_patient: Sequence[Series],
+    rules: tuple[Rule, ...],
+) -> DicomStudy:
+    own = {one.uid for one in series}
+    with_images = {one.uid for one in of_patient if one.slices}
     masks: dict[str, tuple[Instance, ...]] = defaultdict(tuple)
-    for one in series:
-        for instance in one.instances:
-            # Masks of a model are not used for training.
-            if instance.modality in (RTSTRUCT, SEG) and not instance.made_here:
-                for reference in instance.references:
-                    masks[reference] += (instance,)
+    loose: list[Instance] = []
+    for instance in masks_of(of_patient):
+        for reference in own.intersection(instance.references):
+            masks[reference] += (instance,)
+        if not with_images.intersection(instance.references):
+            loose.append(instance)
     stacks = [stack for one in series for stack in one.stacks]
     judgments = choose_sequences(stacks, rules, masks.keys())
-    return DicomStudy(patient, uid, tuple(series), tuple(judgments), dict(masks))
+    return DicomStudy(patient, uid, tuple(series), tuple(judgments), dict(masks), tuple(loose))
+
+
+def masks_of(series: Iterable[Series]) -> Iterator[Instance]:
+    """Yield structures and segmentations; those of a model are not used for training."""
+    for one in series:
+        for instance in one.instances:
+            if instance.modality in (RTSTRUCT, SEG) and not instance.made_here:
+                yield instance
 
 
 def read_study(folder: Path, rules: tuple[Rule, ...] | None = None) -> list[ChosenSequence]:

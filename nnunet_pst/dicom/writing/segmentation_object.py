@@ -13,6 +13,7 @@ from highdicom.seg import SegmentationTypeValues as Types
 from pydicom.dataset import Dataset
 from pydicom.sr.coding import Code
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
+from pydicom.valuerep import DSfloat
 
 from nnunet_pst import __version__
 from nnunet_pst.dicom.reading.headers import MAKER
@@ -106,8 +107,8 @@ def _segmentation(
     for number, value in enumerate(found, start=1):
         numbered[labels == value] = number
     made: Any = Segmentation(
-        source_images=list(source.completed),
-        pixel_array=_in_frame_order(source, numbered),
+        source_images=_images(source),
+        pixel_array=numbered,
         segmentation_type=Types.BINARY,
         segment_descriptions=segments,
         series_instance_uid=generate_uid(),
@@ -126,14 +127,44 @@ def _segmentation(
         omit_empty_frames=True,
     )
     dataset: Dataset = made
+    if source.frames:
+        _number_frames_as_in_source(dataset, source.frames)
+    _shorten_decimals(dataset)
     return dataset
 
 
-def _in_frame_order(source: DicomSource, slices: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """Bring slices into the order of a multi-frame image; its other frames stay empty."""
+def _images(source: DicomSource) -> list[Dataset]:
+    """Return the images of the mask's slices, in their order.
+
+    Of a multi-frame file that is a copy of its header with those frames alone: its other frames may
+    lie at the same places (b-values, echoes, phases), which highdicom refuses.
+    """
     if not source.frames:
-        return slices
-    count = int(source.first.NumberOfFrames)
-    frames = np.zeros((count, *slices.shape[1:]), dtype=np.uint8)
-    frames[np.asarray(source.frames) - 1] = slices
-    return frames
+        return list(source.completed)
+    described = source.first.PerFrameFunctionalGroupsSequence
+    image = Dataset()
+    image.update(source.first)
+    # Elements are shared with the source: new ones, rather than new values of the old ones.
+    del image.PerFrameFunctionalGroupsSequence, image.NumberOfFrames
+    if hasattr(source.first, "file_meta"):
+        image.file_meta = source.first.file_meta
+    image.PerFrameFunctionalGroupsSequence = [described[frame - 1] for frame in source.frames]
+    image.NumberOfFrames = len(source.frames)
+    return [image]
+
+
+def _number_frames_as_in_source(made: Dataset, frames: Sequence[int]) -> None:
+    """Let references count frames as the source file does, not as the copy that was given."""
+    for group in made.PerFrameFunctionalGroupsSequence:
+        for derivation in group.DerivationImageSequence:
+            for image in derivation.SourceImageSequence:
+                image.ReferencedFrameNumber = frames[int(image.ReferencedFrameNumber) - 1]
+
+
+def _shorten_decimals(made: Dataset) -> None:
+    """Write decimal strings with at most 16 characters (PS3.5 6.2); sources have longer ones."""
+    for element in made.iterall():
+        if element.VR == "DS" and element.value:
+            values = element.value if element.VM > 1 else [element.value]
+            short = [DSfloat(float(value), auto_format=True) for value in values]
+            element.value = short if element.VM > 1 else short[0]

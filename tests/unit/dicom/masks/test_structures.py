@@ -73,14 +73,13 @@ def test_filled_pixels_approach_the_area_of_any_polygon():
 def test_contours_on_tilted_planes_with_flat_pixels(tmp_path: Path, write_structures: Writer):
     contours = [
         on_grid(box(2.5, 1.5, 12.5, 10.5), 2),
-        on_grid(box(4.5, 3.5, 8.5, 6.5), 2),  # a hole
+        on_grid(box(4.5, 3.5, 8.5, 6.5), 2),  # within the first one: joined with it
         on_grid(box(14.5, 2.5, 17.5, 4.5), 2),  # a second piece
         on_grid(box(0.5, 0.5, 3.5, 2.5), 4),
     ]
     write_structures(tmp_path / "rs", {"GTV": contours})
     expected = np.zeros(GRID.shape_zyx, bool)
     expected[2, 2:11, 3:13] = True
-    expected[2, 4:7, 5:9] = False
     expected[2, 3:5, 15:18] = True
     expected[4, 1:3, 1:4] = True
     np.testing.assert_array_equal(mask_of(tmp_path / "rs"), expected)
@@ -92,9 +91,26 @@ def test_a_hole_joined_by_a_slit_is_a_hole(tmp_path: Path, write_structures: Wri
     keyhole = [*outer, outer[0], inner[-1], *inner, outer[0]]
     separate = {"A": [on_grid(outer, 1), on_grid(inner, 1)], "B": [on_grid(keyhole, 1)]}
     write_structures(tmp_path / "rs", separate)
-    first, second = (mask_of(tmp_path / "rs", name) for name in "AB")
-    np.testing.assert_array_equal(first, second)
-    assert first.sum() == 90 - 12
+    joined, slit = (mask_of(tmp_path / "rs", name) for name in "AB")
+    assert (joined.sum(), slit.sum()) == (90, 90 - 12)
+    made = pydicom.dcmread(tmp_path / "rs")
+    for contour in made.ROIContourSequence[0].ContourSequence:
+        contour.ContourGeometricType = "CLOSEDPLANAR_XOR"
+    np.testing.assert_array_equal(structure_mask(made, GRID, "A").mask, slit)
+
+
+def test_what_is_left_out_or_looks_like_a_hole_is_said(tmp_path: Path, write_structures: Writer):
+    contours = [on_grid(box(2.5, 1.5, 12.5, 10.5), 1), on_grid(box(4.5, 3.5, 8.5, 6.5), 1)]
+    contours += [on_grid(box(2.5, 1.5, 12.5, 10.5), 2), on_grid([(1, 1)], 3)]
+    write_structures(tmp_path / "rs", {"GTV": contours})
+    made = pydicom.dcmread(tmp_path / "rs")
+    drawn = made.ROIContourSequence[0].ContourSequence
+    drawn[2].ContourGeometricType, drawn[3].ContourGeometricType = "OPEN_PLANAR", "POINT"
+    placed = structure_mask(made, GRID, "GTV")
+    assert placed.mask.sum() == 90
+    left_out, inner = placed.remarks
+    assert "1 contour OPEN_PLANAR, 1 contour POINT" in left_out
+    assert inner.startswith("1 closed contours lie within others")
 
 
 def test_a_repeated_contour_counts_once(tmp_path: Path, write_structures: Writer):

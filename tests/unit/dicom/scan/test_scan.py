@@ -17,7 +17,7 @@ from nnunet_pst.cli.main import main
 from nnunet_pst.dataset.cohort_table import parse_cohort
 from nnunet_pst.dicom.reading.addresses import read_addressed_image
 from nnunet_pst.dicom.reading.pixels import read_stack
-from nnunet_pst.dicom.scan.choice import Outcome
+from nnunet_pst.dicom.scan.judgments import Outcome
 from nnunet_pst.dicom.scan.sequence_rules import parse_rules, read_rules
 from nnunet_pst.dicom.scan.studies import find_series, judge_studies, read_study, reasons
 
@@ -270,7 +270,7 @@ def test_of_several_studies_the_fullest_is_taken(tmp_path: Path, write: Writer):
     (patient,), series = scan(tmp_path, tmp_path)
     assert (patient["T1"], patient["T2"]) == ("old/t1", "old/t2")
     other = next(row for row in series if row["series"] == "3")
-    assert other["reason"] == "another study of this patient is taken"
+    assert other["reason"] == "another study of this patient is taken: it has more sequences"
 
 
 def test_given_rules_replace_the_packages(tmp_path: Path, write: Writer):

@@ -6,6 +6,8 @@ test of matplotlib's for the contours, nibabel for the NIfTI.
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 from pathlib import Path
 
 import nibabel
@@ -227,3 +229,45 @@ def test_a_multiframe_source(tmp_path: Path):
         position = np.array(groups.PlanePositionSequence[0].ImagePositionPatient, float)
         normal = np.reshape(grid.direction, (3, 3))[:, 2]
         assert abs(normal @ (np.array(contour.ContourData[:3], float) - position)) < 1e-3
+
+
+def test_a_volume_among_others_in_one_file(tmp_path: Path):
+    """Two volumes of one enhanced file lie in the same place, as b-values, echoes or phases do."""
+    grid, mask = make_grid("tilted"), make_mask()
+    order = [3, 0, 5, 1, 4, 2]
+    image = make_multiframe(make_headers(grid), order + order)
+    frames = tuple(6 + order.index(index) + 1 for index in range(6))
+    source = DicomSource((image,), frames=frames)
+    write_volume(tmp_path / "mask.nii.gz", Volume(mask.astype(np.uint8), grid))
+    seg = make_segmentation(source, mask, name="DWI", model_id="abc")
+    seg.save_as(tmp_path / "seg.dcm", enforce_file_format=True)
+    assert (
+        np.abs(places_in_seg(tmp_path / "seg.dcm") - places(tmp_path / "mask.nii.gz")).max() < 2e-3
+    )
+    assert image.NumberOfFrames == 12
+    for groups in seg.PerFrameFunctionalGroupsSequence:
+        (reference,) = groups.DerivationImageSequence[0].SourceImageSequence
+        assert reference.ReferencedFrameNumber in frames
+        described = image.PerFrameFunctionalGroupsSequence[reference.ReferencedFrameNumber - 1]
+        position = described.PlanePositionSequence[0].ImagePositionPatient
+        assert groups.PlanePositionSequence[0].ImagePositionPatient == position
+
+
+@pytest.mark.skipif(not shutil.which("dciodvfy"), reason="apt-get install dicom3tools")
+@pytest.mark.parametrize("frames", [0, 6, 12], ids=["classic", "enhanced", "several volumes"])
+def test_an_independent_checker_finds_no_error(tmp_path: Path, frames: int):
+    grid, mask = make_grid("tilted"), make_mask()
+    headers = make_headers(grid)
+    source = DicomSource(tuple(headers))
+    if frames:
+        image = make_multiframe(headers, [*range(6)] * (frames // 6))
+        source = DicomSource((image,), frames=tuple(range(frames - 5, frames + 1)))
+    about = {"name": "DWI", "model_id": "abc"}
+    make_segmentation(source, mask, **about).save_as(tmp_path / "seg.dcm", enforce_file_format=True)
+    made = make_structure_set(source, mask, grid, **about)
+    made.save_as(tmp_path / "rtstruct.dcm", enforce_file_format=True)
+    for name in ("seg.dcm", "rtstruct.dcm"):
+        command = ["dciodvfy", "-new", str(tmp_path / name)]
+        checked = subprocess.run(command, capture_output=True, text=True, check=False)
+        lines = (checked.stdout + checked.stderr).splitlines()
+        assert [line for line in lines if line.startswith("Error")] == []
