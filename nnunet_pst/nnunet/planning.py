@@ -20,9 +20,7 @@ from nnunet_pst.errors import Fault, HostError, InputError
 from nnunet_pst.io.atomic_files import copy_atomically, refusals_in_one_line, write_atomically
 from nnunet_pst.io.case_table import CASE_TABLE, cases_of_dataset
 from nnunet_pst.io.claims import claimed
-from nnunet_pst.io.geometry import NEARLY_CUBIC
 from nnunet_pst.io.label_values import read_label_values
-from nnunet_pst.io.wording import suggestion
 from nnunet_pst.io.workers import deaf_to_interrupts
 from nnunet_pst.nnunet.edit_checks import check_plans_file
 from nnunet_pst.nnunet.environment import planner_threads
@@ -31,6 +29,12 @@ from nnunet_pst.nnunet.host_files import (
     check_preprocessed_whole,
     data_folder,
     host_files_readable,
+)
+from nnunet_pst.nnunet.host_planning import (
+    configurations_to_preprocess,
+    plan_stock,
+    preprocess,
+    refuse_unknown_names,
 )
 from nnunet_pst.nnunet.own_configurations import (
     CONFIGURATIONS,
@@ -42,8 +46,6 @@ from nnunet_pst.nnunet.preprocessed import check_preprocessed
 from nnunet_pst.nnunet.training.settings import TrainingSettings
 
 _PLANS = "nnUNetPlans"
-#: The configurations of nnU-Net's planners; the last three are not made for every cohort.
-STOCK_CONFIGURATIONS = ("2d", "3d_fullres", "3d_lowres", "3d_cascade_fullres")
 
 
 @dataclass(frozen=True)
@@ -162,8 +164,8 @@ def _plan(
         if file is not None and file.is_file():
             check_plans_file(file)
     if not settings.extend:
-        _refuse_unknown_names(settings.configurations, folders.preprocessed)
-        name = _plan_stock(dataset, settings.planner, name, workers)
+        refuse_unknown_names(settings.configurations, folders.preprocessed)
+        name = plan_stock(dataset, settings.planner, name, workers)
     with host_files_readable(dataset, "plan again without --extend"):
         plans_file, content = _read_plans(dataset, folders, name or _PLANS)
         if settings.extend:
@@ -171,17 +173,21 @@ def _plan(
         fingerprint = json.loads((folders.preprocessed / "dataset_fingerprint.json").read_text())
         ours = our_configurations(content, fingerprint, _edits_from(settings.edits_from))
         content["configurations"].update(ours.configurations)
-        to_preprocess = [] if settings.extend else _to_preprocess(settings.configurations, content)
+        to_preprocess = (
+            []
+            if settings.extend
+            else configurations_to_preprocess(settings.configurations, content)
+        )
         decided = decisions(content, folds.splits)
     _write(plans_file, content, folders, folds.splits)
     for configuration in to_preprocess:
-        _preprocess(dataset, configuration, plans_file.stem, workers)
+        preprocess(dataset, configuration, plans_file.stem, workers)
     for configuration in to_preprocess:
         check_preprocessed_whole(data_folder(content, configuration, folders.preprocessed))
     if not settings.extend:
         copy_references(folders.raw, folders.preprocessed)
     elif has_own_data(content):
-        _preprocess(dataset, next(iter(CONFIGURATIONS)), plans_file.stem, workers)
+        preprocess(dataset, next(iter(CONFIGURATIONS)), plans_file.stem, workers)
     return PlanningResult(
         plans_file=plans_file,
         configurations=tuple(content["configurations"]),
@@ -254,83 +260,6 @@ def _folders(dataset: str) -> _Folders:
         roots["nnUNet_preprocessed"],
         Path(results) / dataset if results else None,
     )
-
-
-def _plan_stock(dataset: str, planner: str, plans: str | None, workers: int) -> str:
-    import nnunetv2
-    from nnunetv2.experiment_planning.dataset_fingerprint.fingerprint_extractor import (
-        DatasetFingerprintExtractor,
-    )
-    from nnunetv2.utilities.find_class_by_name import recursive_find_python_class
-
-    planner_class = recursive_find_python_class(
-        os.path.join(nnunetv2.__path__[0], "experiment_planning"),
-        planner,
-        current_module="nnunetv2.experiment_planning",
-    )
-    if planner_class is None:
-        raise InputError(f"nnU-Net has no planner called '{planner}'", Fault.UNKNOWN_NAME)
-    DatasetFingerprintExtractor(dataset, workers).run(overwrite_existing=True)
-    arguments = {} if plans is None else {"plans_name": plans}
-    experiment = planner_class(dataset, **arguments)
-    keep_slices_first(experiment)
-    experiment.plan_experiment()
-    name: str = experiment.plans_identifier
-    return name
-
-
-def keep_slices_first(planner: Any) -> None:
-    """Keep the host from turning nearly cubic volumes.
-
-    It puts the axis with the largest spacing first; where voxels are nearly cubic that may be any,
-    and ours have their slices there already (`io.geometry.slice_axis_xyz`).
-    """
-    target = planner.determine_fullres_target_spacing()
-    planner.suppress_transpose |= bool(target[0] >= NEARLY_CUBIC * max(target))
-
-
-def _refuse_unknown_names(configurations: Sequence[str], preprocessed: Path) -> None:
-    """Refuse misspelt configurations before the fingerprint, which takes long.
-
-    Earlier plans may hold the user's own configurations; nnU-Net keeps them when it plans anew.
-    """
-    known = [*STOCK_CONFIGURATIONS, *CONFIGURATIONS]
-    for file in preprocessed.glob("*.json"):
-        try:
-            content = json.loads(file.read_text())
-        except ValueError:
-            continue
-        if isinstance(content, dict) and isinstance(content.get("configurations"), dict):
-            known += content["configurations"]
-    unknown = [name for name in configurations if name not in known]
-    if unknown:
-        raise InputError(
-            [
-                f"there is no configuration '{name}'; {suggestion(name, known)}choose from: "
-                f"{', '.join(dict.fromkeys(known))}"
-                for name in unknown
-            ],
-            Fault.UNKNOWN_NAME,
-        )
-
-
-def _to_preprocess(configurations: Sequence[str], plans: dict[str, Any]) -> list[str]:
-    unknown = [name for name in configurations if name not in plans["configurations"]]
-    if unknown:
-        raise InputError(
-            f"nnU-Net has planned no configuration {', '.join(unknown)} for this cohort (3d_lowres "
-            "and the cascade are for large images only); choose from: "
-            f"{', '.join(plans['configurations'])}",
-            Fault.UNSUPPORTED,
-        )
-    own = [next(iter(CONFIGURATIONS))] if has_own_data(plans) else []
-    return [*dict.fromkeys(["2d", *configurations, *own])]
-
-
-def _preprocess(dataset: str, configuration: str, plans: str, workers: int) -> None:
-    from nnunetv2.preprocessing.preprocessors.default_preprocessor import DefaultPreprocessor
-
-    DefaultPreprocessor(verbose=False).run(dataset, configuration, plans, num_processes=workers)
 
 
 def _read_plans(dataset: str, folders: _Folders, name: str) -> tuple[Path, dict[str, Any]]:

@@ -14,9 +14,9 @@ from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
 from nnunet_pst.errors import InputError
 from nnunet_pst.labels import IGNORE, LABEL_VALUES
+from nnunet_pst.nnunet.host_planning import keep_slices_first
 from nnunet_pst.nnunet.models.memory_check import WEIGHABLE
 from nnunet_pst.nnunet.models.plan_checks import check_plan_values, resolve_configuration
-from nnunet_pst.nnunet.planning import keep_slices_first
 from nnunet_pst.nnunet.training.base_trainer import PST25DTrainer
 from nnunet_pst.nnunet.training.settings import PLANS_KEY
 

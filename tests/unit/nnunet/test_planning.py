@@ -345,7 +345,7 @@ def test_edits_that_cannot_work_are_refused_before_the_long_work(
         part = part[key]
     part[place[-1]] = value
     file.write_text(json.dumps(plans))
-    monkeypatch.setattr(planning, "_plan_stock", lambda *_: pytest.fail("the long work"))
+    monkeypatch.setattr(planning, "plan_stock", lambda *_: pytest.fail("the long work"))
     for extend in (True, False):
         with pytest.raises(InputError) as caught:
             plan_dataset(DATASET, PlanningSettings(extend=extend))
@@ -457,7 +457,7 @@ def test_without_plans_there_is_nothing_to_extend(planned_by_the_host: Path):
 def test_an_unknown_configuration_is_named_before_the_long_work(
     planned_by_the_host: Path, monkeypatch: pytest.MonkeyPatch, name: str, meant: str | None
 ):
-    monkeypatch.setattr(planning, "_plan_stock", lambda *_: pytest.fail("the long work"))
+    monkeypatch.setattr(planning, "plan_stock", lambda *_: pytest.fail("the long work"))
     with pytest.raises(InputError) as caught:
         plan_dataset(DATASET, PlanningSettings(configurations=["2d", name, "wrong"]))
     assert caught.value.fault is Fault.UNKNOWN_NAME
@@ -473,7 +473,7 @@ def test_an_unknown_configuration_is_named_before_the_long_work(
 def test_a_configuration_that_the_planner_left_out(
     planned_by_the_host: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(planning, "_plan_stock", lambda *_: "nnUNetPlans")
+    monkeypatch.setattr(planning, "plan_stock", lambda *_: "nnUNetPlans")
     with pytest.raises(InputError) as caught:
         plan_dataset(DATASET, PlanningSettings(configurations=["3d_lowres"]))
     assert caught.value.fault is Fault.UNSUPPORTED
@@ -486,10 +486,10 @@ def test_a_configuration_of_the_users_own_is_known(
     plans = stock_plans()
     plans["configurations"]["2d_mine"] = {"inherits_from": "2d"}
     (planned_by_the_host / "nnUNetPlans.json").write_text(json.dumps(plans))
-    monkeypatch.setattr(planning, "_plan_stock", lambda *_: "nnUNetPlans")
+    monkeypatch.setattr(planning, "plan_stock", lambda *_: "nnUNetPlans")
     monkeypatch.setattr(planning, "copy_references", lambda *_: None)
     done = []
-    monkeypatch.setattr(planning, "_preprocess", lambda *words: done.append(words[1]))
+    monkeypatch.setattr(planning, "preprocess", lambda *words: done.append(words[1]))
     plan_dataset(DATASET, PlanningSettings(configurations=["2d_mine"]))
     assert done == ["2d", "2d_mine"]
 
@@ -498,7 +498,7 @@ def test_a_configuration_of_the_users_own_is_known(
 def test_region_based_labels_are_refused_before_the_long_work(
     planned_by_the_host: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, extend: bool
 ):
-    monkeypatch.setattr(planning, "_plan_stock", lambda *_: pytest.fail("the long work"))
+    monkeypatch.setattr(planning, "plan_stock", lambda *_: pytest.fail("the long work"))
     labels = {"background": 0, "whole": [1, 2], "core": 2, "ignore": 3}
     description = tmp_path / "nnUNet_raw" / DATASET / "dataset.json"
     description.write_text(json.dumps({"labels": labels, "regions_class_order": [1, 2]}))
