@@ -137,20 +137,27 @@ def difference(**changes: object) -> Difference:
     return Difference(**(row | changes))  # type: ignore[arg-type]
 
 
+LOWER = {"difference": -0.05, "low": -0.08, "high": -0.02}
+
+
 @pytest.mark.parametrize(
     ("changes", "measure", "expected"),
     [
         ({}, DICE, "better"),
-        ({}, DISTANCE, "worse"),
-        ({"difference": -0.05, "low": -0.08, "high": -0.02}, DICE, "worse"),
-        ({"difference": -0.05, "low": -0.08, "high": -0.02}, DISTANCE, "better"),
+        ({"effect": -0.7}, DISTANCE, "worse"),
+        ({**LOWER, "effect": -0.7}, DICE, "worse"),
+        (LOWER, DISTANCE, "better"),
+        # The mean is lower, and by the ranks more is gained than lost.
+        (LOWER, DICE, "disagree"),
+        ({}, DISTANCE, "disagree"),
+        ({**LOWER, "p_holm": 0.06}, DICE, "not shown"),
         ({"low": -0.01}, DICE, "not shown"),
         ({"low": 0.0}, DICE, "not shown"),
         ({"p_holm": 0.05}, DICE, "not shown"),
         ({"p_holm": math.nan}, DICE, "not shown"),
         ({"low": math.nan}, DICE, "not shown"),
         ({"low": math.nan, "high": math.nan}, DICE, "better"),
-        ({"low": math.nan, "high": math.nan, "difference": -1.0}, DICE, "worse"),
+        ({"low": math.nan, "high": math.nan, "difference": -1.0, "effect": -1.0}, DICE, "worse"),
         ({"low": math.nan, "high": math.nan, "difference": 0.0}, DICE, "not shown"),
         ({}, ComparedMeasure("reference_ml", "ml", None), "not shown"),
     ],
@@ -213,19 +220,36 @@ def test_without_a_test_nothing_is_concluded():
 
 def test_few_patients_are_said_to_be_too_few():
     text = sentences(difference(wins=5, losses=0, patients=5, p=0.0625, p_holm=0.0625))
-    assert "can't fall below p = 0.062, whatever the data" in text
+    assert "p can't fall below 0.062, whatever the data: it takes 6 patients" in text
     assert "The interval leaves zero out, but the corrected test does not confirm it" in text
     assert "whatever the data" not in sentences(difference())
     few = {"wins": 6, "losses": 0, "patients": 6, "p": 0.03, "p_holm": 0.06}
     text = sentences(difference(**few), difference(measure="iou", **few))
-    assert "6 patients who differ and 2 tests or more in the family" in text
-    assert "can't fall below 0.062" in text
+    assert "6 patients who differ and 2 such tests in the family" in text
+    assert "can't fall below 0.062, whatever the data: it takes 7 patients" in text
+
+
+def test_the_tests_of_other_methods_count_too():
+    few = {"wins": 6, "losses": 0, "patients": 6, "p": 0.03, "p_holm": 0.09}
+    rows = [difference(method=name, **few) for name in ("new", "other", "third")]
+    one, *_ = conclusions(replace(comparison(rows), methods=("new", "other", "third", "old")))
+    assert "3 such tests" in " ".join(one.sentences)
+    # A test of more patients can come first, and leaves this one a smaller factor.
+    rows[1:] = [replace(row, wins=20) for row in rows[1:]]
+    one, *_ = conclusions(replace(comparison(rows), methods=("new", "other", "third", "old")))
+    assert "whatever the data" not in " ".join(one.sentences)
+
+
+def test_mean_and_test_that_lean_to_different_sides_conclude_nothing():
+    (one,) = conclusions(comparison([difference(**LOWER, effect=0.42)]))
+    assert one.verdict == "disagree"
+    assert "nothing is concluded" in one.sentences[0]
 
 
 def test_measures_outside_the_family_are_only_described():
     rows = (
         difference(),
-        difference(measure="hd95_mm", p_holm=0.001),
+        difference(measure="hd95_mm", p_holm=0.001, effect=-0.7),
         difference(measure="iou", p_holm=math.nan),
     )
     text = sentences(*rows)
