@@ -174,13 +174,11 @@ def _plan(
         decided = decisions(content, folds.splits)
     _write(plans_file, content, folders, folds.splits)
     for configuration in to_preprocess:
-        _preprocess(dataset, configuration, plans_file.stem, workers)
-    for configuration in to_preprocess:
-        check_preprocessed_whole(data_folder(content, configuration, folders.preprocessed))
+        _preprocess(dataset, configuration, plans_file, workers)
     if not settings.extend:
         copy_references(folders.raw, folders.preprocessed)
     elif has_own_data(content):
-        _preprocess(dataset, next(iter(CONFIGURATIONS)), plans_file.stem, workers)
+        _preprocess(dataset, next(iter(CONFIGURATIONS)), plans_file, workers)
     return PlanningResult(
         plans_file=plans_file,
         configurations=tuple(content["configurations"]),
@@ -315,10 +313,13 @@ def _to_preprocess(configurations: Sequence[str], plans: dict[str, Any]) -> list
     return [*dict.fromkeys(["2d", *configurations, *own])]
 
 
-def _preprocess(dataset: str, configuration: str, plans: str, workers: int) -> None:
+def _preprocess(dataset: str, configuration: str, plans_file: Path, workers: int) -> None:
     from nnunetv2.preprocessing.preprocessors.default_preprocessor import DefaultPreprocessor
 
-    DefaultPreprocessor(verbose=False).run(dataset, configuration, plans, num_processes=workers)
+    preprocessor = DefaultPreprocessor(verbose=False)
+    preprocessor.run(dataset, configuration, plans_file.stem, num_processes=workers)
+    plans = json.loads(plans_file.read_text())
+    check_preprocessed_whole(data_folder(plans, configuration, plans_file.parent))
 
 
 def _read_plans(dataset: str, folders: _Folders, name: str) -> tuple[Path, dict[str, Any]]:
