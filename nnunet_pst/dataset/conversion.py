@@ -319,9 +319,9 @@ def _write_cases(conversion: Conversion, todo: list[Case], runner: Runner) -> No
     """
     settings = conversion.settings
     failed: dict[str, Failure] = {}
-    registered = conversion.registered and Registered(
-        conversion.registered.folder, settings.registration.interpolation
-    )
+    registered = None
+    if (pairs := conversion.registered) is not None:
+        registered = Registered(pairs.folder, settings.registration.interpolation)
     task = write_task(settings.rules, conversion.dataset, registered)
     for case, outcome in runner.run(task, todo, "writing"):
         if isinstance(outcome, CaseFacts):
