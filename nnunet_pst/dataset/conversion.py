@@ -97,10 +97,10 @@ def convert_cohort(
     >>> summary.cases["train"], summary.cases["test"]
     (6, 2)
     """
-    settings = settings or ConversionSettings()
     place = locate_dataset(dataset)
     with claimed(place.raw, "convert", dataset, below=place.own_folders) as claim:
-        conversion, problems = _planned(Path(table), place, settings, overwrite=overwrite)
+        chosen = settings or ConversionSettings()
+        conversion, problems = _planned(Path(table), place, chosen, overwrite=overwrite)
         conversion.removed_files = claim.swept
         if verify:
             conversion.forget_damaged()
@@ -281,7 +281,7 @@ def _without_mask(conversion: Conversion) -> list[Problem]:
 
 
 def _write(conversion: Conversion, todo: list[Case], runner: Runner) -> None:
-    """Write the unfinished cases; ``dataset.json`` last, so that only a whole dataset has one."""
+    """Write the unfinished cases; ``dataset.json``, which only a whole dataset has, last."""
     dataset, journal = conversion.dataset, conversion.journal
     dataset.raw.mkdir(parents=True, exist_ok=True)
     if conversion.pseudonyms != read_key(dataset.key):
@@ -293,6 +293,7 @@ def _write(conversion: Conversion, todo: list[Case], runner: Runner) -> None:
     conversion.removed_files += remove_strangers(dataset, conversion.cases)
     make_folders(dataset, conversion.cases)
     _write_cases(conversion, todo, runner)
+    journal.settle([case.name for case in conversion.cases])
     facts = {name: record.facts for name, record in journal.records.items()}
     kept_covariates, _ = screen_covariates(conversion.cohort)
     description = dataset_description(
@@ -319,9 +320,8 @@ def _write_cases(conversion: Conversion, todo: list[Case], runner: Runner) -> No
     settings = conversion.settings
     failed: dict[str, Failure] = {}
     registered = None
-    if conversion.registered is not None:
-        interpolation = settings.registration.interpolation
-        registered = Registered(conversion.registered.folder, interpolation)
+    if (pairs := conversion.registered) is not None:
+        registered = Registered(pairs.folder, settings.registration.interpolation)
     task = write_task(settings.rules, conversion.dataset, registered)
     for case, outcome in runner.run(task, todo, "writing"):
         if isinstance(outcome, CaseFacts):

@@ -242,6 +242,11 @@ class Journal:
             if file.read() != line:
                 raise not_whole(self.path)
 
+    def settle(self, names: list[str]) -> None:
+        """Put the lines into an order that tells nothing of workers, failures and interruptions."""
+        if self.settings is not None and list(self.records) != names:
+            self.begin(self.settings, names)
+
     @staticmethod
     def _line(name: str, record: Record) -> str:
         content = {"case": name, **asdict(record)}

@@ -114,6 +114,15 @@ class Claim:
         os.fsync(self._handle)
 
 
+def broken_off(folder: Path, name: str) -> bool:
+    """Whether the claim of a command is there, of one that writes or one that was broken off."""
+    return _file(folder, name).exists()
+
+
+def _file(folder: Path, name: str) -> Path:
+    return hidden_beside(folder / name, _CLAIM) if name else folder / _CLAIM.rstrip("-")
+
+
 @contextmanager
 def claimed(
     folder: Path, verb: str, name: str = "", *, below: Iterable[Path] = ()
@@ -140,7 +149,7 @@ def claimed(
     missing = [path for path in (folder, *folder.parents) if not path.exists()]
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        file = hidden_beside(folder / name, _CLAIM) if name else folder / _CLAIM.rstrip("-")
+        file = _file(folder, name)
         handle = _taken(file, folder / name)
     except OSError as error:
         _remove_empty(missing)

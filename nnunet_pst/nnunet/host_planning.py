@@ -11,6 +11,7 @@ from typing import Any
 from nnunet_pst.errors import Fault, InputError
 from nnunet_pst.io.geometry import NEARLY_CUBIC
 from nnunet_pst.io.wording import suggestion
+from nnunet_pst.nnunet.host_files import check_preprocessed_whole, data_folder
 from nnunet_pst.nnunet.own_configurations import CONFIGURATIONS, has_own_data
 
 #: The configurations of nnU-Net's planners; the last three are not made for every cohort.
@@ -109,8 +110,17 @@ def configurations_to_preprocess(configurations: Sequence[str], plans: dict[str,
     return [*dict.fromkeys(["2d", *configurations, *own])]
 
 
-def preprocess(dataset: str, configuration: str, plans: str, workers: int) -> None:
-    """Let the host preprocess a configuration."""
+def preprocess(dataset: str, configuration: str, plans_file: Path, workers: int) -> None:
+    """Let the host preprocess a configuration, and read its data back.
+
+    Raises
+    ------
+    OSError
+        A file is not whole.
+    """
     from nnunetv2.preprocessing.preprocessors.default_preprocessor import DefaultPreprocessor
 
-    DefaultPreprocessor(verbose=False).run(dataset, configuration, plans, num_processes=workers)
+    preprocessor = DefaultPreprocessor(verbose=False)
+    preprocessor.run(dataset, configuration, plans_file.stem, num_processes=workers)
+    plans = json.loads(plans_file.read_text())
+    check_preprocessed_whole(data_folder(plans, configuration, plans_file.parent))

@@ -25,11 +25,7 @@ from nnunet_pst.io.workers import deaf_to_interrupts
 from nnunet_pst.nnunet.edit_checks import check_plans_file
 from nnunet_pst.nnunet.environment import planner_threads
 from nnunet_pst.nnunet.folds import SPLITS_FILE, PlannedFolds, plan_folds
-from nnunet_pst.nnunet.host_files import (
-    check_preprocessed_whole,
-    data_folder,
-    host_files_readable,
-)
+from nnunet_pst.nnunet.host_files import host_files_readable
 from nnunet_pst.nnunet.host_planning import (
     configurations_to_preprocess,
     plan_stock,
@@ -181,13 +177,11 @@ def _plan(
         decided = decisions(content, folds.splits)
     _write(plans_file, content, folders, folds.splits)
     for configuration in to_preprocess:
-        preprocess(dataset, configuration, plans_file.stem, workers)
-    for configuration in to_preprocess:
-        check_preprocessed_whole(data_folder(content, configuration, folders.preprocessed))
+        preprocess(dataset, configuration, plans_file, workers)
     if not settings.extend:
         copy_references(folders.raw, folders.preprocessed)
     elif has_own_data(content):
-        preprocess(dataset, next(iter(CONFIGURATIONS)), plans_file.stem, workers)
+        preprocess(dataset, next(iter(CONFIGURATIONS)), plans_file, workers)
     return PlanningResult(
         plans_file=plans_file,
         configurations=tuple(content["configurations"]),

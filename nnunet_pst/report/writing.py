@@ -9,7 +9,7 @@ from pathlib import Path
 from nnunet_pst.comparison.figure_style import Picture
 from nnunet_pst.errors import Fault, InputError, Problem
 from nnunet_pst.io.atomic_files import file_draft, fill, folder_draft, refusals_in_one_line
-from nnunet_pst.io.claims import Claim, claimed
+from nnunet_pst.io.claims import Claim, broken_off, claimed
 from nnunet_pst.report.galleries import make_galleries
 from nnunet_pst.report.inputs import Sources
 from nnunet_pst.report.page import draw_figures, render_page
@@ -87,6 +87,9 @@ def write_report(sources: Sources, page: Path, *, overwrite: bool = False) -> li
         Something is in the way, or the file system refuses.
     """
     place = page.absolute()
+    if not broken_off(place.parent, page.name):
+        # A refusal leaves even the folder's time as it was.
+        check_output(page, Claim(), overwrite=overwrite)
     claiming = (
         claimed(place.parent, "report", page.name)
         if place.parent.is_dir()

@@ -105,7 +105,10 @@ def segment_studies(
     _check_writable(output)
     with claimed(output, "segment", below=[output]):
         sweep(output.absolute().parent)  # where the key is
-        return _segment_all(studies, models, output, settings, overwrite=overwrite)
+        outcome = _segment_all(studies, models, output, settings, overwrite=overwrite)
+    if key_of(output).exists():
+        output.mkdir(exist_ok=True)  # a key has its folder, empty or not
+    return outcome
 
 
 def _segment_all(
