@@ -6,7 +6,6 @@ Every method that is overridden is one of the host's hooks (nnunet-v2
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import time
@@ -24,7 +23,6 @@ from torch import nn
 
 from nnunet_pst.dataset.training_record import check_not_learned, extend_record
 from nnunet_pst.errors import Fault, InputError, PSTError
-from nnunet_pst.io.atomic_files import write_atomically
 from nnunet_pst.io.case_table import cases_of_dataset
 from nnunet_pst.io.label_values import read_label_values
 from nnunet_pst.io.slice_kinds import SliceKind
@@ -35,6 +33,7 @@ from nnunet_pst.nnunet.folds import check_fold
 from nnunet_pst.nnunet.training.case_reader import CaseReader, SliceCache, cache_bytes, case_slices
 from nnunet_pst.nnunet.training.checkpoint_files import whole_checkpoint
 from nnunet_pst.nnunet.training.dataloading import BagBatches, BatchesOnDevice
+from nnunet_pst.nnunet.training.exported_files import forget_paths
 from nnunet_pst.nnunet.training.settings import PLANS_KEY, TrainingSettings
 from nnunet_pst.nnunet.training.slice_sampling import SliceSampler
 from nnunet_pst.nnunet.training.training_step import (
@@ -337,22 +336,3 @@ def _without_figure(logger: Any) -> Iterator[None]:
         yield
     finally:
         del logger.plot_progress_png
-
-
-def forget_paths(file: Path) -> None:
-    """Shorten absolute paths to names in a JSON file that nnU-Net exports; remove the host name.
-
-    ``nnUNetv2_export_model_to_zip`` puts ``debug.json`` and ``summary.json`` into the archive.
-    """
-    content = json.loads(file.read_text())
-
-    def cleaned(value: Any) -> Any:
-        if isinstance(value, dict):
-            return {k: cleaned(v) for k, v in value.items() if k != "hostname"}
-        if isinstance(value, list):
-            return [cleaned(v) for v in value]
-        if isinstance(value, str) and os.path.isabs(value):
-            return os.path.basename(value)
-        return value
-
-    write_atomically(file, json.dumps(cleaned(content), indent=4))
