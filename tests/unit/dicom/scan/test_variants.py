@@ -338,6 +338,21 @@ def test_two_phases_without_a_name_are_judged_by_their_pixels(chosen: Callable):
     assert chosen(phases("TemporalPositionIdentifier", [1, 2], [100, 150])) == {"T1": 5, "CET1": 5}
 
 
+@pytest.mark.parametrize(
+    "elements",
+    [
+        {"ContrastBolusStartTime": "100000", "AcquisitionTime": "103000"},
+        {"AcquisitionTime": "103000", "after": {**POST, "number": 1, "AcquisitionTime": "101500"}},
+    ],
+    ids=["the bolus began before", "after an enhanced scan"],
+)
+def test_the_first_phase_of_a_late_dynamic_scan_is_not_native(chosen: Callable, elements: Series):
+    earlier = elements.pop("after", None)
+    late = phases("TemporalPositionIdentifier", [1, 2], [100, 150], **elements)
+    taken = chosen([*late, *([earlier] if earlier else [])])
+    assert list(taken) == ["CET1"]
+
+
 def test_repetitions_that_only_their_order_tells_apart_are_not_taken(chosen: Callable):
     repeated = [{**T2, "number": 4, "prefix": f"{n}-", "start": 100 * n} for n in (0, 1)]
     assert chosen(repeated) == {}
