@@ -191,6 +191,14 @@ VARIANTS: dict[str, tuple[list[Series], dict[str, int]]] = {
         [{**T1, **name("WATER: Ax T1 IDEAL")}, {**T1, **name("FAT: Ax T1 IDEAL"), "number": 2}],
         {"T1": 1},
     ),
+    "words that look like others": (
+        [
+            {**T2, **name("T2 HASTE exp")},
+            {**GR, **name("Ax T1 In-Phase image"), "number": 2},
+            {**T1, **name("AX T1 tumor protocol double dose Gd"), "number": 3},
+        ],
+        {"T2": 1, "T1": 2, "CET1": 3},
+    ),
     "fat saturation is no fat image": ([{**T1, **name("Ax T1 Dixon FAT SAT")}], {"T1": 1}),
     "R2* and fat fraction by name": (
         [
