@@ -65,6 +65,32 @@ def test_phases_are_told_apart(chosen: Callable, tmp_path: Path, key: str, value
     assert [len(stack.slices) for stack in series.stacks] == [6, 6, 6]
 
 
+@pytest.mark.parametrize(
+    ("field", "times", "taken"),
+    [(1.5, (2.3, 4.6), "2"), (3.0, (2.46, 1.23), "1"), (3.0, (1.15, 2.3), "2")],
+)
+def test_of_two_echoes_the_opposed_one_is_not_taken(
+    chosen: Callable, tmp_path: Path, field: float, times: tuple[float, float], taken: str
+):
+    echoes = [
+        {**GR, "EchoTime": time, "EchoNumbers": n, "MagneticFieldStrength": field}
+        for n, time in enumerate(times, 1)
+    ]
+    described = {"number": 5, "SeriesDescription": "Ax T1 dual echo"}
+    series = [{**one, **described, "prefix": f"{n}-"} for n, one in enumerate(echoes)]
+    assert chosen(series) == {"T1": 5}
+    (study,) = judge_studies(find_series(tmp_path).series)
+    assert study.chosen["T1"].stack.key == (("echo", taken),)
+
+
+def test_images_counted_place_by_place_are_phases(chosen: Callable):
+    series = phases("StudyID", ["", "", ""], [100, 101, 150], SeriesDescription="Ax LAVA dyn")
+    for n, one in enumerate(series):
+        one["start"] = None
+        one["edit"] = lambda made, index, n=n: setattr(made, "InstanceNumber", 3 * index + n + 1)
+    assert chosen(series) == {"T1": 5, "CET1": 5}
+
+
 def test_two_phases_without_a_name_are_judged_by_their_pixels(chosen: Callable):
     assert chosen(phases("TemporalPositionIdentifier", [1, 2], [100, 150])) == {"T1": 5, "CET1": 5}
 
