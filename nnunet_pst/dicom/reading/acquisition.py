@@ -60,6 +60,8 @@ class Acquisition:
         ContrastBolusAgentAdministered of an enhanced file: YES, NO, or empty.
     quality
         ContentQualification.
+    field_tesla
+        MagneticFieldStrength.
     """
 
     image_type: tuple[str, ...] = ()
@@ -87,6 +89,7 @@ class Acquisition:
     bolus_time: str = ""
     administered: str = ""
     quality: str = ""
+    field_tesla: float | None = None
 
 
 def acquisition_of(dataset: Dataset, groups: FrameGroups) -> Acquisition:
@@ -129,6 +132,7 @@ def acquisition_of(dataset: Dataset, groups: FrameGroups) -> Acquisition:
             groups.item("ContrastBolusUsageSequence"), "ContrastBolusAgentAdministered"
         ).upper(),
         quality=text(dataset, "ContentQualification").upper(),
+        field_tesla=number(dataset, "MagneticFieldStrength"),
     )
 
 

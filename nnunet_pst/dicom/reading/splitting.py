@@ -43,12 +43,12 @@ def split_slices(slices: Sequence[Slice]) -> tuple[tuple[Key, tuple[Slice, ...]]
     parts: list[_Part] = [_Part((), list(slices))] if slices else []
     parts = _split_all(parts, "matrix", _matrix, always=True)
     parts = [smaller for part in parts for smaller in _by_orientation(part)]
-    parts = [smaller for part in parts for smaller in _by_description(part)]
     parts = _split_all(parts, "b", _b, always=True)
     parts = _split_all(parts, "type", lambda s: s.acquisition.image_type)
     parts = _split_all(parts, "component", lambda s: s.acquisition.component)
     parts = _split_all(parts, "echo", _echo)
     parts = [smaller for part in parts for smaller in _by_echo_time(part)]
+    parts = [smaller for part in parts for smaller in _by_description(part)]
     parts = _split_all(parts, "phase", lambda s: s.acquisition.phase)
     parts = _split_all(parts, "direction", lambda s: s.acquisition.direction)
     parts = [smaller for part in parts for smaller in _by_acquisition(part)]

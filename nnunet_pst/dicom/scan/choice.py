@@ -10,7 +10,7 @@ from nnunet_pst.dicom.reading.dynamic import Phase, judge_phases
 from nnunet_pst.dicom.reading.files import printable
 from nnunet_pst.dicom.reading.series import Stack
 from nnunet_pst.dicom.reading.stack_geometry import grid_of
-from nnunet_pst.dicom.scan.contrast import contrast_of
+from nnunet_pst.dicom.scan.contrast import contrast_of, timing_of
 from nnunet_pst.dicom.scan.contrast_order import settle_by_order
 from nnunet_pst.dicom.scan.contrast_words import Contrast
 from nnunet_pst.dicom.scan.judgments import Judgment, Outcome
@@ -131,6 +131,10 @@ def _with_phase(one: Judgment, phase: Phase) -> Judgment:
         value=f"{one.verdict.value}; {value}",
     )
     one = replace(one, verdict=verdict)
+    timing = timing_of(one.stack)
+    if not phase.after_agent and timing.contrast is Contrast.ENHANCED:
+        reason = f"{which} of a dynamic series, not brighter than the first, but {timing.reason}"
+        return one.rejected(Outcome.NOT_A_SEQUENCE, reason)
     evidence = contrast_of(one.stack)
     # A series named after contrast of which no phase is brighter may have begun after the bolus.
     unclear = not phase.any_enhanced and evidence.contrast is Contrast.ENHANCED

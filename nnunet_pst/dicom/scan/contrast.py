@@ -36,7 +36,7 @@ def contrast_of(stack: Stack) -> Evidence:
     SeriesDescription comes before ProtocolName. Where words and times contradict each other, the
     evidence is contradictory.
     """
-    words, timing = _by_words(stack), _by_times(stack)
+    words, timing = _by_words(stack), timing_of(stack)
     known = [one for one in (words, timing) if one.contrast is not Contrast.UNKNOWN]
     if len({one.contrast for one in known}) == 2:
         reason = "; ".join(one.reason for one in known)
@@ -57,7 +57,7 @@ def _by_words(stack: Stack) -> Evidence:
     return Evidence(Contrast.UNKNOWN)
 
 
-def _by_times(stack: Stack) -> Evidence:
+def timing_of(stack: Stack) -> Evidence:
     """Compare when it was acquired with when the bolus began, where both are known."""
     acquisition = stack.first.acquisition
     if acquisition.administered in ("YES", "NO"):

@@ -33,10 +33,14 @@ def settle_by_order(judged: Sequence[Judgment]) -> list[Judgment]:
     last = max((one for one in native if _time(one)), key=_time, default=None)
     return [
         one
-        if one.sequence not in ("T1", "CET1") or one.phase is not None or not _time(one)
+        if one.sequence not in ("T1", "CET1") or _is_enhanced_phase(one) or not _time(one)
         else _settled(one, contrast_of(one.stack), first, last)
         for one in judged
     ]
+
+
+def _is_enhanced_phase(one: Judgment) -> bool:
+    return one.phase is not None and one.phase.after_agent
 
 
 def _known(one: Judgment) -> Contrast:

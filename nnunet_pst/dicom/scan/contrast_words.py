@@ -67,7 +67,7 @@ _NEITHER = (
     rf"{_B}(?:pre|post|vor|nach|apres|avant|dopo|prae|na|voor){_GAP}{_EVENTS}",
     rf"{_B}{_WITHOUT}{_GAP}{_OTHER_THAN_AGENT}{_E}",
     r"\+/-|(?<![a-z0-9])c[ ]*\+/?-",
-    r"平扫[+及和与、/ ]*增强|平掃[+及和與、/ ]*增強|単純[・+/ ]*造影(?![前後なあ])",
+    r"平扫[+及和与、/ ]*增强|平掃[+及和與、/ ]*增強|単純[・+/ ]*造影(?![前後なあ])|造影前[・/]?後",
     r"(?:multi|phase|flow|dual|susceptibility|magneti[sz]ation)[ -]*contrast",
 )
 _NATIVE = (
@@ -81,11 +81,12 @@ _NATIVE = (
     rf"{_B}(?:s/c|s/gd|s/gad\w*|s/mdc|s/contraste|smdc|okm|vkm){_E}",
     r"(?<![a-z0-9])\(?(?:c|gd|km|cm|gado|ce|iv|mdc|pdc)[ ]?\(?-\)?(?![a-z0-9])",
     rf"(?:^|[ (])-[ ]?(?:c|gd|km|gado|ce){_E}",
-    r"平扫|平掃|增强前|增強前|注药前|注射前|造影前|非造影|造影なし|単純|プレーン|プレ(?!イ)",
+    r"平扫|平掃|增强前|增強前|注药前|注射前|造影前|非造影|造影剤?な[しく]|単純|プレーン|プレ(?!イ)",
 )
 _ENHANCED = (
     rf"{_B}{_AFTER}{_GAP}{_AGENT}",
     rf"{_B}post(?:{_E}|(?:contrast|kontrast|km|gad|gd|inj|mdc|con)\w*)",
+    rf"{_B}(?:nach|apres|dopo|despues|tras)[ .)]*(?:$|[|])",
     rf"{_B}(?:gd|gad\w*|km|k\.m\.|mdc|pdc|civ|ce|contrast\w*|kontrast\w*|magnevist|dotarem|clariscan|"
     rf"omniscan|multihance|prohance|primovist|eovist|elucirem|vueway){_E}",
     rf"{_B}(?:enhanced|enh|enhance|kmverst\w*|inj|inject\w*|injekt\w*|inyec\w*|iv\+|realzad\w*|realce|"

@@ -11,6 +11,7 @@ from nnunet_pst.dicom.scan.judgments import Judgment
 from nnunet_pst.dicom.scan.mask_search import FoundMasks
 from nnunet_pst.dicom.scan.redaction import Redaction
 from nnunet_pst.dicom.scan.scanned_rows import SeriesRow
+from nnunet_pst.dicom.scan.sequence_rules import NONE
 from nnunet_pst.dicom.scan.studies import DicomStudy
 from nnunet_pst.dicom.scan.thumbnails import Thumbnail, thumbnail_of
 from nnunet_pst.errors import Problem
@@ -62,7 +63,7 @@ class PatientOnPage:
     missing
         Names of the sequences that the patient lacks.
     others
-        The other series, with their reasons.
+        The other series with their reasons, runners-up first.
     """
 
     name: str
@@ -94,7 +95,9 @@ def on_page(
     """
     sequences = tuple(_sequence(key, one, found) for key, one in study.chosen.items())
     missing = tuple(key for key in USUAL_SEQUENCES if key not in study.chosen)
-    others = tuple(row for row in rows if row.decision != "taken")
+    left = [row for row in rows if row.decision != "taken"]
+    # Those that might have been taken come first.
+    others = tuple(sorted(left, key=lambda row: row.sequence == NONE))
     return PatientOnPage(printable(name), sequences, missing, others)
 
 

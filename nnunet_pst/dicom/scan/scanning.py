@@ -142,14 +142,14 @@ def scan(
     key = output.with_name(f"{output.stem}_key.csv") if anonymous_ids else None
     beside = (output.with_name("series.csv"), output.with_name("scan.html"))
     summary = ScanSummary(output, *beside, key)
-    by, choice = _ways(patients_by, study_by)
+    ways = _ways(read_rules(rules), roi, patients_by, study_by)
     _check_name(summary)
     base = output.absolute().parent
     # Every scan into a folder writes the same series.csv.
     with claimed(base, "scan", summary.series.name) as claim:
         _check_output(summary, overwrite, claim)
-        names = PatientNames(key, by)
-        look = _look(root, summary, names, _Ways(read_rules(rules), roi, by, choice))
+        names = PatientNames(key, ways.by)
+        look = _look(root, summary, names, ways)
         summary.rows = len(look.rows)
         with refusals_in_one_line(base):
             names.write()
@@ -173,9 +173,9 @@ class _Ways:
     choice: StudyChoice
 
 
-def _ways(patients_by: str, study_by: str) -> tuple[PatientKey, StudyChoice]:
+def _ways(rules: tuple[Rule, ...], roi: str | None, patients_by: str, study_by: str) -> _Ways:
     try:
-        return PatientKey(patients_by), StudyChoice(study_by)
+        return _Ways(rules, roi, PatientKey(patients_by), StudyChoice(study_by))
     except ValueError as error:
         raise InputError(f"{error}; see nnunet_pst scan --help", Fault.UNKNOWN_NAME) from error
 
@@ -220,6 +220,7 @@ def _look(root: Path, summary: ScanSummary, names: PatientNames, ways: _Ways) ->
         shown = on_page(name, best, found, listed)
         _warn(name, shown.remarks, summary)
         pages.append(shown)
+    summary.rows = len(rows)
     clean = None if summary.key is None else hidden
     page = render_page(pages, summary.warnings, summary.problems[unread:], unread, clean)
     return _Look(rows, cohort, page)

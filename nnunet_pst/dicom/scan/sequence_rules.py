@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 import operator
 import re
 from collections.abc import Callable, Mapping
@@ -22,6 +23,7 @@ from importlib import resources
 from itertools import takewhile
 from pathlib import Path
 
+from nnunet_pst.dicom.reading.acquisition import Acquisition
 from nnunet_pst.dicom.reading.files import printable
 from nnunet_pst.dicom.reading.headers import Slice
 from nnunet_pst.dicom.reading.series import Stack
@@ -50,6 +52,8 @@ FIELDS: Mapping[str, str] = {
     "ti": "InversionTime",
     "flip": "FlipAngle",
     "b": "b-value",
+    "echoes": "echo times of the series",
+    "fat": "EchoTime, MagneticFieldStrength",
     "direction": "DiffusionDirectionality",
     "volumes": "volumes of this b-value",
     "contrast": "words, times, agent",
@@ -69,6 +73,8 @@ _COMPARISONS: Mapping[str, Callable[[float, float], bool]] = {
     ">=": operator.ge,
 }
 _CONDITION = re.compile(r"(\w+)\s+(?:(present|absent)|(!?~|<=|>=|<|>)\s*(.+))", re.DOTALL)
+#: Fat's frequency is 3.4 ppm below water's, whose protons turn at 42.577 MHz per tesla.
+FAT_SHIFT_HZ_PER_TESLA = 3.4 * 42.577
 #: Before the table that is printed.
 _EXPLANATION = (
     "The first rule whose conditions are all met decides what a stack of images is. Copy the table",
@@ -81,7 +87,8 @@ _EXPLANATION = (
     "Philips alone, because others write the name of the whole examination there.",
     "contrast: native, enhanced, agent (only an agent's name says so) or contradictory, with",
     "what says so in brackets: words of many languages, the time of the bolus, the agent, in this",
-    "order. volumes, phases, parts: how many stacks a series has that lie in one place.",
+    "order. volumes, phases, parts: how many stacks a series has that lie in one place. fat: in,",
+    "opposed or neither, by the echo time.",
     "Fields and what they compare:",
 )
 _COLUMNS = ("rule", "sequence", "when", "reason")
@@ -281,6 +288,8 @@ def facts_of(stack: Stack) -> dict[str, Fact]:
         "ti": acquisition.inversion_ms,
         "flip": acquisition.flip_degrees,
         "b": None if acquisition.b is None else acquisition.b.value,
+        "echoes": float(len({one.first.acquisition.echo_ms for one in stack.series.stacks})),
+        "fat": _phase_of_fat(acquisition),
         "direction": acquisition.direction,
         "volumes": float(_volumes_of_b(stack)),
         "contrast": _contrast_text(stack),
@@ -300,6 +309,15 @@ def _contrast_text(stack: Stack) -> str:
     evidence = contrast_of(stack)
     kind = "agent" if evidence.agent_only else evidence.contrast.value
     return f"{kind} ({evidence.reason})" if kind else ""
+
+
+def _phase_of_fat(acquisition: Acquisition) -> str:
+    """Say whether fat adds to water at the echo time of a gradient echo: ``in``, ``opposed``."""
+    if acquisition.echo_ms is None or not acquisition.field_tesla:
+        return ""
+    cycles = acquisition.echo_ms / 1000 * FAT_SHIFT_HZ_PER_TESLA * acquisition.field_tesla
+    cosine = math.cos(2 * math.pi * cycles)
+    return "opposed" if cosine < -0.5 else "in" if cosine > 0.5 else ""
 
 
 def _volumes_of_b(stack: Stack) -> int:
