@@ -15,6 +15,7 @@ from nnunet_pst.evaluation.references import (
     TRAINING,
     VALIDATION,
     References,
+    images_of,
     references_of_dataset,
 )
 from nnunet_pst.io.case_table import cases_of_dataset, number_problems
@@ -120,7 +121,7 @@ def gather_inputs(
         )
     if split == "test":
         patients = {case.patient for case in references.cases}
-        warnings += tuple(learned_warnings(references.name, patients))
+        warnings += tuple(learned_warnings(references.name, patients, images_of(references.cases)))
     design = Design(
         methods=names,
         baseline=baseline,

@@ -238,7 +238,10 @@ def dataset_description(
 def cases_table(
     cases: Sequence[Case], facts: Mapping[str, CaseFacts], covariates: Sequence[str]
 ) -> str:
-    """Build the content of ``cases.csv``; covariates must have been screened."""
+    """Build the content of ``cases.csv``; covariates must have been screened.
+
+    ``image_digest`` tells a training which images it knows, whatever their patients are called.
+    """
     rows: list[list[object]] = [[*CASE_COLUMNS, *covariates]]
     for case in cases:
         fact = facts[case.name]
@@ -254,6 +257,7 @@ def cases_table(
                 format_slices(fact.annotated),
                 "" if clicked is None or clicked.first is None else clicked.first,
                 "" if clicked is None or clicked.last is None else clicked.last,
+                "+".join(one.voxels for one in fact.digests if not one.column.endswith("_label")),
                 *(case.patient.covariates[name] for name in covariates),
             ]
         )

@@ -1,14 +1,18 @@
 """Whom a training has learned from, kept beside its checkpoints.
 
 Folds change with the cohort, and what a model has learned stays. So a training writes down its
-patients; planning, validation and scores ask this record, never the folds of today.
+patients and digests of their images, which stay the same when a patient gets another name or
+another file; planning, validation and scores ask this record, never the folds of today.
+
+Functions here take ``patients``, by pseudonym, and ``images``: whose each image is, by its digest
+(`io.case_table.patients_of_images`).
 """
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,17 +39,25 @@ class TrainingRecord:
         patients.
     accepted
         Of these, the ones who may no longer be trained on, as the user has accepted.
+    images
+        Digests of their images; empty for datasets that have none.
     """
 
     training: str
     fold: str
     patients: frozenset[str]
     accepted: frozenset[str] = frozenset()
+    images: frozenset[str] = frozenset()
 
     @property
     def name(self) -> str:
         """The training in messages."""
         return f"{self.training}, fold {self.fold}"
+
+    def knows(self, patients: Collection[str], images: Mapping[str, str]) -> frozenset[str]:
+        """Return those of the patients whom it has learned from, by name or by image."""
+        by_image = {images[digest] for digest in self.images & images.keys()}
+        return frozenset(patients) & (self.patients | by_image)
 
 
 def read_record(fold: Path) -> TrainingRecord | None:
@@ -63,17 +75,28 @@ def read_record(fold: Path) -> TrainingRecord | None:
         content = json.loads(file.read_text(encoding="utf-8"))
         patients = frozenset(map(str, content["patients"]))
         accepted = frozenset(map(str, content["accepted"]))
-    except (ValueError, KeyError, TypeError) as error:
+        images = frozenset(map(str, content.get("images", ())))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(
             f"{fold.parent.name}/{fold.name}/{RECORD}: is damaged; delete the training",
             Fault.DAMAGED,
         ) from error
-    return TrainingRecord(fold.parent.name, fold.name.removeprefix("fold_"), patients, accepted)
+    number = fold.name.removeprefix("fold_")
+    return TrainingRecord(fold.parent.name, number, patients, accepted, images)
 
 
-def write_record(fold: Path, patients: Collection[str], accepted: Collection[str] = ()) -> None:
+def write_record(
+    fold: Path,
+    patients: Collection[str],
+    accepted: Collection[str] = (),
+    images: Collection[str] = (),
+) -> None:
     """Write or replace the record of a fold's folder."""
-    content = {"patients": sorted(patients), "accepted": sorted(accepted)}
+    content = {
+        "patients": sorted(patients),
+        "accepted": sorted(accepted),
+        "images": sorted(images),
+    }
     write_atomically(fold / RECORD, json.dumps(content, indent=2) + "\n")
 
 
@@ -95,7 +118,9 @@ def results_folder(dataset: str) -> Path | None:
     return Path(root) / dataset if root and dataset else None
 
 
-def learned_warnings(dataset: str, patients: Collection[str]) -> list[str]:
+def learned_warnings(
+    dataset: str, patients: Collection[str], images: Mapping[str, str]
+) -> list[str]:
     """Say which trainings of a dataset have learned from patients who are scored as test patients.
 
     ``nnUNetv2_predict`` does not write down which model made its masks, so this cannot be refused.
@@ -104,11 +129,13 @@ def learned_warnings(dataset: str, patients: Collection[str]) -> list[str]:
         f"{record.name} has learned from {', '.join(sorted(known))}, who are scored here: if these "
         "masks are of that training, their scores are worth nothing"
         for record in records_of(results_folder(dataset))
-        if (known := record.patients & set(patients))
+        if (known := record.knows(patients, images))
     ]
 
 
-def check_not_learned(fold: Path, patients: Collection[str]) -> None:
+def check_not_learned(
+    fold: Path, patients: Collection[str], images: Mapping[str, str] | None = None
+) -> None:
     """Refuse to validate a training, or to go on with it, on patients that it has learned from.
 
     Parameters
@@ -124,7 +151,7 @@ def check_not_learned(fold: Path, patients: Collection[str]) -> None:
         The training has learned from some of them: folds have changed since.
     """
     record = read_record(fold)
-    if record is not None and (known := record.patients & set(patients)):
+    if record is not None and (known := record.knows(patients, images or {})):
         raise InputError(
             f"{record.name}: has learned from {', '.join(sorted(known))}, who validate this fold "
             "now; train the fold anew, without --c or --val",
@@ -132,10 +159,13 @@ def check_not_learned(fold: Path, patients: Collection[str]) -> None:
         )
 
 
-def extend_record(fold: Path, patients: Collection[str], *, anew: bool) -> None:
+def extend_record(
+    fold: Path, patients: Collection[str], images: Collection[str] = (), *, anew: bool
+) -> None:
     """Write down that a training learns from patients, besides those of before unless ``anew``."""
     earlier = None if anew else read_record(fold)
     if earlier is None:
-        write_record(fold, patients)
+        write_record(fold, patients, images=images)
     else:
-        write_record(fold, earlier.patients | set(patients), earlier.accepted)
+        both = earlier.patients | set(patients), earlier.images | set(images)
+        write_record(fold, both[0], earlier.accepted, both[1])

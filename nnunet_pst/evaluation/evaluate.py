@@ -27,6 +27,7 @@ from nnunet_pst.evaluation.references import (
     VALIDATION,
     References,
     case_names,
+    images_of,
     references_of_dataset,
 )
 from nnunet_pst.evaluation.resumable_draft import Draft, case_key
@@ -179,11 +180,13 @@ def _learned(predictions: Path, references: References) -> list[str]:
     """
     if predictions.name == VALIDATION:
         predicted = set(case_names(predictions, references.file_ending))
-        validated = {case.patient for case in references.cases if case.name in predicted}
-        check_not_learned(real_path(predictions).parent, validated)
+        cases = [case for case in references.cases if case.name in predicted]
+        validated = {case.patient for case in cases}
+        check_not_learned(real_path(predictions).parent, validated, images_of(cases))
     if references.split != "test":
         return []
-    return learned_warnings(references.name, {case.patient for case in references.cases})
+    patients = {case.patient for case in references.cases}
+    return learned_warnings(references.name, patients, images_of(references.cases))
 
 
 def scored_before(output: Path) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,8 @@ class ReferenceCase:
         The label file.
     image
         The first channel's image file, for pictures; None for none.
+    digests
+        Of the voxels of its images, where the case table has them.
     """
 
     name: str
@@ -44,6 +46,7 @@ class ReferenceCase:
     sequence: str
     label: Path
     image: Path | None = None
+    digests: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -208,6 +211,11 @@ def _ending_in(labels: Path) -> str:
     return found.pop()
 
 
+def images_of(cases: Iterable[ReferenceCase]) -> dict[str, str]:
+    """Return whose each image is, by its digest."""
+    return {digest: case.patient for case in cases for digest in case.digests}
+
+
 def case_names(folder: Path, file_ending: str) -> list[str]:
     """List the cases of a folder of labels or predictions, by name; hidden files are none."""
     return sorted(
@@ -247,7 +255,8 @@ def _reference_cases(
             (name, Problem(f"{file.parent.name}/{file.name} is missing", Fault.MISSING))
             for file in lost
         ]
-        cases.append(ReferenceCase(name, row["patient"], row["sequence"], label, image))
+        digests = tuple(filter(None, row.get("image_digest", "").split("+")))
+        cases.append(ReferenceCase(name, row["patient"], row["sequence"], label, image, digests))
     if problems:
         raise InputError(few_of_each_kind(problems))
     return tuple(cases)

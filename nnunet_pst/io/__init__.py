@@ -10,6 +10,9 @@ For every other room:
 - `sequence_columns`, `number_columns`: what the columns of a cohort table mean
 - `csv_text`, `checked_tables`: CSV as we write it, and tables of strangers as we read them
 - `atomic_files`: files and folders that are written beside their place and moved there
+- `claims`, `file_locks`, `leftovers`: one command at a time in a place, and what killed ones left
+- `digests`, `figures`: what was written is what was meant; voxels that occur twice
+- `real_paths`, `quiet_libraries`: odd paths, and libraries in C that print by themselves
 - `dataset_folders`: the folder of a dataset that is given by name or path
 - `templates`: one environment for all HTML pages
 - `workers`: one task over many items, in several processes

@@ -16,7 +16,10 @@ from nnunet_pst.io.number_columns import number_problem, odd_cells
 
 CASE_TABLE = "cases.csv"
 #: Its columns that aren't covariates.
-CASE_COLUMNS = ("case", "patient", "sequence", "split", "label_kind", "annotated", "first", "last")
+CASE_COLUMNS = (
+    *("case", "patient", "sequence", "split"),
+    *("label_kind", "annotated", "first", "last", "image_digest"),
+)
 _NEEDED_COLUMNS = CASE_COLUMNS[:4]
 SPLITS = ("train", "val", "test")
 
@@ -107,6 +110,16 @@ def cases_of_dataset(folder: Path) -> list[dict[str, str]]:
     """Read the case table of a dataset folder, raw or preprocessed; empty where there is none."""
     table = folder / CASE_TABLE
     return read_case_table(table) if table.is_file() else []
+
+
+def patients_of_images(rows: Sequence[Mapping[str, str]]) -> dict[str, str]:
+    """Return whose each image is, by the digest of its voxels; empty for tables without digests."""
+    return {
+        digest: row["patient"]
+        for row in rows
+        for digest in row.get("image_digest", "").split("+")
+        if digest
+    }
 
 
 def rows_by_patient(

@@ -48,6 +48,21 @@ def check_edits(name: str, configuration: Mapping[str, Any]) -> None:
         raise InputError([problem.within(f"plans, {name}") for problem in problems])
 
 
+def check_own_configuration(plans: Mapping[str, Any], name: str) -> None:
+    """Check a configuration before it is trained: plans may be edited after planning.
+
+    Others than ours, and those that users derive from ours, are left alone.
+
+    Raises
+    ------
+    InputError
+        As `check_edits`.
+    """
+    configuration = plans["configurations"].get(name)
+    if isinstance(configuration, dict) and PLANS_KEY in configuration:
+        check_edits(name, configuration)
+
+
 def check_plans_file(file: Path) -> None:
     """Check all configurations of ours in a plans file, as `check_edits`.
 

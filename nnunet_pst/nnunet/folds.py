@@ -23,7 +23,7 @@ from nnunet_pst.dataset.training_record import (
     write_record,
 )
 from nnunet_pst.errors import Fault, InputError, Problem
-from nnunet_pst.io.case_table import CASE_TABLE, cases_of_dataset
+from nnunet_pst.io.case_table import CASE_TABLE, cases_of_dataset, patients_of_images
 
 SPLITS_FILE = "splits_final.json"
 
@@ -92,7 +92,8 @@ def plan_folds(
     before = cases_of_dataset(preprocessed)
     update = update_splits(earlier, rows, seed, before=before)
     # The table of the last planning also knows patients who are gone now.
-    _record_trainings(results, earlier, [*before, *rows])
+    gone = {row["case"] for row in before}
+    _record_trainings(results, earlier, [*before, *(r for r in rows if r["case"] not in gone)])
     conflicts = list(_conflicts(results, update.splits, rows))
     refused = [conflict.problem for conflict in conflicts if not conflict.accepted]
     if refused and not overwrite:
@@ -204,7 +205,7 @@ class _Conflict:
     def accept(self) -> None:
         """Remember that the user wants it so."""
         accepted = self.record.accepted | self.patients
-        write_record(self.folder, self.record.patients, accepted)
+        write_record(self.folder, self.record.patients, accepted, self.record.images)
 
 
 def _record_trainings(
@@ -226,7 +227,8 @@ def _record_trainings(
             cases = set(splits[int(name)]["train"])
         else:
             continue
-        write_record(folder, {patient_of.get(case, case) for case in cases})
+        images = patients_of_images([row for row in rows if row["case"] in cases])
+        write_record(folder, {patient_of.get(case, case) for case in cases}, images=images)
 
 
 def _conflicts(
@@ -235,6 +237,7 @@ def _conflicts(
     """Compare what every training has learned from with the folds as they are to be."""
     patient_of = {row["case"]: row["patient"] for row in rows}
     testing = {row["patient"] for row in rows if row["split"] == "test"}
+    images = patients_of_images(rows)
     for folder in trained_folds(results):
         record = read_record(folder)
         if record is None:
@@ -242,7 +245,7 @@ def _conflicts(
         wrong = set(testing)
         if record.fold.isdigit() and int(record.fold) < len(splits):
             wrong |= {patient_of[case] for case in splits[int(record.fold)]["val"]}
-        if known := record.patients & wrong:
+        if known := record.knows(wrong, images):
             yield _Conflict(folder, record, known)
 
 

@@ -140,7 +140,9 @@ def has_own_data(plans: dict[str, Any]) -> bool:
     return "data_identifier" in plans["configurations"][next(iter(CONFIGURATIONS))]
 
 
-def decisions(plans: dict[str, Any], splits: Splits | None) -> tuple[str, ...]:
+def decisions(
+    plans: dict[str, Any], splits: Splits | None, *, by_patient: bool = True
+) -> tuple[str, ...]:
     """Say in five lines what was decided and why.
 
     Parameters
@@ -149,13 +151,16 @@ def decisions(plans: dict[str, Any], splits: Splits | None) -> tuple[str, ...]:
         With our configurations.
     splits
         None where nnU-Net makes the folds.
+    by_patient
+        Whether a case table names the patients.
     """
     config = plans["configurations"]["2d_5"]
     slices, rows, columns = config["patch_size"]
     spacing = " x ".join(f"{mm:.3g}" for mm in plans["configurations"]["2d"]["spacing"])
     sizes = [f"{len(fold['train'])}/{len(fold['val'])}" for fold in splits or ()]
     folds = (
-        f"{len(sizes)} (train/val cases {', '.join(sizes)}): no patient is on both sides"
+        f"{len(sizes)} (train/val cases {', '.join(sizes)}): "
+        + ("no patient is on both sides" if by_patient else "each case counts as a patient")
         if sizes
         else "left to nnU-Net, by case: there is no cases.csv, which names the patients"
     )

@@ -174,7 +174,8 @@ def _plan(
             if settings.extend
             else configurations_to_preprocess(settings.configurations, content)
         )
-        decided = decisions(content, folds.splits)
+        by_patient = bool(cases_of_dataset(folders.raw))
+        decided = decisions(content, folds.splits, by_patient=by_patient)
     _write(plans_file, content, folders, folds.splits)
     for configuration in to_preprocess:
         preprocess(dataset, configuration, plans_file, workers)

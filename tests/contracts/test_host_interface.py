@@ -65,7 +65,7 @@ def test_build_network_architecture_is_static(host: Host, trainer: type):
 
 
 #: Methods of our trainer that are not the host's.
-OUR_OWN = {"_bare_network", "_batches", "_iterate", "_patients", "_settings"}
+OUR_OWN = {"_bare_network", "_batches", "_images", "_iterate", "_patients", "_settings"}
 
 
 def overridden() -> list[tuple[type, str]]:

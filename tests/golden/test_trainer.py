@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -49,6 +50,24 @@ def log_of(trainer) -> str:
 def test_a_stock_configuration_is_refused_in_one_line():
     with pytest.raises(SystemExit, match=r"^error: .* '2d' is not one of ours .* --extend"):
         start("2d")
+
+
+@pytest.mark.parametrize(
+    ("edit", "fault"),
+    [({"batch_size": 0}, Fault.OUT_OF_RANGE), ({"spacing": [1.0, 1.0]}, Fault.UNSUPPORTED)],
+)
+def test_an_edit_after_planning_is_refused_in_one_line(workplace, edit: dict, fault: Fault):
+    file = workplace.preprocessed / DATASET / "nnUNetPlans.json"
+    whole = file.read_text()
+    content = json.loads(whole)
+    content["configurations"]["2d_5"] |= edit
+    try:
+        file.write_text(json.dumps(content))
+        with pytest.raises(SystemExit) as ended:
+            start()
+        assert one_line_fault(ended.value) is fault
+    finally:
+        file.write_text(whole)
 
 
 @pytest.mark.usefixtures("workplace")

@@ -23,12 +23,13 @@ from torch import nn
 
 from nnunet_pst.dataset.training_record import check_not_learned, extend_record
 from nnunet_pst.errors import Fault, InputError, PSTError
-from nnunet_pst.io.case_table import cases_of_dataset
+from nnunet_pst.io.case_table import cases_of_dataset, patients_of_images
 from nnunet_pst.io.label_values import read_label_values
 from nnunet_pst.io.slice_kinds import SliceKind
 from nnunet_pst.network.encoder_weights import load_encoder_weights
 from nnunet_pst.network.losses import MaskedSoftDiceLoss
 from nnunet_pst.network.unet25d import Unet25D
+from nnunet_pst.nnunet.edit_checks import check_own_configuration
 from nnunet_pst.nnunet.folds import check_fold
 from nnunet_pst.nnunet.training.case_reader import CaseReader, SliceCache, cache_bytes, case_slices
 from nnunet_pst.nnunet.training.checkpoint_files import whole_checkpoint
@@ -79,6 +80,8 @@ class PST25DTrainer(nnUNetTrainer):
         dataset_json: dict[str, Any],
         device: torch.device = torch.device("cuda"),  # noqa: B008 (the host's own default)
     ) -> None:
+        with _one_line_errors():
+            check_own_configuration(plans, configuration)
         super().__init__(plans, configuration, fold, dataset_json, device)
         with _one_line_errors():
             self.settings = self._settings()
@@ -169,7 +172,10 @@ class PST25DTrainer(nnUNetTrainer):
             training, _ = self.do_split()
             with _one_line_errors():
                 extend_record(
-                    Path(self.output_folder), self._patients(training), anew=not self._continues
+                    Path(self.output_folder),
+                    self._patients(training),
+                    self._images(training),
+                    anew=not self._continues,
                 )
         frozen = bool(self._bare_network().encoder_norms_frozen)
         self.print_to_log_file(f"Encoder weights: {origin}; norms {'kept' if frozen else 'learn'}")
@@ -198,7 +204,9 @@ class PST25DTrainer(nnUNetTrainer):
                 Path(raw) / self.plans_manager.dataset_name if raw else None,
             )
             if self._continues:
-                check_not_learned(Path(self.output_folder), self._patients(held_out))
+                check_not_learned(
+                    Path(self.output_folder), self._patients(held_out), self._images(held_out)
+                )
         return training, validation
 
     def load_checkpoint(self, filename_or_checkpoint: dict[str, Any] | str) -> None:
@@ -211,6 +219,11 @@ class PST25DTrainer(nnUNetTrainer):
         rows = cases_of_dataset(Path(self.preprocessed_dataset_folder_base))
         patient_of = {row["case"]: row["patient"] for row in rows}
         return {patient_of.get(case, case) for case in cases}
+
+    def _images(self, cases: Sequence[str]) -> dict[str, str]:
+        """Return whose the images of cases are, by the digests of their voxels."""
+        rows = cases_of_dataset(Path(self.preprocessed_dataset_folder_base))
+        return patients_of_images([row for row in rows if row["case"] in set(cases)])
 
     def get_dataloaders(self) -> tuple[Iterator[dict[str, Any]], Iterator[dict[str, Any]]]:
         """Return iterators over the remaining training and validation batches."""

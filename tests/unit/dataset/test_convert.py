@@ -17,6 +17,7 @@ from nnunet_pst.dataset import conversion
 from nnunet_pst.dataset.annotation import LabelRules
 from nnunet_pst.dataset.conversion import convert_cohort
 from nnunet_pst.dataset.conversion_settings import ConversionSettings
+from nnunet_pst.io.digests import voxel_digest
 from nnunet_pst.io.volumes import read_image
 
 
@@ -71,6 +72,9 @@ def test_what_is_written(small_cohort, raw: Path, capsys: pytest.CaptureFixture[
         "annotated": "7-9",
         "first": "",
         "last": "",
+        "image_digest": voxel_digest(
+            read_image(raw / "DatasetPST" / "imagesTr" / "PST_0001_T2_0000.nii.gz").array
+        ),
         "age": "40",
     }
     assert cases[-1]["label_kind"] == "fine"

@@ -62,10 +62,23 @@ def test_a_validation_on_known_patients_is_refused(fold: Path):
 
 
 def test_test_patients_whom_a_training_knows_are_said(fold: Path):
-    (warning,) = learned_warnings("DatasetPST", {"B", "C"})
+    (warning,) = learned_warnings("DatasetPST", {"B", "C"}, {})
     assert f"{TRAINING}, fold 0 has learned from B" in warning
-    assert learned_warnings("DatasetPST", {"C"}) == []
-    assert learned_warnings("DatasetOther", {"B"}) == []
+    assert learned_warnings("DatasetPST", {"C"}, {}) == []
+    assert learned_warnings("DatasetOther", {"B"}, {}) == []
+
+
+def test_an_image_is_known_under_another_name(fold: Path):
+    extend_record(fold, {"A"}, {"1f": "A", "2f": "A"}, anew=True)
+    record = read_record(fold)
+    assert record is not None
+    assert record.images == {"1f", "2f"}
+    assert record.knows({"C", "D"}, {"2f": "C", "3f": "D"}) == {"C"}
+    (warning,) = learned_warnings("DatasetPST", {"C", "D"}, {"2f": "C", "3f": "D"})
+    assert "has learned from C" in warning
+    with pytest.raises(InputError):
+        check_not_learned(fold, {"C"}, {"2f": "C"})
+    check_not_learned(fold, {"D"}, {"2f": "C", "3f": "D"})
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", json.dumps({"patients": 3, "accepted": []})])
