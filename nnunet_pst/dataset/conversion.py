@@ -314,8 +314,8 @@ def _write_cases(conversion: Conversion, todo: list[Case], runner: Runner) -> No
 
     Raises
     ------
-    PartlyDoneError
-        When some could not be written.
+    PartlyDoneError, HostError
+        When some, or all, could not be written.
     """
     settings = conversion.settings
     failed: dict[str, Failure] = {}
@@ -339,12 +339,13 @@ def _write_cases(conversion: Conversion, todo: list[Case], runner: Runner) -> No
     if failed:
         lines = [line for name in sorted(failed) for line in _failure(name, failed[name])]
         done = len(conversion.cases) - len(failed)
-        text = f"{done} cases are written; run the same command again for the rest"
-        raise PartlyDoneError([*lines, Problem(text, Fault.FAILED)])
+        text = f"{done or 'no'} cases are written; run the same command again for the rest"
+        problems = [*lines, Problem(text, Fault.FAILED)]
+        raise PartlyDoneError(problems) if done else HostError(problems)
 
 
 def _failure(name: str, error: Failure) -> list[Problem]:
     """Say why a case could not be written."""
     if isinstance(error, PSTError):
         return error.within(name)
-    return [Problem(str(error), Fault.UNWRITABLE).within(name)]
+    return [Problem(str(error.strerror or error), Fault.UNWRITABLE).within(name)]

@@ -6,6 +6,7 @@ import errno
 import glob
 import hashlib
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -44,7 +45,8 @@ def is_disk_error(error: OSError) -> bool:
 
 def not_whole(path: Path) -> OSError:
     """Return the error of a file that is not on the disk as it was meant."""
-    return OSError(errno.EIO, f"{path.name} could not be written whole; is the disk full?")
+    name = re.sub(rf"^{re.escape(PARTIAL)}\d+-", "", path.name)  # a draft's
+    return OSError(errno.EIO, f"{name} could not be written whole; is the disk full?")
 
 
 @contextmanager

@@ -162,7 +162,9 @@ def _check_writable(output: Path) -> None:
 
 
 def _refusal(error: OSError) -> Problem:
-    return Problem(f"cannot be read or written ({error.strerror or error})", Fault.UNREADABLE)
+    why = error.strerror or error
+    text = f"cannot be read or written ({why}); make room, or make the files readable"
+    return Problem(text, Fault.UNREADABLE)
 
 
 @dataclass(frozen=True)

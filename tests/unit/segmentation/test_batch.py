@@ -137,9 +137,10 @@ def test_a_failed_study_leaves_no_files(tmp_path: Path, monkeypatch: pytest.Monk
 
     monkeypatch.setattr(batch, "render_study_page", full)
     outcome = run([study("T2")], tmp_path / "out")
-    assert outcome.failed == [
-        "the study (study_0001): cannot be read or written (No space left on device)"
-    ]
+    (problem,) = outcome.failed
+    assert problem.fault is Fault.UNREADABLE
+    assert "study_0001" in problem
+    assert "No space left on device" in problem
     assert list((tmp_path / "out").iterdir()) == []
 
 
