@@ -5,6 +5,7 @@ What follows a `#` selects DICOM images or structures in one place: ``study#seri
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -107,7 +108,7 @@ def _missing(cell: str, path: Path) -> Problem:
 
 def _hint(cell: str, path: Path) -> str:
     """Name the likely reason why an existing file isn't found; empty where there is none."""
-    if path.is_symlink():
+    if os.path.islink(path):  # never raises, whatever the name
         return "; it is a link that leads nowhere: mend it"
     bare = cell.strip(_AROUND)
     if bare != cell:

@@ -13,7 +13,7 @@ import pytest
 
 #: Two workers that say when they have begun; a pool of the host's kind on request.
 PROGRAM = """
-import multiprocessing, sys, time
+import multiprocessing, signal, sys, time
 from pathlib import Path
 from nnunet_pst.io.workers import Runner, deaf_to_interrupts
 
@@ -23,6 +23,8 @@ def slow(number):
     return number
 
 if __name__ == "__main__":
+    # A shell starts what runs in the background with this signal ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         if sys.argv[2] == "ours":
             with Runner(2).running() as runner:
