@@ -115,7 +115,7 @@ def test_mutated_headers_change_nothing_silently(tmp_path: Path):
         slowest = max(slowest, time.monotonic() - begun)
     print(f"{done} mutations, {refused} files refused, slowest {slowest:.1f} s, changed: {changed}")
     assert set(changed) <= DECIDES
-    assert slowest < 20
+    assert slowest < 300  # a hang, not a speed
 
 
 def read_or_refused(path: Path) -> Instance | None:
