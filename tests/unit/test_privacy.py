@@ -34,7 +34,7 @@ def test_a_converted_dataset_names_nobody(planted_cohort, raw: Path, find_plante
     assert "Mustermann" in key.read_text()
     assert key.parent not in (raw / "DatasetPST").rglob("*")
     with (raw / "DatasetPST" / "cases.csv").open(newline="") as file:
-        assert csv.DictReader(file).fieldnames[8:] == ["age"]
+        assert csv.DictReader(file).fieldnames[8:] == ["image_digest", "age"]
 
 
 def test_what_is_printed_names_nobody_either(planted_cohort, raw: Path, capsys):
