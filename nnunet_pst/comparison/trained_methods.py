@@ -70,8 +70,10 @@ def trained_methods(results: Path) -> Found:
         )
     common = set.intersection(*(set(found) for found in folds.values()))
     every = sorted(set.union(*(set(found) for found in folds.values())))
-    lacking = {fold: ["__".join(k) for k, found in folds.items() if fold not in found]
-               for fold in every}  # fmt: skip
+    lacking = {
+        fold: ["__".join(key) for key, found in folds.items() if fold not in found]
+        for fold in every
+    }
     if not common:
         raise InputError(
             [

@@ -162,22 +162,21 @@ def _plan(
     if not settings.extend:
         refuse_unknown_names(settings.configurations, folders.preprocessed)
         name = plan_stock(dataset, settings.planner, name, workers)
-    with host_files_readable(dataset, "plan again without --extend"):
+    # What the host has just written is whole; there an error is a bug, and keeps its traceback.
+    damaged = host_files_readable(dataset, "plan again without --extend")
+    with damaged if settings.extend else contextlib.nullcontext():
         plans_file, content = _read_plans(dataset, folders, name or _PLANS)
         if settings.extend:
             _check_data(content, folders)
         fingerprint = json.loads((folders.preprocessed / "dataset_fingerprint.json").read_text())
         ours = our_configurations(content, fingerprint, _edits_from(settings.edits_from))
         content["configurations"].update(ours.configurations)
-        to_preprocess = (
-            []
-            if settings.extend
-            else configurations_to_preprocess(settings.configurations, content)
-        )
+        asked = settings.configurations
+        todo = [] if settings.extend else configurations_to_preprocess(asked, content)
         by_patient = bool(cases_of_dataset(folders.raw))
         decided = decisions(content, folds.splits, by_patient=by_patient)
     _write(plans_file, content, folders, folds.splits)
-    for configuration in to_preprocess:
+    for configuration in todo:
         preprocess(dataset, configuration, plans_file, workers)
     if not settings.extend:
         copy_references(folders.raw, folders.preprocessed)

@@ -29,12 +29,12 @@ from typing import Any
 from tqdm import tqdm
 
 from nnunet_pst import __version__
-from nnunet_pst.dicom.reading.files import printable
 from nnunet_pst.errors import Fault, InputError, Problem, PSTError
 from nnunet_pst.io.atomic_files import folder_written_whole, write_atomically
 from nnunet_pst.io.claims import claimed
 from nnunet_pst.io.csv_text import csv_text, restored
 from nnunet_pst.io.leftovers import sweep
+from nnunet_pst.io.wording import printable
 from nnunet_pst.segmentation.measures_table import TABLE, write_measures
 from nnunet_pst.segmentation.model_interface import ModelChoice, ModelFacts
 from nnunet_pst.segmentation.page import render_study_page

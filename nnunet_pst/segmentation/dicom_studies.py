@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from nnunet_pst.dicom.reading.files import printable
 from nnunet_pst.dicom.reading.headers import RTSTRUCT, SEG, Instance
 from nnunet_pst.dicom.reading.pixels import StackImage
 from nnunet_pst.dicom.reading.series import Series, gather_series
@@ -30,6 +29,7 @@ from nnunet_pst.dicom.writing.source_images import DicomSource
 from nnunet_pst.errors import Fault, InputError, Problem
 from nnunet_pst.io.image_paths import is_image_name
 from nnunet_pst.io.real_paths import real_path
+from nnunet_pst.io.wording import printable
 from nnunet_pst.segmentation.study_input import Study, StudySequence
 
 

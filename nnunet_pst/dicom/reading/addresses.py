@@ -14,7 +14,7 @@ from pathlib import Path
 from nnunet_pst.dicom.masks.segments import segment_mask
 from nnunet_pst.dicom.masks.structures import PlacedMask, structure_mask
 from nnunet_pst.dicom.reading.datasets import read_dataset, translated
-from nnunet_pst.dicom.reading.files import Origin, printable, walk
+from nnunet_pst.dicom.reading.files import Origin, walk
 from nnunet_pst.dicom.reading.headers import RTSTRUCT, SEG, Instance, read_instance
 from nnunet_pst.dicom.reading.pixels import read_stack
 from nnunet_pst.dicom.reading.series import Series, Stack, gather_series
@@ -24,6 +24,7 @@ from nnunet_pst.errors import Fault, InputError
 from nnunet_pst.io.geometry import Grid
 from nnunet_pst.io.image_paths import is_image_name, join_address, split_address
 from nnunet_pst.io.volumes import Volume
+from nnunet_pst.io.wording import printable
 
 _SHOWN = 12
 

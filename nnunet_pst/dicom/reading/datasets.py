@@ -27,10 +27,10 @@ from nnunet_pst.dicom.reading.files import (
     FREE_ARCHIVE_BYTES,
     Origin,
     looks_like_dicom,
-    printable,
 )
 from nnunet_pst.dicom.reading.values import text
 from nnunet_pst.errors import Fault, InputError
+from nnunet_pst.io.wording import printable
 
 #: Meta headers are far shorter; the transfer syntax is among their first elements.
 _META_BYTES = 4096

@@ -18,7 +18,7 @@ from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
 from nnunet_pst.errors import Fault, InputError, Problem
-from nnunet_pst.io.wording import printable as printable
+from nnunet_pst.io.wording import printable
 
 #: A file larger than this is not an image of ours; an enhanced multi-frame study is far smaller.
 MAX_FILE_BYTES = 2**31

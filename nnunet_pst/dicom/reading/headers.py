@@ -9,12 +9,13 @@ from pydicom.dataset import Dataset
 
 from nnunet_pst.dicom.reading.acquisition import Acquisition, acquisition_of, sortable_time
 from nnunet_pst.dicom.reading.datasets import opened, read_open_file, translated
-from nnunet_pst.dicom.reading.files import Origin, printable
+from nnunet_pst.dicom.reading.files import Origin
 from nnunet_pst.dicom.reading.frame_groups import FrameGroups
 from nnunet_pst.dicom.reading.pixel_lengths import pixel_problem
 from nnunet_pst.dicom.reading.values import integer, item, items, text
 from nnunet_pst.dicom.reading.vendors import PROTOCOL_IS_OF_SERIES, Vendor, vendor_of
 from nnunet_pst.errors import Fault, InputError, Problem
+from nnunet_pst.io.wording import printable
 
 RTSTRUCT, SEG = "RTSTRUCT", "SEG"
 #: Manufacturer in the objects that `nnunet_pst segment` writes.

@@ -12,7 +12,6 @@ import numpy.typing as npt
 from pydicom.dataset import Dataset, FileDataset
 
 from nnunet_pst.dicom.reading.datasets import read_dataset, translated
-from nnunet_pst.dicom.reading.files import printable
 from nnunet_pst.dicom.reading.headers import Slice
 from nnunet_pst.dicom.reading.padding import padded_pixels, with_background
 from nnunet_pst.dicom.reading.real_values import real_scale
@@ -21,6 +20,7 @@ from nnunet_pst.dicom.reading.stack_geometry import grid_of
 from nnunet_pst.dicom.reading.values import integer, item, items, number
 from nnunet_pst.errors import Fault, InputError
 from nnunet_pst.io.volumes import KEPT_TYPES, Volume
+from nnunet_pst.io.wording import printable
 
 #: High-throughput JPEG 2000 (PS3.5, A.4.4), and the packages that decode it; we install none.
 _HTJ2K = tuple(f"1.2.840.10008.1.2.4.{number}" for number in (201, 202, 203))

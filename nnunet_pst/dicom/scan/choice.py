@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 
 from nnunet_pst.dicom.reading.directions import GRADIENT, ISOTROPIC
 from nnunet_pst.dicom.reading.dynamic import Phase, judge_phases
-from nnunet_pst.dicom.reading.files import printable
 from nnunet_pst.dicom.reading.series import Stack
 from nnunet_pst.dicom.reading.stack_geometry import grid_of
 from nnunet_pst.dicom.scan.contrast import contrast_of, timing_of
@@ -17,6 +16,7 @@ from nnunet_pst.dicom.scan.judgments import Judgment, Outcome
 from nnunet_pst.dicom.scan.sequence_rules import COMPUTED, DYNAMIC, NONE, Rule, Verdict, judge
 from nnunet_pst.errors import Fault, InputError
 from nnunet_pst.io.sequence_columns import USUAL_SEQUENCES
+from nnunet_pst.io.wording import printable
 
 #: The b-value closest to this is taken, in s/mm2.
 PREFERRED_B = 1000.0

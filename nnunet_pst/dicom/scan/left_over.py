@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from nnunet_pst.dicom.reading.files import printable
 from nnunet_pst.dicom.reading.headers import Instance
 from nnunet_pst.dicom.scan.mask_search import FoundMasks
 from nnunet_pst.dicom.scan.studies import DicomStudy, masks_of
 from nnunet_pst.errors import Fault, Problem
+from nnunet_pst.io.wording import printable
 
 
 def left_over_masks(

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from nnunet_pst.dicom.masks.structures import choose_name
 from nnunet_pst.dicom.reading.addresses import mask_address, read_mask_file
-from nnunet_pst.dicom.reading.files import Origin, printable
+from nnunet_pst.dicom.reading.files import Origin
 from nnunet_pst.dicom.reading.headers import RTSTRUCT, Instance
 from nnunet_pst.dicom.reading.stack_geometry import grid_of
 from nnunet_pst.dicom.scan.judgments import Judgment
@@ -19,6 +19,7 @@ from nnunet_pst.errors import Fault, InputError, Problem
 from nnunet_pst.io.geometry import Grid, same_grid
 from nnunet_pst.io.image_paths import is_image_name
 from nnunet_pst.io.volumes import read_header
+from nnunet_pst.io.wording import printable
 
 
 @dataclass(frozen=True)

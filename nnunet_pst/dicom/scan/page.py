@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from nnunet_pst import __version__
-from nnunet_pst.dicom.reading.files import printable
 from nnunet_pst.dicom.scan.judgments import Judgment
 from nnunet_pst.dicom.scan.mask_search import FoundMasks
 from nnunet_pst.dicom.scan.redaction import Redaction
@@ -17,6 +16,7 @@ from nnunet_pst.dicom.scan.thumbnails import Thumbnail, thumbnail_of
 from nnunet_pst.errors import Problem
 from nnunet_pst.io.sequence_columns import USUAL_SEQUENCES
 from nnunet_pst.io.templates import render
+from nnunet_pst.io.wording import printable
 
 
 @dataclass(frozen=True)

@@ -7,12 +7,12 @@ import io
 from collections import defaultdict
 from pathlib import Path
 
-from nnunet_pst.dicom.reading.files import printable
 from nnunet_pst.dicom.scan.identity import PatientKey, person_of
 from nnunet_pst.dicom.scan.studies import DicomStudy
 from nnunet_pst.errors import Fault, InputError
 from nnunet_pst.io.atomic_files import write_atomically
 from nnunet_pst.io.csv_text import csv_text, restored
+from nnunet_pst.io.wording import printable
 
 _PRIVATE = 0o600
 _KEY_COLUMNS = ("pseudonym", "patient", "folder")

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from nnunet_pst.dicom.reading.addresses import SeriesByPlace, address_of
-from nnunet_pst.dicom.reading.files import printable
 from nnunet_pst.dicom.scan.identity import (
     PatientKey,
     copies_in,
@@ -37,6 +36,7 @@ from nnunet_pst.io.atomic_files import refusals_in_one_line
 from nnunet_pst.io.claims import Claim, claimed
 from nnunet_pst.io.image_paths import is_image_name
 from nnunet_pst.io.viewer_labels import SLICER_FILE
+from nnunet_pst.io.wording import printable
 
 #: Most reasons that a line about a patient without a usable sequence tells.
 _REASONS = 3

@@ -24,12 +24,12 @@ from itertools import takewhile
 from pathlib import Path
 
 from nnunet_pst.dicom.reading.acquisition import Acquisition
-from nnunet_pst.dicom.reading.files import printable
 from nnunet_pst.dicom.reading.headers import Slice
 from nnunet_pst.dicom.reading.series import Stack
 from nnunet_pst.dicom.scan.contrast import contrast_of
 from nnunet_pst.dicom.scan.contrast_words import folded
 from nnunet_pst.errors import Fault, InputError, Problem
+from nnunet_pst.io.wording import printable
 
 NONE, DYNAMIC, COMPUTED = "none", "dynamic", "computed"
 DECISIONS = ("T1", "T2", "DWI", "CET1", DYNAMIC, COMPUTED, NONE)

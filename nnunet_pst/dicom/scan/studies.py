@@ -10,7 +10,7 @@ from pathlib import Path, PurePath
 
 from tqdm import tqdm
 
-from nnunet_pst.dicom.reading.files import Origin, printable, walk
+from nnunet_pst.dicom.reading.files import Origin, walk
 from nnunet_pst.dicom.reading.headers import RTSTRUCT, SEG, Instance, read_instance
 from nnunet_pst.dicom.reading.pixels import StackImage, read_stack_image
 from nnunet_pst.dicom.reading.series import Series, gather_series
@@ -19,6 +19,7 @@ from nnunet_pst.dicom.scan.judgments import Judgment, Outcome
 from nnunet_pst.dicom.scan.sequence_rules import Rule, read_rules
 from nnunet_pst.errors import Fault, InputError, Problem
 from nnunet_pst.io.sequence_columns import USUAL_SEQUENCES
+from nnunet_pst.io.wording import printable
 
 
 @dataclass(frozen=True)

@@ -13,13 +13,14 @@ import numpy.typing as npt
 from PIL import Image
 
 from nnunet_pst.dicom.reading.addresses import read_mask_file
-from nnunet_pst.dicom.reading.files import Origin, printable
+from nnunet_pst.dicom.reading.files import Origin
 from nnunet_pst.dicom.reading.pixels import read_slice
 from nnunet_pst.dicom.reading.series import Stack
 from nnunet_pst.dicom.reading.stack_geometry import grid_of
 from nnunet_pst.errors import Fault, InputError, Problem
 from nnunet_pst.io.mask_outlines import outline_polygons
 from nnunet_pst.io.volumes import read_mask
+from nnunet_pst.io.wording import printable
 
 #: Larger sides are made this small: a page of a hundred patients stays below some 10 MB.
 _MOST_PIXELS = 192

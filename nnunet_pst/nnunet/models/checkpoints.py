@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from nnunet_pst.dicom.reading.files import printable
 from nnunet_pst.errors import Fault, InputError, Problem
+from nnunet_pst.io.wording import printable
 
 #: What the host takes from a checkpoint (nnunet-v2 ``inference/predict_from_raw_data.py``).
 KEYS = ("network_weights", "trainer_name", "init_args")
@@ -188,13 +188,11 @@ def _imported_names(plans: dict[str, Any], configuration: str, where: str) -> It
 
 def _check_shape(architecture: object, where: str) -> None:
     """Refuse an architecture that was edited into something that cannot be looked through."""
-    parts = architecture if isinstance(architecture, dict) else {"arch_kwargs": "none"}
-    keywords, imported = parts.get("arch_kwargs") or {}, parts.get("_kw_requires_import") or []
-    sound = (
-        isinstance(keywords, dict)
-        and isinstance(imported, list)
-        and all(isinstance(name, str) for name in imported)
-    )
+    sound = isinstance(architecture, dict)
+    if isinstance(architecture, dict):
+        keywords, names = (architecture.get(k) for k in ("arch_kwargs", "_kw_requires_import"))
+        sound = isinstance(keywords, dict | None) and isinstance(names, list | tuple | None)
+        sound = sound and all(isinstance(name, str) for name in names or ())
     if not sound:
         raise InputError(
             f"{where}: 'architecture' is not what nnU-Net writes; get the model again, or put the "

@@ -14,11 +14,12 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from nnunet_pst.dicom.reading.files import archive_fault, is_archive, leaves_archive, printable
+from nnunet_pst.dicom.reading.files import archive_fault, is_archive, leaves_archive
 from nnunet_pst.errors import Fault, InputError, Problem
 from nnunet_pst.io.atomic_files import write_atomically
 from nnunet_pst.io.claims import claimed
 from nnunet_pst.io.digests import file_digest
+from nnunet_pst.io.wording import printable
 
 #: Beside ``plans.json`` of a model's folder; the name of an archive gets it appended.
 MANIFEST = "model.sha256"

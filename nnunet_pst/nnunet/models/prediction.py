@@ -20,10 +20,10 @@ import numpy as np
 import torch
 
 from nnunet_pst.dataset.raw_dataset import OWN_KEY
-from nnunet_pst.dicom.reading.files import printable
 from nnunet_pst.errors import Fault, HostError, InputError
 from nnunet_pst.io.label_values import read_label_values
 from nnunet_pst.io.volumes import Volume
+from nnunet_pst.io.wording import printable
 from nnunet_pst.nnunet.models.building import (
     HostParts,
     Network,
