@@ -10,7 +10,7 @@ from typing import Any
 
 from nnunet_pst.errors import Fault, InputError, Problem, few_of_each_kind
 from nnunet_pst.evaluation.metrics.overlap import DEFAULT_WINDOW
-from nnunet_pst.io.case_table import CASE_TABLE, read_case_table
+from nnunet_pst.io.case_table import CASE_TABLE, image_digests, read_case_table
 from nnunet_pst.io.image_paths import IMAGE_SUFFIXES
 from nnunet_pst.io.label_values import OUR_LABELS, LabelValues, read_label_values
 from nnunet_pst.io.real_paths import real_path
@@ -255,8 +255,8 @@ def _reference_cases(
             (name, Problem(f"{file.parent.name}/{file.name} is missing", Fault.MISSING))
             for file in lost
         ]
-        digests = tuple(filter(None, row.get("image_digest", "").split("+")))
-        cases.append(ReferenceCase(name, row["patient"], row["sequence"], label, image, digests))
+        patient, sequence = row["patient"], row["sequence"]
+        cases.append(ReferenceCase(name, patient, sequence, label, image, image_digests(row)))
     if problems:
         raise InputError(few_of_each_kind(problems))
     return tuple(cases)

@@ -112,14 +112,14 @@ def cases_of_dataset(folder: Path) -> list[dict[str, str]]:
     return read_case_table(table) if table.is_file() else []
 
 
+def image_digests(row: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the digests of the voxels of a case's images; empty in tables without them."""
+    return tuple(filter(None, row.get("image_digest", "").split("+")))
+
+
 def patients_of_images(rows: Sequence[Mapping[str, str]]) -> dict[str, str]:
-    """Return whose each image is, by the digest of its voxels; empty for tables without digests."""
-    return {
-        digest: row["patient"]
-        for row in rows
-        for digest in row.get("image_digest", "").split("+")
-        if digest
-    }
+    """Return whose each image is, by the digest of its voxels."""
+    return {digest: row["patient"] for row in rows for digest in image_digests(row)}
 
 
 def rows_by_patient(
