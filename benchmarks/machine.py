@@ -29,7 +29,7 @@ def describe(device: str) -> dict[str, Any]:
     import torch
 
     return {
-        "cpu": _cpu(),
+        "cpu": processor(),
         "cores": usable_cores(),
         "ram_gb": _ram_gb(),
         "gpu": torch.cuda.get_device_name() if device != "cpu" else None,
@@ -59,7 +59,8 @@ def file_name(machine: dict[str, Any]) -> str:
     return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
 
 
-def _cpu() -> str:
+def processor() -> str:
+    """Name the processor."""
     try:
         for line in Path("/proc/cpuinfo").read_text().splitlines():
             if line.startswith("model name"):

@@ -27,6 +27,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="draw masks of training patients on the largest slice and 5 on each side only",
     )
     parser.add_argument(
+        "--cluttered",
+        action="store_true",
+        help="hide tumors: crowded bowel, marrow of two kinds, tumors as bright as other tissue, "
+        "fat suppression that fails in parts",
+    )
+    parser.add_argument(
         "--workers", type=positive, metavar="N", help="processes (default: nnUNet_def_n_proc)"
     )
 
@@ -36,7 +42,13 @@ def run(arguments: argparse.Namespace) -> int:
     from nnunet_pst.nnunet.environment import process_count
     from nnunet_pst.phantom.cohort import CohortPlan, write_cohort
 
-    plan = CohortPlan(arguments.patients, arguments.seed, arguments.size, arguments.coarse)
+    plan = CohortPlan(
+        arguments.patients,
+        arguments.seed,
+        arguments.size,
+        arguments.coarse,
+        arguments.cluttered,
+    )
     table = write_cohort(
         arguments.folder, plan, workers=arguments.workers or process_count(os.environ)
     )

@@ -42,6 +42,9 @@ class AugmentationRanges:
         Largest factor (and its inverse) on gray values.
     channel_dropout
         Probability with which each sequence is zeroed; one always stays.
+    resampled
+        Probability that a bag is rotated and scaled. The others are flipped and shifted by whole
+        pixels, which leaves their voxels as sharp as those of prediction.
     """
 
     rotation_degrees: float = 30.0
@@ -51,6 +54,7 @@ class AugmentationRanges:
     gamma: float = 1.0
     gain: float = 1.0
     channel_dropout: float = 0.0
+    resampled: float = 1.0
 
 
 #: For validation: a crop, nothing else.
@@ -108,6 +112,9 @@ def draw_transform(
     angle = np.deg2rad(rng.uniform(-ranges.rotation_degrees, ranges.rotation_degrees))
     scale = _log_uniform(ranges.scale, rng)
     flips = np.where(rng.random(2) < (ranges.flip_rows, ranges.flip_columns), -1.0, 1.0)
+    resampled = ranges.resampled == 1 or rng.random() < ranges.resampled
+    if not resampled:
+        angle, scale = 0.0, 1.0
     rotation = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     matrix = rotation @ np.diag(flips) / scale
     # A slice smaller than the crop is placed anywhere inside it, a larger one is cropped anywhere.
@@ -117,6 +124,10 @@ def draw_transform(
         pixel, reach = np.asarray(lesion_pixel, dtype=float), (crop - 1) / 2 - LESION_MARGIN
         place = np.clip(np.linalg.solve(matrix, pixel - center), -reach, reach)
         center = pixel - matrix @ place
+    if not resampled:
+        # Pixels of the crop lie half a pixel beside its center where its side is even.
+        half = (crop - 1) / 2 % 1
+        center = np.round(center - half) + half
     gamma = np.array([_log_uniform(ranges.gamma, rng) for _ in range(channels)])
     gain = np.array([_log_uniform(ranges.gain, rng) for _ in range(channels)])
     kept = _draw_kept(channels, ranges.channel_dropout, rng)

@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from nnunet_pst.errors import Fault, InputError
 from nnunet_pst.io.digests import file_digest
 from nnunet_pst.network import ENCODER_WEIGHTS_VARIABLE as VARIABLE
+from nnunet_pst.network import FirstLayer
+from nnunet_pst.network.first_layer import spread_over_slices
 from nnunet_pst.network.unet25d import Unet25D
 
 #: The remedy in every message about missing weights.
@@ -25,12 +27,19 @@ WAYS_ON = (
     f"dict such as mobilenet_v2-b0353104.pth), or to 'none' to train from random weights"
 )
 
+#: Channels of the images that encoders are pretrained on.
+COLORS = 3
 
-def load_encoder_weights(network: Unet25D, encoder: str, *, freeze_norms: bool = False) -> str:
+
+def load_encoder_weights(
+    network: Unet25D, encoder: str, *, first_layer: FirstLayer, freeze_norms: bool = False
+) -> str:
     """Put pretrained weights into the encoder of ``network``, in place.
 
     Parameters
     ----------
+    first_layer
+        How the filters of the first layer are spread over the slices of a bag.
     freeze_norms
         Keep the pretrained mean and variance of the batch norms; no effect on random weights.
 
@@ -51,13 +60,25 @@ def load_encoder_weights(network: Unet25D, encoder: str, *, freeze_norms: bool =
         pretrained, origin = _encoder_from_file(encoder, path), _fingerprint(path)
     else:
         pretrained, origin = _encoder_from_hub(encoder), f"ImageNet, hub of smp, {encoder}"
-    # Adapts the first layer to the channels of a bag, as smp does for its own weights.
-    pretrained.set_in_channels(network.in_channels * network.slices_per_bag, pretrained=True)
-    network.unet.encoder.load_state_dict(pretrained.state_dict())
+    state = pretrained.state_dict()
+    first = _first_convolution(pretrained)
+    state[first] = spread_over_slices(
+        state[first], network.in_channels, network.slices_per_bag, first_layer
+    )
+    network.unet.encoder.load_state_dict(state)
     network.to(memory_format=torch.channels_last)
     if freeze_norms:
         network.freeze_encoder_norms()
     return origin
+
+
+def _first_convolution(encoder: nn.Module) -> str:
+    """Return the name of the weights that see the image: of the first convolution of colors."""
+    return next(
+        f"{name}.weight"
+        for name, module in encoder.named_modules()
+        if isinstance(module, nn.Conv2d) and module.in_channels == COLORS
+    )
 
 
 def _fingerprint(path: Path) -> str:

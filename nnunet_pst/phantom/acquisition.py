@@ -149,6 +149,33 @@ def tissue_signals(
     ``PD sin a (1 - E1) / (1 - E1 cos a) exp(-TE/T2)``; diffusion times ``exp(-b ADC)``; contrast
     adds ``r1 C`` to the rate ``1/T1``.
     """
+    signal = _unsuppressed(protocol, properties) * _left_of_fat(protocol, properties)
+    return np.asarray(signal / _brightest(signal), dtype=np.float32)
+
+
+def returning_fat(
+    protocol: Protocol, properties: dict[str, npt.NDArray[np.float64]]
+) -> npt.NDArray[np.float32]:
+    """Signal that each tissue gains where fat suppression fails, as `tissue_signals` scales it."""
+    full, left = _unsuppressed(protocol, properties), _left_of_fat(protocol, properties)
+    return np.asarray(full * (1 - left) / _brightest(full * left), dtype=np.float32)
+
+
+def _brightest(signal: npt.NDArray[np.float64]) -> float:
+    """Of the tissues of every pelvis, cluttered or not."""
+    return float(signal[: Tissue.RED_MARROW].max())
+
+
+def _left_of_fat(
+    protocol: Protocol, properties: dict[str, npt.NDArray[np.float64]]
+) -> npt.NDArray[np.float64]:
+    share = properties["is_fat"] if protocol.fat_suppressed else 0 * properties["is_fat"]
+    return np.asarray(1 - (1 - FAT_LEFT) * share)
+
+
+def _unsuppressed(
+    protocol: Protocol, properties: dict[str, npt.NDArray[np.float64]]
+) -> npt.NDArray[np.float64]:
     rate = 1000 / properties["t1_ms"]
     if protocol.sequence == "CET1":
         rate = rate + RELAXIVITY * properties["uptake"]
@@ -160,9 +187,7 @@ def tissue_signals(
     else:
         signal = signal * (1 - e1)
     signal = signal * np.exp(-protocol.b_value / 1000 * properties["adc"])
-    if protocol.fat_suppressed:
-        signal = signal * (1 - (1 - FAT_LEFT) * properties["is_fat"])
     if protocol.sequence == "CET1":
         # Enhanced blood is bright even where it flows: fast gradient echoes refresh it.
         signal[[Tissue.ARTERY, Tissue.VEIN]] *= 2.0
-    return np.asarray(signal / signal.max(), dtype=np.float32)
+    return np.asarray(signal)

@@ -28,6 +28,8 @@ WARP_MM, WARP_LENGTH_MM = 4.0, 45.0
 EDEMA_REACH = 1.35
 #: Distance between the fatty septa of muscle.
 SEPTA_LENGTH_MM = 40.0
+#: Size of patches of blood-forming marrow, and their share of all marrow (lowest, highest).
+RED_PATCH_MM, RED_SHARE = 22.0, (0.15, 0.6)
 #: Over which distance tissue varies in brightness.
 TEXTURE_LENGTH_MM = 7.0
 #: Thickness of the fat over a bulging tumor, in millimeters.
@@ -132,9 +134,16 @@ class _Canvas:
 
 
 def draw_anatomy(
-    facts: PatientFacts, spacing_zyx_mm: tuple[float, float, float], rng: np.random.Generator
+    facts: PatientFacts,
+    spacing_zyx_mm: tuple[float, float, float],
+    rng: np.random.Generator,
+    *,
+    cluttered: bool = False,
 ) -> Anatomy:
-    """Draw a patient: body, organs (pushed aside by the tumor), bones (not pushed), tumor."""
+    """Draw a patient: body, organs (pushed aside by the tumor), bones (not pushed), tumor.
+
+    A cluttered pelvis has more bowel and nodes, and marrow of two kinds.
+    """
     canvas = _Canvas(spacing_zyx_mm, rng)
     tumor = draw_tumor(facts, rng)
     _paint_body(canvas, facts, tumor, rng)
@@ -144,9 +153,11 @@ def draw_anatomy(
     places = canvas.places(near)
     canvas.points[near] += tumor.origin_of(places) - places
     canvas.paint(soft_tissue(facts))
-    canvas.paint(organs(facts, rng))
+    canvas.paint(organs(facts, rng, cluttered=cluttered))
     canvas.points = unpushed
     canvas.paint(skeleton())
+    if cluttered:
+        _paint_red_marrow(canvas, rng)
     tumor_mm = _paint_tumor(canvas, tumor, rng)
     x, y, z = canvas.first.tolist()
     return Anatomy(
@@ -156,6 +167,13 @@ def draw_anatomy(
         spacing_zyx_mm=spacing_zyx_mm,
         first_lps_mm=(x, y, z),
     )
+
+
+def _paint_red_marrow(canvas: _Canvas, rng: np.random.Generator) -> None:
+    """Turn patches of fatty marrow into blood-forming marrow, which looks like many tumors."""
+    patches = smooth_noise(canvas.shape, canvas.spacing, RED_PATCH_MM, rng)
+    red = patches > ndtri(1 - rng.uniform(*RED_SHARE))
+    canvas.tissue[(canvas.tissue == Tissue.MARROW) & red] = Tissue.RED_MARROW
 
 
 def _bounds(tumor: Tumor, times: float) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
@@ -213,7 +231,8 @@ def _paint_tumor(canvas: _Canvas, tumor: Tumor, rng: np.random.Generator) -> Fie
     )
     around = ~inside & (depth < EDEMA_REACH) & (watery > ndtri(1 - tumor.edema))
     tissue[around & (tissue == Tissue.MUSCLE)] = Tissue.EDEMA
-    tissue[around & (tissue == Tissue.MARROW)] = Tissue.MARROW_EDEMA
+    marrow = (tissue == Tissue.MARROW) | (tissue == Tissue.RED_MARROW)
+    tissue[around & marrow] = Tissue.MARROW_EDEMA
     # Splinters of destroyed bone remain near the rim.
     splinters = (tissue == Tissue.CORTEX) & (depth > 0.8) & (bony > 0.5)
     tissue[inside & ~splinters] = Tissue.TUMOR

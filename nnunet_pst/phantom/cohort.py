@@ -65,12 +65,16 @@ class CohortPlan:
     coarse
         Draw the masks of training patients as annotators do: the largest slice and
         `COARSE_SLICES` on each side. Test patients' masks are always fine.
+    cluttered
+        Draw what hides tumors: crowded bowel, more nodes, marrow of two kinds, tumors as bright as
+        other tissue, and fat suppression that fails in parts.
     """
 
     patients: int
     seed: int
     size: Size = "small"
     coarse: bool = False
+    cluttered: bool = False
 
 
 @dataclass(frozen=True)
@@ -84,14 +88,19 @@ class RenderedPatient:
     labels: dict[Sequence, Volume]
 
 
-def render_patient(facts: PatientFacts, seed: int, size: Size) -> RenderedPatient:
+def render_patient(
+    facts: PatientFacts, seed: int, size: Size, *, cluttered: bool = False
+) -> RenderedPatient:
     """Draw one patient and scan it with all four sequences.
 
     T2 defines the body's position; the other sequences are moved by some millimeters.
     """
-    anatomy = draw_anatomy(facts, FINE_SPACING_MM[size], patient_rng(seed, facts.number, 1))
+    anatomy = draw_anatomy(
+        facts, FINE_SPACING_MM[size], patient_rng(seed, facts.number, 1), cluttered=cluttered
+    )
     rng = patient_rng(seed, facts.number, 2)
-    protocols, properties = draw_protocols(facts, size, rng), draw_properties(rng)
+    protocols = draw_protocols(facts, size, rng)
+    properties = draw_properties(rng, cluttered=cluttered)
     pose = draw_rigid(POSE_SHIFT_MM, POSE_TURN_DEGREES, rng)
     lowest, highest = _coverage(anatomy, pose, rng)
     scans, images, labels = {}, {}, {}
@@ -105,7 +114,9 @@ def render_patient(facts: PatientFacts, seed: int, size: Size) -> RenderedPatien
             distortion=draw_distortion(rng) if sequence == "DWI" else None,
         )
         scans[sequence] = scan
-        images[sequence] = make_image(anatomy, scan, SCANNERS[facts.scanner], properties, rng)
+        images[sequence] = make_image(
+            anatomy, scan, SCANNERS[facts.scanner], properties, rng, fat_returns=cluttered
+        )
         labels[sequence] = make_label(anatomy, scan)
     return RenderedPatient(facts, anatomy, scans, images, labels)
 
@@ -158,7 +169,9 @@ def _check_folder(folder: Path) -> None:
 def _claim(folder: Path, plan: CohortPlan) -> None:
     """Make the folder, or check that it holds the same cohort."""
     marker = folder / TRUTH / "plan.json"
-    text = json.dumps(asdict(plan), indent=2) + "\n"
+    # Earlier versions knew no clutter; their folders are of the same plan without it.
+    settings = {k: v for k, v in asdict(plan).items() if k != "cluttered" or v}
+    text = json.dumps(settings, indent=2) + "\n"
     if marker.exists():
         if marker.read_text() != text:
             raise InputError(
@@ -186,7 +199,7 @@ def _write_patient(
     folder: Path, plan: CohortPlan, splits: dict[str, str], facts: PatientFacts
 ) -> None:
     """Write one patient's files; the truth file, written last, marks the patient as complete."""
-    rendered = render_patient(facts, plan.seed, plan.size)
+    rendered = render_patient(facts, plan.seed, plan.size, cluttered=plan.cluttered)
     # As earlier versions called a patient that was being written.
     shutil.rmtree(folder / f"{facts.name}.unfinished", ignore_errors=True)
     with folder_written_whole(folder / facts.name) as draft:

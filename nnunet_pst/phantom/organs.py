@@ -155,8 +155,12 @@ def soft_tissue(facts: PatientFacts) -> Iterator[Layer]:
         yield Layer(Tissue.FAT, Shell(femur[0], 24, thickness), over=Tissue.MUSCLE)
 
 
-def organs(facts: PatientFacts, rng: np.random.Generator) -> Iterator[Layer]:
+def organs(
+    facts: PatientFacts, rng: np.random.Generator, *, cluttered: bool = False
+) -> Iterator[Layer]:
     """Hollow and solid organs, vessels, and structures that look like a tumor."""
+    if cluttered:
+        yield from _crowded_bowel(rng)
     yield from _bowel(rng)
     if facts.sex == "F":
         yield from _uterus(rng)
@@ -166,6 +170,8 @@ def organs(facts: PatientFacts, rng: np.random.Generator) -> Iterator[Layer]:
     yield from _rectum(rng)
     yield from _vessels(rng)
     yield from _mimics(facts, rng)
+    if cluttered:
+        yield from _nodes(int(rng.integers(4, 9)), rng)
 
 
 def _hollow(shape: Solid, content: Tissue) -> Iterator[Layer]:
@@ -201,13 +207,25 @@ def _rectum(rng: np.random.Generator) -> Iterator[Layer]:
 def _bowel(rng: np.random.Generator) -> Iterator[Layer]:
     contents = [Tissue.BOWEL_FLUID, Tissue.BOWEL_FLUID, Tissue.STOOL, Tissue.AIR]
     for _ in range(int(rng.integers(9, 15))):
-        place = np.array([rng.uniform(-80, 80), rng.uniform(-75, -15), rng.uniform(35, 150)])
-        points = [place]
-        for _ in range(4):
-            place = np.clip(place + rng.normal(0, 22, 3), (-95, -85, 28), (95, 5, 165))
-            points.append(place)
-        chain = Chain([(p[0], p[1], p[2]) for p in points], list(rng.uniform(9, 15, 5)))
-        yield from _hollow(chain, contents[int(rng.integers(len(contents)))])
+        yield from _loop(contents, 35, rng)
+
+
+def _crowded_bowel(rng: np.random.Generator) -> Iterator[Layer]:
+    """More loops, down to the bladder; many are collapsed and as bright as a tumor."""
+    contents = [Tissue.BOWEL_FLUID, Tissue.STOOL, *(Tissue.COLLAPSED_BOWEL,) * 3]
+    for _ in range(int(rng.integers(14, 22))):
+        yield from _loop(contents, -5, rng)
+
+
+def _loop(contents: list[Tissue], lowest: float, rng: np.random.Generator) -> Iterator[Layer]:
+    """One loop of bowel that begins no lower than ``lowest`` (z in millimeters)."""
+    place = np.array([rng.uniform(-80, 80), rng.uniform(-75, -15), rng.uniform(lowest, 150)])
+    points = [place]
+    for _ in range(4):
+        place = np.clip(place + rng.normal(0, 22, 3), (-95, -85, lowest - 7), (95, 5, 165))
+        points.append(place)
+    chain = Chain([(p[0], p[1], p[2]) for p in points], list(rng.uniform(9, 15, 5)))
+    yield from _hollow(chain, contents[int(rng.integers(len(contents)))])
 
 
 def _vessels(rng: np.random.Generator) -> Iterator[Layer]:
@@ -236,13 +254,18 @@ def _vessels(rng: np.random.Generator) -> Iterator[Layer]:
 
 
 def _mimics(facts: PatientFacts, rng: np.random.Generator) -> Iterator[Layer]:
-    for _ in range(int(rng.integers(3, 9))):
-        side = rng.choice([-1, 1])
-        center = (side * rng.uniform(50, 72), rng.uniform(-40, 35), rng.uniform(-20, 60))
-        yield Layer(Tissue.NODE, Ellipsoid(center, tuple(rng.uniform(3, 9, 3))))
+    yield from _nodes(int(rng.integers(3, 9)), rng)
     for _ in range(int(rng.integers(0, 3))):
         center = (rng.uniform(-55, 55), rng.uniform(-30, 35), rng.uniform(-30, 40))
         radius = rng.uniform(8, 24 if facts.sex == "F" else 15)
         cyst = Ellipsoid(center, (radius, radius * rng.uniform(0.7, 1), radius))
         yield Layer(Tissue.ORGAN_WALL, cyst)
         yield Layer(Tissue.FLUID, cyst, 1.5)
+
+
+def _nodes(count: int, rng: np.random.Generator) -> Iterator[Layer]:
+    """Lymph nodes along the pelvic walls."""
+    for _ in range(count):
+        side = rng.choice([-1, 1])
+        center = (side * rng.uniform(50, 72), rng.uniform(-40, 35), rng.uniform(-20, 60))
+        yield Layer(Tissue.NODE, Ellipsoid(center, tuple(rng.uniform(3, 9, 3))))

@@ -11,7 +11,7 @@ from scipy import ndimage
 
 from nnunet_pst.io.geometry import Grid
 from nnunet_pst.io.volumes import Volume
-from nnunet_pst.phantom.acquisition import Protocol, Scanner, tissue_signals
+from nnunet_pst.phantom.acquisition import Protocol, Scanner, returning_fat, tissue_signals
 from nnunet_pst.phantom.anatomy import Anatomy
 from nnunet_pst.phantom.motion import Distortion, Rigid
 from nnunet_pst.phantom.noise import smooth_noise
@@ -21,6 +21,12 @@ from nnunet_pst.phantom.tissues import Tissue
 FACES = ((1, 2), (0, 2), (0, 1))
 #: Odds of a ghosted series and of one bad slice in a series.
 GHOST_ODDS, BAD_SLICE_ODDS = 0.08, 0.08
+#: Distance over which the field, and with it fat suppression, changes; and from which value of a
+#: smooth noise on suppression begins to fail, and fails wholly.
+FIELD_LENGTH_MM, FAILING, FAILED = 160.0, 0.5, 1.3
+#: Share of fat's signal that returns at most. Of diffusion images little: those
+#: were chosen so that fat does not outshine everything else, which it rarely does there.
+MOST_FAT, MOST_FAT_DWI = 0.8, 0.2
 
 
 @dataclass(frozen=True)
@@ -61,13 +67,26 @@ def make_image(
     scanner: Scanner,
     properties: dict[str, npt.NDArray[np.float64]],
     rng: np.random.Generator,
+    *,
+    fat_returns: bool = False,
 ) -> Volume:
-    """Image the anatomy; int16, Rician noise included."""
+    """Image the anatomy; int16, Rician noise included.
+
+    Parameters
+    ----------
+    fat_returns
+        Fat suppression fails in parts of the body.
+    """
     protocol = scan.protocol
     signals = tissue_signals(protocol, properties)
     texture = (properties["texture"] * rng.uniform(0.7, 1.3)).astype(np.float32)
     texture *= rng.choice([-1, 1])
     fine = signals[anatomy.tissue] * (1 + texture[anatomy.tissue] * anatomy.texture)
+    if fat_returns and protocol.fat_suppressed:
+        field = smooth_noise(fine.shape, anatomy.spacing_zyx_mm, FIELD_LENGTH_MM, rng)
+        most = MOST_FAT_DWI if protocol.sequence == "DWI" else MOST_FAT
+        failure = most * np.clip((field - FAILING) / np.float32(FAILED - FAILING), 0, 1)
+        fine += failure * returning_fat(protocol, properties)[anatomy.tissue]
     # The part of a pixel's signal that comes from its neighbors.
     blur = 0.4 * scan.grid.spacing_xyz_mm[0] / anatomy.spacing_zyx_mm[1]
     fine = ndimage.gaussian_filter(fine, (0, blur, blur), truncate=2.5)

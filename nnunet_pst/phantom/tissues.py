@@ -51,6 +51,9 @@ class Tissue(IntEnum):
     HEMORRHAGE = 20
     EDEMA = 21
     MARROW_EDEMA = 22
+    # Only in a cluttered pelvis.
+    RED_MARROW = 23
+    COLLAPSED_BOWEL = 24
 
 
 @dataclass(frozen=True)
@@ -108,23 +111,37 @@ PROPERTIES: dict[Tissue, Properties] = {
     Tissue.HEMORRHAGE: Properties(550, 60, 0.85, 1.0, 0.05, 0.15),  # F
     Tissue.EDEMA: Properties(1400, 58, 0.85, 1.9, 0.20, 0.10),  # F
     Tissue.MARROW_EDEMA: Properties(1000, 75, 0.78, 1.3, 0.15, 0.12, is_fat=0.2),  # F
+    Tissue.RED_MARROW: Properties(900, 72, 0.78, 0.8, 0.20, 0.18, is_fat=0.3),  # F
+    Tissue.COLLAPSED_BOWEL: Properties(1400, 85, 0.85, 1.3, 0.40, 0.20),  # F
 }
+#: The tumor of a cluttered pelvis: between prostate and vein on T2, so that tissue of its
+#: brightness is several times as much as the tumor, and lobulated.
+HIDDEN_TUMOR = Properties(1350, 84, 0.88, 1.4, 0.38, 0.24)
 
 #: Spread of a patient's own values around the table, as the sigma of a log-normal draw.
 PATIENT_SPREAD = 0.06
 #: Tumors differ far more from one patient to the next than healthy tissue does.
-TUMOR_SPREAD = 0.15
+TUMOR_SPREAD, HIDDEN_TUMOR_SPREAD = 0.15, 0.25
+#: Share of fat in a patient's blood-forming marrow (lowest, highest).
+RED_MARROW_FAT = 0.1, 0.5
 
 
-def draw_properties(rng: np.random.Generator) -> dict[str, npt.NDArray[np.float64]]:
+def draw_properties(
+    rng: np.random.Generator, *, cluttered: bool = False
+) -> dict[str, npt.NDArray[np.float64]]:
     """Draw a patient's own values: an array of `len(Tissue)` for each field of `Properties`."""
+    rows = {**PROPERTIES, **({Tissue.TUMOR: HIDDEN_TUMOR} if cluttered else {})}
     spread = np.full(len(Tissue), PATIENT_SPREAD)
-    spread[[Tissue.TUMOR, Tissue.NECROSIS]] = TUMOR_SPREAD
+    spread[[Tissue.TUMOR, Tissue.NECROSIS]] = HIDDEN_TUMOR_SPREAD if cluttered else TUMOR_SPREAD
+    # What only a cluttered pelvis has draws no numbers, so that others stay as they were.
+    common = slice(Tissue.RED_MARROW)
     names = list(Properties.__dataclass_fields__)
     table = {
-        name: np.array([getattr(PROPERTIES[tissue], name) for tissue in Tissue], dtype=float)
+        name: np.array([getattr(rows[tissue], name) for tissue in Tissue], dtype=float)
         for name in names
     }
     for name in ("t1_ms", "t2_ms", "adc", "uptake"):
-        table[name] *= np.exp(spread * rng.standard_normal(len(Tissue)))
+        table[name][common] *= np.exp(spread[common] * rng.standard_normal(len(spread[common])))
+    if cluttered:
+        table["is_fat"][Tissue.RED_MARROW] = rng.uniform(*RED_MARROW_FAT)
     return table

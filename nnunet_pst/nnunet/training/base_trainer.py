@@ -165,7 +165,10 @@ class PST25DTrainer(nnUNetTrainer):
             encoder = self.configuration_manager.network_arch_init_kwargs["encoder"]
             with _one_line_errors():
                 origin = load_encoder_weights(
-                    self._bare_network(), encoder, freeze_norms=self.settings.freeze_encoder_norms
+                    self._bare_network(),
+                    encoder,
+                    first_layer=self.settings.first_layer,
+                    freeze_norms=self.settings.freeze_encoder_norms,
                 )
         super().on_train_start()
         if self.local_rank == 0:

@@ -128,6 +128,7 @@ class BagBatches:
             gamma=self.settings.gamma,
             gain=self.settings.gain,
             channel_dropout=self.settings.channel_dropout,
+            resampled=self.settings.resampled_share,
         )
 
 

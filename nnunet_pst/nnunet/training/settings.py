@@ -9,15 +9,19 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from typing import Any
+from typing import Any, get_args
 
 from nnunet_pst.errors import Fault, InputError, Problem
+from nnunet_pst.network import FirstLayer
 
 #: Key of our settings in a configuration of ``nnUNetPlans.json``.
 PLANS_KEY = "pst"
 
 #: Bags in a batch (paper, Methods).
 BAGS_PER_BATCH = 12
+
+#: How the first layer was spread before plans said so.
+_EARLIER_FIRST_LAYER: FirstLayer = "rgb"
 
 
 @dataclass(frozen=True)
@@ -38,10 +42,17 @@ class TrainingSettings:
         gives no ranges. Rotation is nnU-Net's own for 2D. ``gamma`` and ``gain`` of 1 are the
         paper's recipe, which has geometric augmentation only (``docs/results.md`` has what was
         measured).
+    resampled_share
+        Share of bags that are rotated and scaled, and so interpolated, see
+        `nnunet_pst.network.augmentation.AugmentationRanges`.
     channel_dropout
         Probability with which each sequence of a bag is zeroed in training, never all of them, so
         that one model can segment studies with missing sequences. No effect on one channel. The
         paper has no such dropout.
+    first_layer
+        How a pretrained encoder's first layer is spread over the slices of a bag, see
+        `nnunet_pst.network.first_layer.spread_over_slices`. Plans without it are of a time when it
+        was ``rgb``, and are read so.
     freeze_encoder_norms
         Keep the mean and variance of a pretrained encoder's batch norms instead of learning the
         training patients' (``docs/decisions/0035``). The paper doesn't say; False is the default
@@ -58,7 +69,9 @@ class TrainingSettings:
     scale: float = 1.6
     gamma: float = 1.6
     gain: float = 1.3
+    resampled_share: float = 1.0
     channel_dropout: float = 0.0
+    first_layer: FirstLayer = "center"
     freeze_encoder_norms: bool = True
     seed: int = 12345
 
@@ -85,7 +98,7 @@ class TrainingSettings:
             )
             for name in wrong
         ]
-        settings = cls(**usable)
+        settings = cls(**{"first_layer": _EARLIER_FIRST_LAYER, **usable})
         problems += settings._impossible_values()
         if problems:
             raise InputError([problem.within(f"plans, key '{PLANS_KEY}'") for problem in problems])
@@ -108,12 +121,21 @@ class TrainingSettings:
                 "be 0 or more and at most 1 together",
             ),
             (
+                0 <= self.resampled_share <= 1,
+                f"resampled_share is {self.resampled_share}; it must be from 0 to 1",
+            ),
+            (
                 0 <= self.channel_dropout < 1,
                 f"channel_dropout is {self.channel_dropout}; it must be 0 or more and below 1",
             ),
             (
                 min(self.scale, self.gamma, self.gain) >= 1,
                 f"scale {self.scale}, gamma {self.gamma} and gain {self.gain} must be 1 or more",
+            ),
+            (
+                self.first_layer in get_args(FirstLayer),
+                f"first_layer is '{self.first_layer}'; it must be one of "
+                f"{', '.join(get_args(FirstLayer))}",
             ),
             (
                 min(self.rotation_degrees, self.seed) >= 0,
@@ -123,11 +145,13 @@ class TrainingSettings:
         return [Problem(text, Fault.OUT_OF_RANGE) for fine, text in checks if not fine]
 
 
-_KIND_NAMES = {int: "a whole number", float: "a number", bool: "true or false"}
+_KIND_NAMES = {int: "a whole number", float: "a number", bool: "true or false", str: "a word"}
 
 
 def _is_of_kind(value: object, kind: type) -> bool:
-    """Whether a value from a JSON file is a finite number (a whole one), or true or false."""
+    """Whether a value from a JSON file is a finite number (a whole one), true or false, a word."""
+    if kind is str:
+        return isinstance(value, str)
     if isinstance(value, bool) or kind is bool:
         return isinstance(value, bool) and kind is bool
     if not isinstance(value, (int, float)):

@@ -28,7 +28,7 @@ def first_layer(network):
 def test_a_safetensors_file_is_used_and_named(weights, monkeypatch):
     monkeypatch.setenv(VARIABLE, str(weights))
     network = Unet25D(1, 2)
-    origin = load_encoder_weights(network, "mobilenet_v2")
+    origin = load_encoder_weights(network, "mobilenet_v2", first_layer="rgb")
     assert torch.equal(first_layer(network), donor().state_dict()["features.0.0.weight"])
     assert "donor.safetensors" in origin
     assert str(weights.parent) not in origin
@@ -39,27 +39,46 @@ def test_a_torchvision_state_dict_is_used(tmp_path, monkeypatch):
     torch.save(state, tmp_path / "mobilenet.pth")
     monkeypatch.setenv(VARIABLE, str(tmp_path / "mobilenet.pth"))
     network = Unet25D(1, 2)
-    load_encoder_weights(network, "mobilenet_v2")
+    load_encoder_weights(network, "mobilenet_v2", first_layer="rgb")
     assert torch.equal(first_layer(network), donor().state_dict()["features.0.0.weight"])
 
 
 @pytest.mark.parametrize(("channels", "slices"), [(2, 3), (1, 1)])
-def test_the_first_layer_fits_any_bag_as_smp_does_it(weights, monkeypatch, channels, slices):
+def test_rgb_fits_any_bag_as_smp_does_it(weights, monkeypatch, channels, slices):
     from segmentation_models_pytorch.encoders._utils import patch_first_conv
 
     monkeypatch.setenv(VARIABLE, str(weights))
     network = Unet25D(channels, 2, slices_per_bag=slices)
-    load_encoder_weights(network, "mobilenet_v2")
+    load_encoder_weights(network, "mobilenet_v2", first_layer="rgb")
     expected = donor()
     patch_first_conv(expected, channels * slices, pretrained=True)
     assert torch.equal(first_layer(network), expected.state_dict()["features.0.0.weight"])
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+def test_center_starts_as_the_network_of_one_slice(weights, monkeypatch, channels):
+    monkeypatch.setenv(VARIABLE, str(weights))
+    torch.manual_seed(1)
+    one = Unet25D(channels, 2, slices_per_bag=1)
+    three = Unet25D(channels, 2)
+    three.load_state_dict(
+        {k: v for k, v in one.state_dict().items() if "features.0.0" not in k}, strict=False
+    )
+    load_encoder_weights(one, "mobilenet_v2", first_layer="center")
+    load_encoder_weights(three, "mobilenet_v2", first_layer="center")
+    bags = torch.rand(2, channels, 3, 64, 64)
+    with torch.inference_mode():
+        expected = one.eval()(bags[:, :, 1])
+        assert torch.allclose(three.eval()(bags.flatten(1, 2)), expected, atol=1e-5)
 
 
 def test_none_changes_nothing_and_is_logged(monkeypatch):
     monkeypatch.setenv(VARIABLE, "none")
     network = Unet25D(1, 2)
     before = first_layer(network).clone()
-    assert load_encoder_weights(network, "mobilenet_v2", freeze_norms=True).startswith("none")
+    assert load_encoder_weights(
+        network, "mobilenet_v2", first_layer="rgb", freeze_norms=True
+    ).startswith("none")
     assert torch.equal(first_layer(network), before)
     # The statistics of random weights come from no image and are not kept.
     assert not network.encoder_norms_frozen
@@ -78,7 +97,7 @@ def learn(network: Unet25D) -> None:
 def test_pretrained_norms_stay_and_the_decoders_learn(weights, monkeypatch):
     monkeypatch.setenv(VARIABLE, str(weights))
     network = Unet25D(1, 2, canvas=64)
-    load_encoder_weights(network, "mobilenet_v2", freeze_norms=True)
+    load_encoder_weights(network, "mobilenet_v2", first_layer="rgb", freeze_norms=True)
     encoder, decoder = norms(network.unet.encoder), norms(network.unet.decoder)
     learn(network)
     assert all(torch.equal(v, encoder[k]) for k, v in norms(network.unet.encoder).items())
@@ -100,7 +119,7 @@ def test_a_resumed_network_keeps_its_norms_and_an_unfrozen_one_does_not(weights,
     monkeypatch.setenv(VARIABLE, str(weights))
     for freeze in (True, False):
         network = Unet25D(1, 2, canvas=64)
-        load_encoder_weights(network, "mobilenet_v2", freeze_norms=freeze)
+        load_encoder_weights(network, "mobilenet_v2", first_layer="rgb", freeze_norms=freeze)
         resumed = Unet25D(1, 2, canvas=64)
         resumed.load_state_dict(network.state_dict())
         before = norms(resumed.unet.encoder)
@@ -125,7 +144,7 @@ def test_a_bad_file_is_refused_with_remedies(tmp_path, monkeypatch, capsys, kind
         torch.save({"conv1.weight": torch.zeros(1)}, file)
     monkeypatch.setenv(VARIABLE, str(file))
     with pytest.raises(InputError, match="'none'"):
-        load_encoder_weights(Unet25D(1, 2), "mobilenet_v2")
+        load_encoder_weights(Unet25D(1, 2), "mobilenet_v2", first_layer="rgb")
     assert "code ran" not in capsys.readouterr().out
 
 
@@ -138,6 +157,6 @@ def test_without_hub_and_file_training_stops(monkeypatch):
     monkeypatch.delenv(VARIABLE, raising=False)
     monkeypatch.setattr(encoders, "get_encoder", no_network)
     with pytest.raises(InputError) as stopped:
-        load_encoder_weights(Unet25D(1, 2), "mobilenet_v2")
+        load_encoder_weights(Unet25D(1, 2), "mobilenet_v2", first_layer="rgb")
     assert stopped.value.fault is Fault.MISSING
     assert len(stopped.value.problems) == 1

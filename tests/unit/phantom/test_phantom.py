@@ -18,7 +18,7 @@ from nnunet_pst.errors import Fault, InputError
 from nnunet_pst.io.geometry import Grid
 from nnunet_pst.io.volumes import lesion_count, read_image, read_mask
 from nnunet_pst.phantom import patients
-from nnunet_pst.phantom.acquisition import SEQUENCES, Protocol, tissue_signals
+from nnunet_pst.phantom.acquisition import SEQUENCES, Protocol, returning_fat, tissue_signals
 from nnunet_pst.phantom.cohort import (
     COARSE_SLICES,
     CohortPlan,
@@ -206,6 +206,36 @@ def test_brightness_alone_does_not_find_the_tumor(rendered):
         return float(best)
 
     assert np.mean([dice_of_brightest(patient) for patient in rendered]) < 0.5
+
+
+def test_clutter_hides_the_tumor_and_moves_nothing():
+    facts = draw_patient(3, 1)
+    plain = render_patient(facts, 3, "small")
+    hidden = render_patient(facts, 3, "small", cluttered=True)
+    for name in SEQUENCES:
+        assert hidden.images[name].grid == plain.images[name].grid
+    assert np.isin([Tissue.RED_MARROW, Tissue.COLLAPSED_BOWEL], hidden.anatomy.tissue).all()
+    assert not np.isin([Tissue.RED_MARROW, Tissue.COLLAPSED_BOWEL], plain.anatomy.tissue).any()
+
+    def share_as_bright(patient: RenderedPatient) -> float:
+        image, truth = patient.images["T2"].array, patient.labels["T2"].array > 0
+        low, high = np.percentile(image[truth], (25, 75))
+        alike = (image >= low) & (image <= high)
+        return float((alike & truth).sum() / alike.sum())
+
+    assert share_as_bright(hidden) < 0.5 * share_as_bright(plain)
+
+
+def test_where_suppression_fails_fat_is_as_bright_as_without_it():
+    protocol = Protocol(matrix=1, field_mm=1, slice_mm=1, **{**T2, "fat_suppressed": True})
+    table = {
+        name: np.array([getattr(PROPERTIES[tissue], name) for tissue in Tissue], dtype=float)
+        for name in Properties.__dataclass_fields__
+    }
+    back = tissue_signals(protocol, table) + returning_fat(protocol, table)
+    free = signals(**T2)
+    assert back[Tissue.FAT] / back[Tissue.URINE] == pytest.approx(free["FAT"] / free["URINE"])
+    assert returning_fat(protocol, table)[Tissue.MUSCLE] == 0
 
 
 # --- the truth ---

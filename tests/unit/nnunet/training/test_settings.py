@@ -23,7 +23,7 @@ def test_plans_name_every_setting():
 
 
 def test_missing_settings_of_older_plans_get_the_defaults():
-    assert TrainingSettings.from_plans({}) == TrainingSettings()
+    assert TrainingSettings.from_plans({}) == TrainingSettings(first_layer="rgb")
     assert TrainingSettings.from_plans({"seed": 3}).seed == 3
 
 
