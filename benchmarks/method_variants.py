@@ -32,7 +32,7 @@ class Bed:
 
 
 BEDS = {
-    "lgg": Bed(crop=128, iterations=560, drawn=3),
+    "lgg": Bed(crop=96, iterations=910, drawn=3),
     "sarcomas": Bed(crop=160, iterations=910, drawn=5),
     "phantom": Bed(crop=96, iterations=910, drawn=3),
 }
