@@ -9,9 +9,11 @@ held out in place of the test patients, who stay unseen until everything is chos
 test`` is for the result. Cohorts need fine masks (`benchmarks/lgg_cohort.py`, the sarcomas,
 ``nnunet_pst phantom`` without ``--coarse``); the study makes those of training patients coarse.
 
+Stock nnU-Net (``stock2d``, ``resencm``, ...) trains for ``--minutes``: those that the others took.
+
 Finished trainings are kept and broken ones go on: a second run with the same words does the rest.
-Writes a row a case to ``scores.csv`` and a row a training to ``trainings.csv``, and the table and
-the figure of `benchmarks/method_tables.py`.
+Writes for each training its cases' scores and its cost into ``--results``, which is part of the
+repository, and there the table and the figure of `benchmarks/method_tables.py`.
 """
 
 from __future__ import annotations
@@ -38,12 +40,13 @@ from method_variants import BEDS, COARSE, VARIANTS, Bed, Variant
 from tqdm import tqdm
 
 from nnunet_pst.io.atomic_files import write_atomically
-from nnunet_pst.nnunet.environment import make_folders, shell_environment
+from nnunet_pst.nnunet.environment import SECONDS_VARIABLE, make_folders, shell_environment
 from nnunet_pst.nnunet.training.settings import PLANS_KEY
 
 TRAINERS = Path(__file__).parent / "trainers"
-TRAINER = "nnUNetTrainerPST25DStudy"
-#: Of a row in ``scores.csv``.
+TRAINER, STOCK_TRAINER = "nnUNetTrainerPST25DStudy", "nnUNetTrainerSeconds"
+RESULTS = Path(__file__).parent / "results" / "method"
+#: What is kept of a case.
 SCORES = ("patient", "case", "sequence", "dice", "hd95", "recall_beyond_window")
 
 
@@ -54,8 +57,10 @@ class Study:
     bed_name: str
     cohort: Path
     out: Path
+    results: Path
     patients: str
     threads: int
+    minutes: float
     device: str
 
     @property
@@ -65,8 +70,13 @@ class Study:
 
     @property
     def home(self) -> Path:
-        """Folder of everything about this bed and these patients."""
+        """Folder of data, models and masks of this bed and these patients."""
         return self.out / f"{self.bed_name}-{self.patients}"
+
+    @property
+    def scores(self) -> Path:
+        """Folder of what is kept."""
+        return self.results / f"{self.bed_name}-{self.patients}"
 
     def environment(self, study: dict[str, Any] | None = None) -> dict[str, str]:
         """Variables of the commands; the trainer reads ``study``."""
@@ -77,6 +87,7 @@ class Study:
             **variables,
             "nnUNet_extTrainer": f"{variables['nnUNet_extTrainer']}{os.pathsep}{TRAINERS}",
             "STUDY": json.dumps(study or {}),
+            SECONDS_VARIABLE: f"{60 * self.minutes:g}",
             "OMP_NUM_THREADS": str(self.threads),
             # Trainings share the processor: waiting threads must not spin.
             "OMP_WAIT_POLICY": "PASSIVE",
@@ -104,23 +115,37 @@ class Job:
 
     @property
     def dataset(self) -> str:
-        """Name of the dataset with these masks."""
-        return f"Dataset{self.study.bed_name}Drawn{'All' if self.drawn < 0 else self.drawn}"
+        """Name of the dataset with these masks; stock plans have their own."""
+        stock = f"{self.variant.planner}{self.variant.configuration}" if self.stock else ""
+        drawn = "All" if self.drawn < 0 else self.drawn
+        return f"Dataset{self.study.bed_name}Drawn{drawn}{stock}".replace("_", "")
 
     @property
-    def iterations(self) -> int:
-        """Of the training."""
-        return round(self.study.bed.iterations * self.variant.longer)
+    def stock(self) -> bool:
+        """Whether nnU-Net trains its own network."""
+        return self.variant.planner is not None
+
+    @property
+    def trainer(self) -> str:
+        """Class of the trainer."""
+        return STOCK_TRAINER if self.stock else TRAINER
+
+    @property
+    def length(self) -> str:
+        """Iterations of the training, or minutes of a stock one."""
+        if self.stock:
+            return f"{self.study.minutes:g}min"
+        return str(round(self.study.bed.iterations * self.variant.longer))
 
     @property
     def key(self) -> str:
         """Its name among the files."""
-        return f"{self.name}-{self.iterations}-seed{self.seed}"
+        return f"{self.name}-{self.length}-seed{self.seed}"
 
     @property
     def scores(self) -> Path:
         """Scores of its cases; there when everything is done."""
-        return self.study.home / "scores" / f"{self.key}.csv"
+        return self.study.scores / f"{self.key}.csv"
 
 
 def main() -> None:
@@ -134,14 +159,18 @@ def main() -> None:
     parser.add_argument("--variants", nargs="+", choices=VARIANTS, required=True)
     parser.add_argument("--workers", type=int, default=1, help="trainings at once (default: 1)")
     parser.add_argument("--threads", type=int, default=1, help="of a training (default: 1)")
+    parser.add_argument("--minutes", type=float, default=10, help="of stock trainings (10)")
+    parser.add_argument("--results", type=Path, default=RESULTS, help="default: %(default)s")
     parser.add_argument("-device", default="cpu")
     arguments = parser.parse_args()
     study = Study(
         arguments.bed,
         arguments.cohort,
         arguments.out.absolute(),
+        arguments.results,
         arguments.patients,
         arguments.threads,
+        arguments.minutes,
         arguments.device,
     )
     jobs = [Job(study, name, seed) for seed in arguments.seeds for name in arguments.variants]
@@ -151,26 +180,28 @@ def main() -> None:
         done = [pool.submit(run, job, lock) for job in todo]
         for one in tqdm(done, desc=study.home.name, unit="training", disable=None):
             one.result()
-    print(write_tables(study.home, arguments.variants))
+    print(write_tables(study.scores, arguments.variants))
 
 
 def run(job: Job, lock: Lock) -> None:
     """Convert, plan, train, predict and score."""
     study = job.study
     call = Caller(
-        study.environment({**job.variant.trainer, "iterations": job.iterations}),
+        study.environment(
+            {**job.variant.trainer, **({} if job.stock else {"iterations": int(job.length)})}
+        ),
         study.home / "logs" / f"{job.key}.log",
     )
     data = study.home / "nnunet_data"
     with lock:
-        if not (data / "nnUNet_preprocessed" / job.dataset / "nnUNetPlans.json").is_file():
+        if not list((data / "nnUNet_preprocessed" / job.dataset).glob("nnUNet*Plans.json")):
             convert(job, call)
     plans = write_plans(data / "nnUNet_preprocessed" / job.dataset, job)
     masks = study.home / "predictions" / job.key
-    model = ("-tr", TRAINER, "-p", plans)
-    unfinished = list(
-        (data / "nnUNet_results").glob(f"{job.dataset}/{TRAINER}__{plans}__*/*/*.pth")
-    )
+    model = ("-tr", job.trainer, "-p", plans)
+    results = data / "nnUNet_results" / job.dataset
+    # A stock training of a given time begins anew.
+    unfinished = [] if job.stock else list(results.glob(f"{job.trainer}__{plans}__*/*/*.pth"))
     configuration = job.variant.configuration
     begin = time.monotonic()
     call(
@@ -224,7 +255,9 @@ def convert(job: Job, call: Caller) -> None:
         cohort = held_out_cohort(cohort, job.study.home)
     options = [] if job.drawn < 0 else [word.format(job.drawn) for word in COARSE]
     call("nnunet_pst", "convert", cohort, "--dataset", job.dataset, *options)
-    call("nnunet_pst", "plan", job.dataset)
+    planner = ("-pl", job.variant.planner) if job.variant.planner else ()
+    stock = ("-c", job.variant.configuration) if job.stock else ()
+    call("nnunet_pst", "plan", job.dataset, *stock, *planner)
 
 
 def held_out_cohort(cohort: Path, home: Path) -> Path:
@@ -244,13 +277,15 @@ def held_out_cohort(cohort: Path, home: Path) -> Path:
 
 def write_plans(folder: Path, job: Job) -> str:
     """Write the plans of a job beside those of its dataset, and return their name."""
-    plans = json.loads((folder / "nnUNetPlans.json").read_text())
-    name = "nnUNetPlans_" + job.key.replace("-", "_")
+    (made,) = folder.glob("nnUNet*Plans.json")
+    plans = json.loads(made.read_text())
+    name = f"{made.stem}_" + job.key.replace("-", "_")
     plans["plans_name"] = name
-    configuration = plans["configurations"][job.variant.configuration]
-    crop = job.study.bed.crop
-    configuration[PLANS_KEY] |= {"crop": crop, "seed": job.seed, **job.variant.settings}
-    configuration["architecture"]["arch_kwargs"] |= {"canvas": crop, **job.variant.network}
+    if not job.stock:
+        configuration = plans["configurations"][job.variant.configuration]
+        crop = job.study.bed.crop
+        configuration[PLANS_KEY] |= {"crop": crop, "seed": job.seed, **job.variant.settings}
+        configuration["architecture"]["arch_kwargs"] |= {"canvas": crop, **job.variant.network}
     write_atomically(folder / f"{name}.json", json.dumps(plans, indent=4))
     return name
 
@@ -259,9 +294,9 @@ def save_scores(job: Job, cases: Path, times: dict[str, Any]) -> None:
     """Keep the scores of a training's cases, and what it cost."""
     with cases.open(newline="") as file:
         rows = list(csv.DictReader(file))
-    facts = {"variant": job.name, "iterations": job.iterations, "seed": job.seed}
+    facts = {"variant": job.name, "length": job.length, "seed": job.seed}
     kept = [{**facts, **{name: row.get(name, "") for name in SCORES}} for row in rows]
-    _write_rows(job.scores.with_suffix(".cost"), [{**facts, **times}])
+    _write_rows(job.scores.with_suffix(".cost.csv"), [{**facts, **times}])
     _write_rows(job.scores, kept)
 
 

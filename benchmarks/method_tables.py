@@ -7,7 +7,6 @@ They know which patients there might be, not which seeds: the seeds' own means s
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -26,13 +25,13 @@ SAMPLES = 10_000
 FOUND = 0.1
 
 
-def write_tables(home: Path, variants: Sequence[str]) -> str:
-    """Write ``scores.csv``, ``trainings.csv``, ``table.md`` and ``differences.png``.
+def write_tables(folder: Path, variants: Sequence[str]) -> str:
+    """Write ``table.md`` and ``differences.png``.
 
     Parameters
     ----------
-    home
-        Folder of a bed; everything that is finished there is used.
+    folder
+        Of the scores of a bed; everything that is finished there is used.
     variants
         Rows of the table; the first is what the others are compared with.
 
@@ -41,18 +40,12 @@ def write_tables(home: Path, variants: Sequence[str]) -> str:
     str
         The table.
     """
-    scores = _join(sorted((home / "scores").glob("*.csv")), home / "scores.csv")
-    _join(sorted((home / "scores").glob("*.cost")), home / "trainings.csv")
+    files = [file for file in sorted(folder.glob("*-seed*.csv")) if ".cost" not in file.name]
+    scores = pd.concat([pd.read_csv(file) for file in files], ignore_index=True)
     text = table(scores, variants)
-    (home / "table.md").write_text(text, encoding="utf-8")
-    draw_differences(scores, variants, home / "differences.png")
+    (folder / "table.md").write_text(text, encoding="utf-8")
+    draw_differences(scores, variants, folder / "differences.png")
     return text
-
-
-def _join(files: Sequence[Path], target: Path) -> pd.DataFrame:
-    joined = pd.concat([pd.read_csv(file) for file in files], ignore_index=True)
-    joined.to_csv(target, index=False, quoting=csv.QUOTE_MINIMAL)
-    return joined
 
 
 def patient_means(scores: pd.DataFrame, variant: str) -> pd.DataFrame:
@@ -75,7 +68,7 @@ def table(scores: pd.DataFrame, variants: Sequence[str]) -> str:
     there = [name for name in variants if (scores["variant"] == name).any()]
     sequences = sorted(scores["sequence"].unique())
     lines = [
-        f"| variant | iterations | seeds | Dice | against the first | better | found | "
+        f"| variant | length | seeds | Dice | against the first | better | found | "
         f"{' | '.join(sequences)} |",
         "|---|--:|---|--:|---|---|---|" + "--:|" * len(sequences),
     ]
@@ -91,7 +84,7 @@ def table(scores: pd.DataFrame, variants: Sequence[str]) -> str:
         patients = means.mean(axis=1)
         cells = [
             VARIANTS[name].says,
-            ", ".join(f"{count:g}" for count in sorted(rows["iterations"].unique())),
+            ", ".join(sorted({str(length) for length in rows["length"]})),
             " ".join(f"{means[seed].mean():.3f}" for seed in means.columns),
             f"{patients.mean():.3f}",
             compared,

@@ -60,6 +60,9 @@ class Variant:
         Slices drawn on each side: None, as the bed says; -1, every slice.
     longer
         Factor on the bed's iterations.
+    planner
+        Of nnU-Net: stock nnU-Net trains for the time that the study gives it, with its own network,
+        loss and augmentation, instead of a number of iterations.
     """
 
     says: str
@@ -69,6 +72,7 @@ class Variant:
     trainer: Mapping[str, Any] = field(default_factory=lambda: _NOTHING)
     drawn: int | None = None
     longer: float = 1.0
+    planner: str | None = None
 
 
 #: The first is what the others are compared with.
@@ -97,4 +101,8 @@ VARIANTS = {
     "fine": Variant("every slice drawn", drawn=-1),
     "longer": Variant("four times the iterations", longer=4),
     "longer2d": Variant("one slice, four times the iterations", "2d_mobilenetv2", longer=4),
+    "stock2d": Variant("stock `2d`", "2d", planner="ExperimentPlanner"),
+    "stock3d": Variant("stock `3d_fullres`", "3d_fullres", planner="ExperimentPlanner"),
+    "resencm": Variant("stock `2d`, ResEnc-M", "2d", planner="nnUNetPlannerResEncM"),
+    "resencl": Variant("stock `2d`, ResEnc-L", "2d", planner="nnUNetPlannerResEncL"),
 }
