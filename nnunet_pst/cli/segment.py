@@ -41,6 +41,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--consensus", action="store_true", help="also fuse the sequences' probabilities"
     )
+    parser.add_argument(
+        "--probabilities",
+        action="store_true",
+        help="also write the probability of tumor in each voxel, on the image's own grid",
+    )
     _add_registration(parser)
     _add_network(parser)
     parser.add_argument(
@@ -102,6 +107,7 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.output,
         SegmentationSettings(
             consensus=arguments.consensus,
+            probabilities=arguments.probabilities,
             registration=RegistrationWish(
                 arguments.registration, arguments.transform, arguments.interpolation
             ),

@@ -213,7 +213,7 @@ def _bowel(rng: np.random.Generator) -> Iterator[Layer]:
 def _crowded_bowel(rng: np.random.Generator) -> Iterator[Layer]:
     """More loops, down to the bladder; many are collapsed and as bright as a tumor."""
     contents = [Tissue.BOWEL_FLUID, Tissue.STOOL, *(Tissue.COLLAPSED_BOWEL,) * 3]
-    for _ in range(int(rng.integers(14, 22))):
+    for _ in range(int(rng.integers(17, 26))):
         yield from _loop(contents, -5, rng)
 
 

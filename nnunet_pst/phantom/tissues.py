@@ -116,7 +116,7 @@ PROPERTIES: dict[Tissue, Properties] = {
 }
 #: The tumor of a cluttered pelvis: between prostate and vein on T2, so that tissue of its
 #: brightness is several times as much as the tumor, and lobulated.
-HIDDEN_TUMOR = Properties(1350, 84, 0.88, 1.4, 0.38, 0.24)
+HIDDEN_TUMOR = Properties(1350, 80, 0.88, 1.5, 0.36, 0.26)
 
 #: Spread of a patient's own values around the table, as the sigma of a log-normal draw.
 PATIENT_SPREAD = 0.06

@@ -128,6 +128,8 @@ class Consensus:
         The sequence on whose grid it is.
     mask
         Where the mean probability is above one half.
+    probability
+        The mean; 0 where no sequence saw the patient.
     voters
         The sequences that were averaged.
     partly_seen
@@ -136,6 +138,7 @@ class Consensus:
 
     reference: str
     mask: npt.NDArray[np.bool_]
+    probability: npt.NDArray[np.float32]
     voters: tuple[str, ...]
     partly_seen: float
 
@@ -173,4 +176,5 @@ def consensus(space: StudySpace, probabilities: Mapping[str, npt.NDArray[np.floa
         voters.append(name)
     mask = total > 0.5 * count
     partly = float((count[mask] < len(voters)).mean()) if mask.any() else 0.0
-    return Consensus(reference, mask, tuple(voters), partly)
+    probability = total / np.maximum(count, 1)
+    return Consensus(reference, mask, probability, tuple(voters), partly)

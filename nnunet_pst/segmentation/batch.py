@@ -262,6 +262,8 @@ def _digest(
         study.left_out,
         [_decisive(model.facts) for model in models.all],
         settings.consensus,
+        # Only where it is wanted, so that what was made without it stays as it is.
+        *(["probabilities"] if settings.probabilities else []),
         asdict(choose_registration(settings.registration, models).settings),
     ]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -39,12 +39,15 @@ class SegmentationSettings:
     ----------
     consensus
         Fuse the sequences' probabilities too.
+    probabilities
+        Keep each sequence's probability of tumor.
     registration
         Of channels for a fusion model, and of sequences for the consensus. What a
         `RegistrationWish` leaves open is as in the fusion model's training data.
     """
 
     consensus: bool = False
+    probabilities: bool = False
     registration: RegistrationSettings | RegistrationWish = field(default_factory=RegistrationWish)
 
 
@@ -92,6 +95,8 @@ class Result:
         Every class by itself; empty where there is one.
     what
         What the mask outlines, in words.
+    probability
+        (z, y, x) of all classes together, where it was asked for.
     """
 
     name: str
@@ -106,6 +111,7 @@ class Result:
     filled: tuple[str, ...] = ()
     classes: tuple[ClassMask, ...] = ()
     what: str = "tumor"
+    probability: npt.NDArray[np.float32] | None = None
 
     @property
     def mask(self) -> npt.NDArray[np.bool_]:
@@ -162,7 +168,8 @@ def segment_study(
     probabilities: dict[str, npt.NDArray[np.float32]] = {}
     for name, role in roles.by_sequence.items():
         channels = [space.on_grid(name, channel) for channel in role.inputs]
-        prediction = role.model.predict(channels, probability=settings.consensus)
+        wanted = settings.consensus or settings.probabilities
+        prediction = role.model.predict(channels, probability=wanted)
         if prediction.probability is not None:
             probabilities[name] = prediction.probability
         results.append(_result(by_name[name], role, prediction, space))
@@ -174,6 +181,8 @@ def segment_study(
         results.append(_consensus(by_name, space, probabilities, weights, what))
     elif settings.consensus:
         notes.append(f"no consensus: {results[0].name} alone was segmented, nothing to fuse")
+    if not settings.probabilities:
+        results = [replace(result, probability=None) for result in results]
     return StudyResult(
         tuple(results),
         # After the consensus, which registers sequences.
@@ -240,6 +249,7 @@ def _result(
         filled=role.filled,
         classes=_each_class(prediction.labels, facts.classes, sequence.image.grid),
         what=what,
+        probability=prediction.probability,
     )
 
 
@@ -298,4 +308,5 @@ def _consensus(
         warnings=tuple(warnings),
         source=sequence.source,
         what=what,
+        probability=made.probability,
     )

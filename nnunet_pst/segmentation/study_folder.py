@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from nnunet_pst.errors import InputError
 from nnunet_pst.io.atomic_files import fill
 from nnunet_pst.io.viewer_labels import (
@@ -20,6 +22,9 @@ from nnunet_pst.segmentation.measures import volume_text
 from nnunet_pst.segmentation.montage import draw_montage
 from nnunet_pst.segmentation.study import Result, StudyResult
 
+#: Steps of a written probability. Its few values make a file of floating point numbers as small as
+#: one of bytes, which every viewer would have to scale (NIfTI has no half precision).
+PROBABILITY_STEPS = 255
 #: DICOM objects name the patient, as the standard demands; no other file does.
 DICOM_FOLDER = "dicom"
 
@@ -57,6 +62,11 @@ def _write_result(
     grid = result.image.grid
     files = {"mask": f"{result.name}_mask.nii.gz", "picture": f"{result.name}.png"}
     write_volume(folder / files["mask"], Volume(result.labels, grid))
+    if result.probability is not None:
+        files["probability"] = f"{result.name}_probability.nii.gz"
+        steps = np.rint(result.probability * PROBABILITY_STEPS)
+        rounded = Volume((steps / PROBABILITY_STEPS).astype(np.float32), grid)
+        write_volume(folder / files["probability"], rounded)
     has_tumor = result.measures.slices > 0
     volume = volume_text(result.measures.volume_ml) if has_tumor else f"no {result.what} found"
     draw_montage(
