@@ -4,9 +4,8 @@
 ``dice_ce``), ``ema`` (the decay of an average of the weights, which replaces them at the end) and
 ``intensity_augmentation`` (``host``: the host's noise, blur, brightness, contrast, resolution).
 
-Steps convolve on as many threads as ``OMP_NUM_THREADS`` says (the host: one for every core, which
-is slow where several trainings share them). There is no validation after training: patients that no
-training has seen are predicted instead. Put this folder into ``nnUNet_extTrainer``.
+There is no validation after training: patients that no training has seen are predicted instead. Put
+this folder into ``nnUNet_extTrainer``.
 """
 
 from __future__ import annotations
@@ -93,8 +92,7 @@ class nnUNetTrainerPST25DStudy(PST25DTrainer):
     epochs = max(1, round(study.get("iterations", PER_EPOCH) / PER_EPOCH))
 
     def initialize(self) -> None:
-        """Build everything, then set threads and what the study changes."""
-        torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", torch.get_num_threads())))
+        """Build everything, then what the study changes."""
         super().initialize()
         self._augment = (
             host_intensity_transforms()

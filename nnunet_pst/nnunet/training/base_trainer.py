@@ -41,6 +41,7 @@ from nnunet_pst.nnunet.training.training_step import (
     TrainingStep,
     adamw,
     compilation_wanted,
+    keep_to_chosen_threads,
     step_precision,
 )
 
@@ -124,6 +125,7 @@ class PST25DTrainer(nnUNetTrainer):
     def initialize(self) -> None:
         """Build network and optimizer; the plans' seed decides the random weights."""
         torch.manual_seed(self.settings.seed)
+        keep_to_chosen_threads()
         with _one_line_errors():
             super().initialize()
         self._step = TrainingStep(

@@ -106,6 +106,17 @@ def step_precision(device: torch.device, scaler: torch.amp.GradScaler | None) ->
     return torch.float32
 
 
+def keep_to_chosen_threads() -> None:
+    """Use as many threads as ``OMP_NUM_THREADS`` says, where it says anything.
+
+    The host sets one for every core when it trains on a CPU (nnunet-v2 ``run/run_training.py``,
+    2.8), whatever was chosen: two trainings on one machine then wait for each other.
+    """
+    first, _, _ = os.environ.get("OMP_NUM_THREADS", "").partition(",")
+    if first.strip().isdigit() and int(first) > 0:
+        torch.set_num_threads(int(first))
+
+
 def compilation_wanted(device: torch.device) -> bool:
     """Whether to compile steps on this device: on a GPU, if `COMPILE_VARIABLE` says so."""
     chosen = os.environ.get(COMPILE_VARIABLE, "").lower() in ("true", "1", "t")
