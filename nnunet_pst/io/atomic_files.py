@@ -8,7 +8,7 @@ import hashlib
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -226,6 +226,38 @@ def gone_if_refused(folder: Path) -> Iterator[None]:
                 with suppress(OSError):  # it holds something else by now
                     parent.rmdir()
         raise
+
+
+@contextmanager
+def gone_if_empty(folders: Sequence[Path], notes: Sequence[Path]) -> Iterator[None]:
+    """After an error, remove what was made meanwhile and holds nothing.
+
+    Parameters
+    ----------
+    folders
+        Empty folders go, these and those below them; what holds a file stays for the next run.
+    notes
+        Files about what is in the folders; new ones go when no folder is left.
+    """
+    known = {path for folder in folders for path in _folders_of(folder)}
+    above = [path for folder in folders for path in folder.parents if not path.exists()]
+    new = [note for note in notes if not note.exists()]
+    try:
+        yield
+    except BaseException:
+        made = {path for folder in folders for path in _folders_of(folder)} - known
+        for path in [*sorted(made, reverse=True), *above]:
+            with suppress(OSError):  # it holds something
+                path.rmdir()
+        if not any(folder.exists() for folder in folders):
+            for note in new:
+                with suppress(OSError):  # a broken disk; the error that is raised says so
+                    note.unlink(missing_ok=True)
+        raise
+
+
+def _folders_of(folder: Path) -> list[Path]:
+    return [path for path in (folder, *folder.rglob("*")) if path.is_dir()]
 
 
 @contextmanager

@@ -20,7 +20,7 @@ from nnunet_pst.dataset import case_tasks
 from nnunet_pst.dataset.annotation import LabelRules
 from nnunet_pst.dataset.conversion import convert_cohort
 from nnunet_pst.dataset.conversion_settings import ConversionSettings
-from nnunet_pst.errors import Fault, InputError, PartlyDoneError, Problem
+from nnunet_pst.errors import Fault, HostError, InputError, PartlyDoneError, Problem
 
 #: Converts, and is killed at one point of one case.
 KILLED = """
@@ -330,6 +330,26 @@ def test_a_case_that_cannot_be_written_costs_only_itself(
     assert not (raw / "DatasetPST" / "dataset.json").exists()
     monkeypatch.setattr(case_tasks, "write_case", write)
     assert convert_cohort(table, "DatasetPST").written == 1
+
+
+def test_a_disk_without_room_for_one_case_is_left_as_it_was(
+    small_cohort, raw: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """No empty folders, and no key to pseudonyms that nothing has."""
+
+    def full_disk(dataset, case, built):
+        raise OSError("No space left on device")
+
+    earlier = (raw / "DatasetPST", raw / "DatasetPST_patients.csv")
+    monkeypatch.setattr(case_tasks, "write_case", full_disk)
+    with pytest.raises(HostError):
+        convert_cohort(small_cohort.table, "DatasetPST")
+    assert not raw.exists() or list(raw.iterdir()) == []
+    earlier[0].mkdir(parents=True)
+    earlier[1].write_text("pseudonym,patient\nPST_0007,z\n")
+    with pytest.raises(HostError):
+        convert_cohort(small_cohort.table, "DatasetPST")
+    assert all(path.exists() for path in earlier)
 
 
 @pytest.mark.parametrize("spoil", [lambda data: data[: len(data) // 2], lambda data: data + b"x"])
