@@ -237,27 +237,27 @@ def gone_if_empty(folders: Sequence[Path], notes: Sequence[Path]) -> Iterator[No
     folders
         Empty folders go, these and those below them; what holds a file stays for the next run.
     notes
-        Files about what is in the folders; new ones go when no folder is left.
+        Files about what is in the folders; new ones go when nothing else is.
     """
-    known = {path for folder in folders for path in _folders_of(folder)}
+    known = {path for path in _inside(folders) if path.is_dir()}
     above = [path for folder in folders for path in folder.parents if not path.exists()]
-    new = [note for note in notes if not note.exists()]
+    new = {note for note in notes if not note.exists()}
     try:
         yield
     except BaseException:
-        made = {path for folder in folders for path in _folders_of(folder)} - known
-        for path in [*sorted(made, reverse=True), *above]:
-            with suppress(OSError):  # it holds something
-                path.rmdir()
-        if not any(folder.exists() for folder in folders):
+        if {path for path in _inside(folders) if not path.is_dir()} <= new:
             for note in new:
                 with suppress(OSError):  # a broken disk; the error that is raised says so
                     note.unlink(missing_ok=True)
+        made = {path for path in _inside(folders) if path.is_dir()} - known
+        for path in [*sorted(made, reverse=True), *above]:
+            with suppress(OSError):  # it holds something
+                path.rmdir()
         raise
 
 
-def _folders_of(folder: Path) -> list[Path]:
-    return [path for path in (folder, *folder.rglob("*")) if path.is_dir()]
+def _inside(folders: Sequence[Path]) -> list[Path]:
+    return [path for one in folders if one.exists() for path in (one, *one.rglob("*"))]
 
 
 @contextmanager
