@@ -342,7 +342,8 @@ def _write_cases(conversion: Conversion, todo: list[Case], runner: Runner) -> No
     if failed:
         lines = [line for name in sorted(failed) for line in _failure(name, failed[name])]
         done = len(conversion.cases) - len(failed)
-        text = f"{done or 'no'} cases are written; run the same command again for the rest"
+        whole = "1 case is" if done == 1 else f"{done or 'no'} cases are"
+        text = f"{whole} written; run the same command again for the rest"
         problems = [*lines, Problem(text, Fault.FAILED)]
         raise PartlyDoneError(problems) if done else HostError(problems)
 

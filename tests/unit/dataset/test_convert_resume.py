@@ -336,20 +336,31 @@ def test_a_disk_without_room_for_one_case_is_left_as_it_was(
     small_cohort, raw: Path, monkeypatch: pytest.MonkeyPatch
 ):
     """No empty folders, and no key to pseudonyms that nothing has."""
+    write = case_tasks.write_case
+    room_for: list[str] = []
 
     def full_disk(dataset, case, built):
-        raise OSError("No space left on device")
+        if case.name not in room_for:
+            raise OSError("No space left on device")
+        write(dataset, case, built)
 
-    earlier = (raw / "DatasetPST", raw / "DatasetPST_patients.csv")
     monkeypatch.setattr(case_tasks, "write_case", full_disk)
-    with pytest.raises(HostError):
+    with pytest.raises(HostError) as caught:
         convert_cohort(small_cohort.table, "DatasetPST")
+    assert caught.value.problems[-1].startswith("no cases are written")
     assert not raw.exists() or list(raw.iterdir()) == []
+    earlier = (raw / "DatasetPST", raw / "DatasetPST_patients.csv")
     earlier[0].mkdir(parents=True)
     earlier[1].write_text("pseudonym,patient\nPST_0007,z\n")
     with pytest.raises(HostError):
         convert_cohort(small_cohort.table, "DatasetPST")
     assert all(path.exists() for path in earlier)
+    earlier[1].unlink()
+    room_for += ["PST_0001_T1"]
+    with pytest.raises(PartlyDoneError) as caught:
+        convert_cohort(small_cohort.table, "DatasetPST")
+    assert caught.value.problems[-1].startswith("1 case is written")
+    assert sorted(path.name for path in earlier[0].iterdir()) == ["imagesTr", "labelsTr"]
 
 
 @pytest.mark.parametrize("spoil", [lambda data: data[: len(data) // 2], lambda data: data + b"x"])
