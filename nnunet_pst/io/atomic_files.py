@@ -229,7 +229,7 @@ def gone_if_refused(folder: Path) -> Iterator[None]:
 
 
 @contextmanager
-def gone_if_empty(folders: Sequence[Path], notes: Sequence[Path]) -> Iterator[None]:
+def gone_if_empty(folders: Sequence[Path], notes: Sequence[Path] = ()) -> Iterator[None]:
     """After an error, remove what was made meanwhile and holds nothing.
 
     Parameters
