@@ -33,6 +33,7 @@ from nnunet_pst.evaluation.score_tables import Row, write_csv
 from nnunet_pst.io.atomic_files import (
     PARTIAL,
     fill,
+    gone_if_empty,
     gone_if_refused,
     hidden_beside,
     refusals_in_one_line,
@@ -179,7 +180,7 @@ def _draft(output: Path) -> Iterator[Path]:
     A refusal removes it: whoever is refused looks for nothing hidden, and finds nothing.
     """
     folder = _draft_folder(output)
-    with gone_if_refused(folder):
+    with gone_if_refused(folder), gone_if_empty([folder]):
         (folder / "keys").mkdir(parents=True, exist_ok=True)
         (folder / "result").mkdir(exist_ok=True)
         sweep(folder, deep=True)

@@ -41,7 +41,7 @@ from nnunet_pst.dataset.raw_dataset import (
 )
 from nnunet_pst.dataset.repeated_voxels import voxel_problems
 from nnunet_pst.errors import Fault, HostError, InputError, PartlyDoneError, Problem, PSTError
-from nnunet_pst.io.atomic_files import write_atomically
+from nnunet_pst.io.atomic_files import gone_if_empty, write_atomically
 from nnunet_pst.io.case_table import CASE_TABLE
 from nnunet_pst.io.claims import claimed
 from nnunet_pst.io.digests import file_digest, quick_digest
@@ -98,7 +98,10 @@ def convert_cohort(
     (6, 2)
     """
     place = locate_dataset(dataset)
-    with claimed(place.raw, "convert", dataset, below=place.own_folders) as claim:
+    with (
+        claimed(place.raw, "convert", dataset, below=place.own_folders) as claim,
+        gone_if_empty(place.own_folders, (place.key, place.journal)),
+    ):
         chosen = settings or ConversionSettings()
         conversion, problems = _planned(Path(table), place, chosen, overwrite=overwrite)
         conversion.removed_files = claim.swept
@@ -339,7 +342,8 @@ def _write_cases(conversion: Conversion, todo: list[Case], runner: Runner) -> No
     if failed:
         lines = [line for name in sorted(failed) for line in _failure(name, failed[name])]
         done = len(conversion.cases) - len(failed)
-        text = f"{done or 'no'} cases are written; run the same command again for the rest"
+        whole = "1 case is" if done == 1 else f"{done or 'no'} cases are"
+        text = f"{whole} written; run the same command again for the rest"
         problems = [*lines, Problem(text, Fault.FAILED)]
         raise PartlyDoneError(problems) if done else HostError(problems)
 

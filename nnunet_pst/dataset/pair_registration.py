@@ -186,12 +186,14 @@ def register_cohort(
     task = partial(_register_pair, folder, settings)
     records: dict[str, PairRecord] = {}
     kept = 0
-    for pair, outcome in runner.run(task, pairs, "registering", unit="pair"):
-        if isinstance(outcome, Exception):
-            raise outcome
-        records[pair.name], finished_before = outcome
-        kept += finished_before
-    (folder / _SCRATCH).rmdir()
+    try:
+        for pair, outcome in runner.run(task, pairs, "registering", unit="pair"):
+            if isinstance(outcome, Exception):
+                raise outcome
+            records[pair.name], finished_before = outcome
+            kept += finished_before
+    finally:
+        shutil.rmtree(folder / _SCRATCH, ignore_errors=True)
     ordered = {pair.name: records[pair.name] for pair in pairs}
     write_atomically(folder / TABLE, _table([*ordered.values(), *_missing(cases, settings)]))
     order = sorted(ordered, key=lambda name: (not ordered[name].reason, name))

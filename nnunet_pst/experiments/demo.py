@@ -123,6 +123,7 @@ def run_demo(demo: Demo) -> Path:
 
 def _run_steps(demo: Demo, seconds: dict[str, float]) -> Path:
     steps = demo.steps()
+    (demo.folder / "logs").mkdir(exist_ok=True)
     for number, step in enumerate(steps, 1):
         if step.name in seconds:
             print(f"[{number}/{len(steps)}] {step.name}: finished before, kept", flush=True)
@@ -169,8 +170,6 @@ def _begin(demo: Demo) -> dict[str, float]:
                 Fault.EXISTS,
             )
         return dict(content["seconds"])
-    logs = demo.folder / "logs"
-    logs.mkdir(parents=True, exist_ok=True)
     _write_json(record, {"demo": _settings(demo), "seconds": {}})
     return {}
 

@@ -8,7 +8,7 @@ import hashlib
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -226,6 +226,38 @@ def gone_if_refused(folder: Path) -> Iterator[None]:
                 with suppress(OSError):  # it holds something else by now
                     parent.rmdir()
         raise
+
+
+@contextmanager
+def gone_if_empty(folders: Sequence[Path], notes: Sequence[Path] = ()) -> Iterator[None]:
+    """After an error, remove what was made meanwhile and holds nothing.
+
+    Parameters
+    ----------
+    folders
+        Empty folders go, these and those below them; what holds a file stays for the next run.
+    notes
+        Files about what is in the folders; new ones go when nothing else is.
+    """
+    known = {path for path in _inside(folders) if path.is_dir()}
+    above = [path for folder in folders for path in folder.parents if not path.exists()]
+    new = {note for note in notes if not note.exists()}
+    try:
+        yield
+    except BaseException:
+        if {path for path in _inside(folders) if not path.is_dir()} <= new:
+            for note in new:
+                with suppress(OSError):  # a broken disk; the error that is raised says so
+                    note.unlink(missing_ok=True)
+        made = {path for path in _inside(folders) if path.is_dir()} - known
+        for path in [*sorted(made, reverse=True), *above]:
+            with suppress(OSError):  # it holds something
+                path.rmdir()
+        raise
+
+
+def _inside(folders: Sequence[Path]) -> list[Path]:
+    return [path for one in folders if one.exists() for path in (one, *one.rglob("*"))]
 
 
 @contextmanager

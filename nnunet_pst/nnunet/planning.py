@@ -17,7 +17,12 @@ from typing import Any
 
 from nnunet_pst.dataset.splits import Splits
 from nnunet_pst.errors import Fault, HostError, InputError
-from nnunet_pst.io.atomic_files import copy_atomically, refusals_in_one_line, write_atomically
+from nnunet_pst.io.atomic_files import (
+    copy_atomically,
+    gone_if_empty,
+    refusals_in_one_line,
+    write_atomically,
+)
 from nnunet_pst.io.case_table import CASE_TABLE, cases_of_dataset
 from nnunet_pst.io.claims import claimed
 from nnunet_pst.io.label_values import read_label_values
@@ -133,6 +138,7 @@ def plan_dataset(
     with (
         refusals_in_one_line(place),
         claimed(place.parent, "plan", place.name, below=[place]),
+        gone_if_empty([place]),
     ):
         # Before the long work: what is refused leaves everything as it was.
         folds = plan_folds(

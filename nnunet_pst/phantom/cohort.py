@@ -17,6 +17,7 @@ from nnunet_pst.dataset.annotation import largest_slice, window
 from nnunet_pst.errors import Fault, InputError
 from nnunet_pst.io.atomic_files import (
     folder_written_whole,
+    gone_if_empty,
     refusals_in_one_line,
     write_atomically,
 )
@@ -52,6 +53,8 @@ COARSE_SLICES = 5
 #: Smallest coverage of a series along z, and smallest margin around the tumor.
 COVERAGE_MM, MARGIN_MM = 200.0, 15.0
 TABLE, TRUTH = "cohort.csv", "truth"
+#: What the cohort of a folder is, also an unfinished one.
+_PLAN = Path(TRUTH, "plan.json")
 
 COVARIATES = ("age", "sex", "size_cm", "location", "malignancy", "scanner")
 
@@ -146,7 +149,12 @@ def write_cohort(folder: Path, plan: CohortPlan, *, workers: int = 1) -> Path:
     facts = [draw_patient(plan.seed, number) for number in range(plan.patients)]
     splits = assign_splits(facts)
     _check_folder(folder)
-    with refusals_in_one_line(folder), claimed(folder, "phantom", below=[folder]):
+    made = [folder / TRUTH, *(folder / patient.name for patient in facts)]
+    with (
+        refusals_in_one_line(folder),
+        claimed(folder, "phantom", below=[folder]),
+        gone_if_empty(made, [folder / _PLAN]),
+    ):
         _claim(folder, plan)
         left = [patient for patient in facts if not _truth_file(folder, patient).exists()]
         with Runner(workers).running() as runner:
@@ -161,14 +169,14 @@ def write_cohort(folder: Path, plan: CohortPlan, *, workers: int = 1) -> Path:
 
 def _check_folder(folder: Path) -> None:
     """Refuse a folder of other files, before anything is written into it."""
-    marker = folder / TRUTH / "plan.json"
+    marker = folder / _PLAN
     if not marker.exists() and visible(folder) - {marker.parent}:
         raise InputError(f"{folder}: is not an empty folder; choose another one", Fault.EXISTS)
 
 
 def _claim(folder: Path, plan: CohortPlan) -> None:
     """Make the folder, or check that it holds the same cohort."""
-    marker = folder / TRUTH / "plan.json"
+    marker = folder / _PLAN
     # Earlier versions knew no clutter; their folders are of the same plan without it.
     settings = {k: v for k, v in asdict(plan).items() if k != "cluttered" or v}
     text = json.dumps(settings, indent=2) + "\n"

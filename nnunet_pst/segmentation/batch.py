@@ -22,6 +22,7 @@ import json
 import os
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -104,11 +105,15 @@ def segment_studies(
     """
     _check_writable(output)
     with claimed(output, "segment", below=[output]):
-        sweep(output.absolute().parent)  # where the key is
-        outcome = _segment_all(studies, models, output, settings, overwrite=overwrite)
-    if key_of(output).exists():
-        output.mkdir(exist_ok=True)  # a key has its folder, empty or not
-    return outcome
+        key = key_of(output)
+        sweep(key.parent)
+        new = not key.exists()
+        try:
+            return _segment_all(studies, models, output, settings, overwrite=overwrite)
+        finally:
+            if new and not any(output.glob("study_*")):
+                with suppress(OSError):  # a broken disk; the outcome says so
+                    key.unlink(missing_ok=True)
 
 
 def _segment_all(

@@ -30,6 +30,8 @@ class Scenario:
         Of `patches`, before the command.
     changing
         Names of files that differ from run to run, such as logs with times.
+    rooms
+        Names of folders that are made for what the next steps may bring.
     """
 
     name: str
@@ -38,6 +40,7 @@ class Scenario:
     environ: dict[str, str] = field(default_factory=dict)
     patches: tuple[str, ...] = ()
     changing: tuple[str, ...] = ()
+    rooms: tuple[str, ...] = ()
     program: str = "nnunet_pst"
 
 
@@ -127,6 +130,7 @@ SCENARIOS = (
         "demo",
         ("demo", "{work}/demo", "--patients", "8"),
         patches=("patches:demo_of_stubs",),
+        rooms=("nnunet_data/*", "predictions_*"),
     ),
 )
 

@@ -215,6 +215,20 @@ def test_a_mask_that_cannot_be_read_leaves_nothing(
     assert sorted(tmp_path.iterdir()) == before
 
 
+def test_a_disk_without_room_for_an_evaluation_is_left_as_it_was(
+    tmp_path: Path, dataset: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    exact = predict(dataset, tmp_path / "exact", 6)
+    before = sorted(tmp_path.iterdir())
+    monkeypatch.setattr(compared_methods, "evaluate_predictions", full)
+    words = ["compare", f"a={exact}", f"b={exact}", "--dataset", str(dataset)]
+    assert main([*words, "-o", str(tmp_path / "out"), "--workers", "1"]) == 1
+    assert sorted(tmp_path.iterdir()) == before
+
+
 def test_interrupted_comparison_goes_on_and_gives_the_same_bytes(
     tmp_path: Path,
     dataset: Path,

@@ -20,7 +20,7 @@ from nnunet_pst.dataset import case_tasks
 from nnunet_pst.dataset.annotation import LabelRules
 from nnunet_pst.dataset.conversion import convert_cohort
 from nnunet_pst.dataset.conversion_settings import ConversionSettings
-from nnunet_pst.errors import Fault, InputError, PartlyDoneError, Problem
+from nnunet_pst.errors import Fault, HostError, InputError, PartlyDoneError, Problem
 
 #: Converts, and is killed at one point of one case.
 KILLED = """
@@ -330,6 +330,37 @@ def test_a_case_that_cannot_be_written_costs_only_itself(
     assert not (raw / "DatasetPST" / "dataset.json").exists()
     monkeypatch.setattr(case_tasks, "write_case", write)
     assert convert_cohort(table, "DatasetPST").written == 1
+
+
+def test_a_disk_without_room_for_one_case_is_left_as_it_was(
+    small_cohort, raw: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """No empty folders, and no key to pseudonyms that nothing has."""
+    write = case_tasks.write_case
+    room_for: list[str] = []
+
+    def full_disk(dataset, case, built):
+        if case.name not in room_for:
+            raise OSError("No space left on device")
+        write(dataset, case, built)
+
+    monkeypatch.setattr(case_tasks, "write_case", full_disk)
+    with pytest.raises(HostError) as caught:
+        convert_cohort(small_cohort.table, "DatasetPST")
+    assert caught.value.problems[-1].startswith("no cases are written")
+    assert not raw.exists() or list(raw.iterdir()) == []
+    earlier = (raw / "DatasetPST", raw / "DatasetPST_patients.csv")
+    earlier[0].mkdir(parents=True)
+    earlier[1].write_text("pseudonym,patient\nPST_0007,z\n")
+    with pytest.raises(HostError):
+        convert_cohort(small_cohort.table, "DatasetPST")
+    assert all(path.exists() for path in earlier)
+    earlier[1].unlink()
+    room_for += ["PST_0001_T1"]
+    with pytest.raises(PartlyDoneError) as caught:
+        convert_cohort(small_cohort.table, "DatasetPST")
+    assert caught.value.problems[-1].startswith("1 case is written")
+    assert sorted(path.name for path in earlier[0].iterdir()) == ["imagesTr", "labelsTr"]
 
 
 @pytest.mark.parametrize("spoil", [lambda data: data[: len(data) // 2], lambda data: data + b"x"])

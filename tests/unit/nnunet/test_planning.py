@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -156,6 +157,20 @@ def test_an_unknown_configuration_is_named_before_the_long_work(
     )
     assert (f"did you mean {meant}?" in first) is (meant is not None)
     assert second.startswith("there is no configuration 'wrong'")
+
+
+def test_a_disk_without_room_for_a_plan_is_left_as_it_was(
+    planned_by_the_host: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def full(*_: object) -> str:
+        (planned_by_the_host / "nnUNetPlans_2d").mkdir(parents=True)
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(planning, "plan_stock", full)
+    shutil.rmtree(planned_by_the_host)
+    with pytest.raises(InputError, match="No space left"):
+        plan_dataset(DATASET)
+    assert list(planned_by_the_host.parent.iterdir()) == []
 
 
 def test_a_configuration_that_the_planner_left_out(

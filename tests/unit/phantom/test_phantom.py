@@ -17,7 +17,7 @@ from nnunet_pst.dataset.cohort_table import parse_cohort
 from nnunet_pst.errors import Fault, InputError
 from nnunet_pst.io.geometry import Grid
 from nnunet_pst.io.volumes import lesion_count, read_image, read_mask
-from nnunet_pst.phantom import patients
+from nnunet_pst.phantom import cohort, patients
 from nnunet_pst.phantom.acquisition import SEQUENCES, Protocol, returning_fat, tissue_signals
 from nnunet_pst.phantom.cohort import (
     COARSE_SLICES,
@@ -344,6 +344,16 @@ def test_a_killed_run_is_finished_and_leaves_no_partial_files(folder, tmp_path):
     (place / "phantom-0001" / "T1.nii.gz").write_bytes(b"whole, but its truth is missing")
     write_cohort(place, PLAN)
     assert hashes(place) == whole
+
+
+def test_a_disk_without_room_for_one_patient_is_left_as_it_was(tmp_path, monkeypatch):
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(cohort, "write_volume", full)
+    with pytest.raises(InputError, match="No space left"):
+        write_cohort(tmp_path / "new" / "cohort", PLAN)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_folder_that_cannot_be_made_is_one_line():

@@ -131,17 +131,29 @@ def test_numbers_stay_when_studies_are_added(tmp_path: Path):
     assert (sorted(outcome.finished), outcome.kept) == (["study_0001", "study_0002"], 1)
 
 
-def test_a_failed_study_leaves_no_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    def full(*_: object) -> str:
-        raise OSError(28, "No space left on device")
+def _full(*_: object) -> str:
+    raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(batch, "render_study_page", full)
-    outcome = run([study("T2")], tmp_path / "out")
+
+def test_a_failed_study_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(batch, "render_study_page", _full)
+    outcome = run([study("T2")], tmp_path / "new" / "out")
     (problem,) = outcome.failed
     assert problem.fault is Fault.UNREADABLE
     assert "study_0001" in problem
     assert "No space left on device" in problem
-    assert list((tmp_path / "out").iterdir()) == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_failed_study_leaves_the_key_and_the_folder_of_others(tmp_path: Path, monkeypatch):
+    for name in ("empty", "full"):
+        (tmp_path / name).mkdir()
+    run([study("T2", identity="a")], tmp_path / "full")
+    monkeypatch.setattr(batch, "render_study_page", _full)
+    for name in ("empty", "full"):
+        run([study("T2")], tmp_path / name)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["empty", "full", "full_studies.csv"]
+    assert "study_0001,a," in key_of(tmp_path / "full").read_text()
 
 
 def test_the_draft_of_a_killed_run_is_removed(tmp_path: Path):
