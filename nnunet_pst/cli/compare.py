@@ -53,7 +53,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--margin",
         type=margin,
-        help="non-inferiority margin in Dice, such as 0.02",
+        help="largest loss of mean Dice that would not matter, such as 0.05: non-inferiority and "
+        "equivalence are tested",
     )
     parser.add_argument("--seed", type=count, default=0, help="of the bootstrap (default: 0)")
     parser.add_argument("--overwrite", action="store_true", help="replace an earlier comparison")

@@ -273,7 +273,8 @@ def _facts(
         "measures": {one.name: {"unit": one.unit, "best": one.best} for one in design.measures},
         "family": list(design.family),
         "correction": "Holm, over the family's measures and all methods against the baseline",
-        "test": "Wilcoxon signed-rank, two-sided, over patients",
+        "test": "two, which must agree: of the mean (that of its interval), and Wilcoxon "
+        "signed-rank; two-sided, over patients",
         "effect": "matched-pairs rank-biserial correlation, above 0 where the method is better",
         "interval": INTERVAL_KIND,
         "level": LEVEL,

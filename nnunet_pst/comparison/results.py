@@ -55,12 +55,14 @@ class Difference:
     ----------
     p, p_holm
         Of the paired test, before and after Holm's correction; NaN outside the declared family.
+    p_mean, p_mean_holm
+        Of the mean: below 0.05 where the interval leaves 0 out; NaN where there is no interval.
     effect
         Rank-biserial correlation in [-1, 1]; positive where the method is better.
     wins, ties, losses
         Patients for whom the method is better, equal, worse.
-    noninferior
-        ``yes``, ``no``, or empty where no margin was declared.
+    p_noninferior, p_equivalent, noninferior, equivalent
+        As `margins.MarginTest`; NaN and empty where no margin was declared.
     """
 
     measure: str
@@ -74,11 +76,16 @@ class Difference:
     high: float
     p: float
     p_holm: float
+    p_mean: float
+    p_mean_holm: float
     effect: float
     wins: int
     ties: int
     losses: int
+    p_noninferior: float
+    p_equivalent: float
     noninferior: str
+    equivalent: str
 
 
 @dataclass(frozen=True)

@@ -168,8 +168,8 @@ def _mean_cells(
         if row is None or math.isnan(row.mean):
             yield Cell(UNDEFINED, "n = 0" if row else "")
             continue
-        reach = interval(row.low, row.high, unit)
-        yield Cell(value(row.mean, unit), f"{reach}; n = {row.patients}".removeprefix("; "))
+        reach = interval(row.low, row.high, unit) or "too few for an interval"
+        yield Cell(value(row.mean, unit), f"{reach}; n = {row.patients}")
 
 
 def _direction(measure: ComparedMeasure) -> str:
@@ -235,11 +235,12 @@ def _differences(
         )
     return Table(
         title,
-        [first, "mean difference", "p", "p, Holm", "effect", "wins / ties / losses"],
+        [first, "mean difference", "p, mean", "p, ranks", "effect", "wins / ties / losses"],
         rows,
-        f"{paired}p: Wilcoxon's signed-rank test, a dash: too few patients; p, Holm: corrected "
-        f"over the declared family, empty outside it. {effect} Green and red mark what is shown "
-        "to be better or worse: the interval leaves zero out and Holm's p is below 0.05.",
+        f"{paired}p, mean: test of the mean, which belongs to the interval; p, ranks: Wilcoxon's "
+        "signed-rank test; a dash: too few patients; below: corrected over the declared family "
+        f"(Holm). {effect} Green and red mark what is shown to be better or worse: both corrected "
+        "p are below 0.05, and mean and ranks lean to one side.",
     )
 
 
@@ -248,16 +249,22 @@ def _difference_cells(comparison: Comparison, row: Difference) -> list[Cell]:
     verdict = verdict_of(row, measure)
     kind = verdict if verdict in {"better", "worse"} else ""
     reach = signed_interval(row.low, row.high, measure.unit)
-    noninferior = f"; non-inferior: {row.noninferior}" if row.noninferior else ""
-    small = f"{reach}; n = {row.patients}{noninferior}".removeprefix("; ")
+    margin = ""
+    if row.noninferior:
+        margin = f"; non-inferior: {row.noninferior}; equivalent: {row.equivalent}"
+    small = f"{reach or 'too few for an interval'}; n = {row.patients}{margin}"
     return [
         Cell(measure_name(row.measure, measure.unit)),
         Cell(signed(row.difference, measure.unit), small, kind),
-        Cell(p_value(row.p)),
-        Cell("" if math.isnan(row.p_holm) else p_value(row.p_holm)),
+        _p_cell(row.p_mean, row.p_mean_holm),
+        _p_cell(row.p, row.p_holm),
         Cell(UNDEFINED if math.isnan(row.effect) else signed(row.effect)[:-1]),
         Cell(f"{row.wins} / {row.ties} / {row.losses}"),
     ]
+
+
+def _p_cell(p: float, corrected: float) -> Cell:
+    return Cell(p_value(p), "" if math.isnan(corrected) else f"Holm {p_value(corrected)}")
 
 
 def agreement_table(rows: dict[str, Agreement]) -> Table:

@@ -56,6 +56,11 @@ class Measure:
         """Which way is better; None for a property of the case."""
         return None if self.best is None else self.best > 0
 
+    @property
+    def bounds(self) -> tuple[float, float] | None:
+        """Least and largest value that there can be; None where nobody knows them."""
+        return (0.0, 1.0) if self.unit == "1" else None
+
 
 @dataclass(frozen=True)
 class _Rule:

@@ -12,8 +12,9 @@ import pytest
 
 import nnunet_pst.comparison.methods as compared_methods
 from nnunet_pst.cli.main import main
+from nnunet_pst.comparison.inputs import ComparisonSettings, gather_inputs
 from nnunet_pst.comparison.methods import parse_methods, parts_of
-from nnunet_pst.comparison.statistics import mean_interval, paired_test
+from nnunet_pst.comparison.statistics import mean_interval, p_of_mean, paired_test
 from nnunet_pst.comparison.strata import strata
 from nnunet_pst.comparison.trained_methods import trained_methods
 from nnunet_pst.errors import Fault, InputError
@@ -96,10 +97,11 @@ def test_tables_agree_with_the_statistics(
         for row in table(out / "intervals.csv")
         if (row["measure"], row["stratum"]) == ("dice", "all")
     }
-    expected = mean_interval(np.round(patients, 6))
+    expected = mean_interval(np.round(patients, 6), bounds=(0, 1))
     assert float(rows["part"]["mean"]) == pytest.approx(np.mean(patients), abs=1e-5)
     assert float(rows["part"]["low"]) == pytest.approx(expected.low, abs=1e-4)
-    assert rows["exact"]["low"] == ""  # no interval from values that are all the same
+    # Seven perfect patients: Clopper and Pearson's lower end.
+    assert float(rows["exact"]["low"]) == pytest.approx(0.025 ** (1 / 7), abs=0.02)
     difference = next(
         row
         for row in table(out / "differences.csv")
@@ -113,7 +115,10 @@ def test_tables_agree_with_the_statistics(
     # Two measures in the family: the smaller p is doubled.
     assert float(difference["p_holm"]) == pytest.approx(2 * test.p, abs=1e-6)
     printed = capsys.readouterr().out
-    assert "exact against part: Higher Dice than the baseline" in printed
+    mean = p_of_mean(np.round(gains, 6), bounds=(-1, 1))
+    assert float(difference["p_mean"]) == pytest.approx(mean, abs=1e-5)
+    assert "exact against part: No difference in Dice was shown" in printed
+    assert "Most patients lean to one side (gains), but 7 patients do not show the mean" in printed
     for name in ("patients.png", "differences.png", "methods/part/cases.csv"):
         assert (out / name).is_file()
 
@@ -152,11 +157,27 @@ def test_margin(tmp_path: Path, dataset: Path, widths: dict[str, int]) -> None:
     for baseline, verdict in (("part", "yes"), ("exact", "no")):
         out = compare(
             *(tmp_path, dataset, f"part={part}", f"exact={exact}"),
-            *("--baseline", baseline, "--margin", "0.02"),
+            *("--baseline", baseline, "--margin", "0.5"),
             output=f"against_{baseline}",
         )
         rows = [row for row in table(out / "differences.csv") if row["noninferior"]]
         assert [(row["measure"], row["noninferior"]) for row in rows] == [("dice", verdict)]
+        assert (float(rows[0]["p_noninferior"]) < 0.025) == (verdict == "yes")
+        assert rows[0]["equivalent"] == "no"
+
+
+@pytest.mark.parametrize("number", ["0", "-0.1", "1", "1.5", "nan"])
+def test_a_margin_that_decides_nothing_is_refused(
+    tmp_path: Path, dataset: Path, capsys: pytest.CaptureFixture[str], number: str
+) -> None:
+    folders = {name: predict(dataset, tmp_path / name, 6) for name in "ab"}
+    words = [f"{name}={folder}" for name, folder in folders.items()]
+    with pytest.raises(SystemExit):
+        main(["compare", *words, "--dataset", str(dataset), f"--margin={number}"])
+    assert "must lie above 0 and below 1" in capsys.readouterr().err
+    with pytest.raises(InputError) as refusal:
+        gather_inputs(parse_methods(words), dataset, ComparisonSettings(margin=float(number)))
+    assert refusal.value.fault is Fault.VALUES
 
 
 def test_other_patients_are_refused(
