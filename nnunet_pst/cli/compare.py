@@ -135,21 +135,24 @@ def _methods(
 def _lines(comparison: Comparison) -> list[str]:
     """Means with intervals, then a sentence for each method, then warnings."""
     from nnunet_pst.comparison.conclusions import conclusions
+    from nnunet_pst.evaluation.metrics.measures import where_found
     from nnunet_pst.io.wording import aligned, count, interval, measure_name, value
 
     family = [name for name in comparison.measures if name in comparison.family]
-    units = {name: comparison.measures[name].unit for name in family}
-    rows = [["", *(measure_name(name, units[name]) for name in family)]]
+    # A measure of the tumors that were found stands before the one that lost tumors spoil.
+    shown = [one for name in family for one in (where_found(name), name) if one]
+    units = {name: comparison.measures[name].unit for name in shown}
+    rows = [["", "tumors found", *(measure_name(name, units[name]) for name in shown)]]
     for method in comparison.methods:
-        cells = []
-        for name in family:
+        cells = ["{} of {}".format(*comparison.found_cases(method))]
+        for name in shown:
             found = next(
                 row
                 for row in comparison.intervals
                 if (row.measure, row.stratum, row.method) == (name, "all", method)
             )
             reach = interval(found.low, found.high, units[name])
-            cells.append(f"{value(found.mean, units[name])} ({reach or 'no interval'})")
+            cells.append(f"{value(found.mean, units[name])} ({reach or 'too few for an interval'})")
         rows.append([method, *cells])
     lines = aligned(rows)
     lines.append(

@@ -63,7 +63,7 @@ def _conclusion(
         return Conclusion(method, baseline, "not shown", ["Dice was not compared."])
     verdict = verdict_of(main, ComparedMeasure("dice", "1", 1.0))
     sentences = [_main_sentence(comparison, main, verdict), *_limits(main, comparison)]
-    sentences += _margin_sentences(comparison, main)
+    sentences += [*_found(comparison, method, baseline), *_margin_sentences(comparison, main)]
     return Conclusion(method, baseline, verdict, [*sentences, *_other_measures(comparison, rows)])
 
 
@@ -149,6 +149,14 @@ def _limits(row: Difference, comparison: Comparison) -> list[str]:
             "differ."
         )
     return lines
+
+
+def _found(comparison: Comparison, method: str, baseline: str) -> list[str]:
+    """Say how many tumors were found: what a mean hides most easily."""
+    (found, tumors), (others, all_theirs) = map(comparison.found_cases, (method, baseline))
+    if not tumors or not all_theirs:
+        return []
+    return [f"It found the tumor in {found} of {tumors} cases, the baseline in {others} of {all_theirs}."]
 
 
 def _margin_sentences(comparison: Comparison, row: Difference) -> list[str]:

@@ -165,6 +165,14 @@ class Comparison:
         tested = frozenset(row.measure for row in rows if not math.isnan(row.p_holm))
         return tested or frozenset(row.measure for row in rows)
 
+    def found_cases(self, method: str) -> tuple[int, int]:
+        """Count the cases, of all repeats, whose tumor a method found, and those with a tumor."""
+        found = [
+            score.values.get("found", math.nan) for score in self.cases if score.method == method
+        ]
+        known = [value for value in found if not math.isnan(value)]
+        return round(sum(known)), len(known)
+
     def patient_means(
         self, measure: str, method: str, sequence: str | None = None
     ) -> dict[str, float]:

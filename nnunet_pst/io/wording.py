@@ -13,8 +13,13 @@ MINUS = "\N{MINUS SIGN}"
 _WORDS = {"dice": "Dice", "iou": "IoU", "hd95": "HD95", "nsd": "NSD", "assd": "ASSD"}
 #: Names that can't be made from their parts.
 _NAMES = {
+    "assd_found_mm": "ASSD of found tumors",
+    "dice_found": "Dice of found tumors",
+    "false_alarms": "false alarms without a tumor",
     "false_positive_ml_on_free_slices": "false positives on tumor-free slices",
+    "found": "tumors found",
     "free_slices": "tumor-free slices",
+    "hd95_found_mm": "HD95 of found tumors",
     "known_share": "share of voxels that are known",
     "lesion_f1": "lesion F1",
     "predicted_ml": "predicted volume",

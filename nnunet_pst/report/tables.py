@@ -14,6 +14,7 @@ from nnunet_pst.comparison.results import (
     MeanInterval,
 )
 from nnunet_pst.evaluation.averaging import mean
+from nnunet_pst.evaluation.metrics.measures import where_found
 from nnunet_pst.io.wording import (
     MINUS,
     UNDEFINED,
@@ -90,7 +91,9 @@ def results_table(comparison: Comparison) -> Table:
         ["measure", *comparison.methods],
         _mean_rows(comparison, measures),
         f"Mean over patients with its {comparison.interval_kind} below, and the number of "
-        "patients for whom the measure is defined (n).",
+        "patients for whom the measure is defined (n). A tumor is found where mask and reference "
+        "share a voxel. Measures of found tumors leave the lost ones out; in the others an empty "
+        "mask counts as Dice 0 and as the image's diagonal.",
     )
 
 
@@ -127,10 +130,27 @@ def _mean_rows(comparison: Comparison, measures: Iterable[ComparedMeasure]) -> l
             for row in comparison.intervals
             if (row.measure, row.stratum) == (measure.name, "all")
         }
+        if measure.name in _WITHOUT_TUMOR and not any(row.patients for row in found.values()):
+            continue  # the facts say that every patient has a tumor
         if found:
             name = Cell(measure_name(measure.name, measure.unit), _direction(measure))
-            rows.append([name, *_mean_cells(found, comparison.methods, measure.unit)])
+            cells = list(_mean_cells(found, comparison.methods, measure.unit))
+            if measure.name == "found":
+                cells = [
+                    _found_cell(comparison, method, cell)
+                    for method, cell in zip(comparison.methods, cells, strict=True)
+                ]
+            rows.append([name, *cells])
     return rows
+
+
+#: Measures of patients without a tumor, whom few cohorts have.
+_WITHOUT_TUMOR = frozenset(("false_alarms", "specificity"))
+
+
+def _found_cell(comparison: Comparison, method: str, mean: Cell) -> Cell:
+    found, tumors = comparison.found_cases(method)
+    return Cell(f"{found} of {tumors} cases", f"{mean.text}; {mean.small}") if tumors else mean
 
 
 def strata_table(comparison: Comparison) -> Table | None:
@@ -175,7 +195,8 @@ def _mean_cells(
 def _direction(measure: ComparedMeasure) -> str:
     if measure.best is None:
         return ""
-    return f"best {measure.best:g}"
+    lost = "; with lost tumors" if where_found(measure.name) else ""
+    return f"best {measure.best:g}{lost}"
 
 
 def differences_tables(comparison: Comparison) -> list[Table]:

@@ -135,7 +135,8 @@ def make_comparison(
         cases += [{"method": method, "repeat": "1", **row} for row in evaluation.cases]
     write_rows(folder / "cases.csv", cases)
     measures = evaluations[BASELINE].summary["measures"]
-    compared = ("dice", "iou", "hd95_mm", "volume_error_ml")
+    compared = ("found", "dice_found", "dice", "iou")
+    compared += ("hd95_found_mm", "hd95_mm", "volume_error_ml")
     intervals, differences = made_up_statistics(cases, {name: measures[name] for name in compared})
     write_rows(folder / "intervals.csv", intervals)
     write_rows(folder / "differences.csv", differences)

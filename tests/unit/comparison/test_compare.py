@@ -151,6 +151,33 @@ def test_repeats_are_averaged_within_the_case(
     assert (out / "methods" / "both" / "2" / "cases.csv").is_file()
 
 
+def test_lost_tumors_are_said_before_the_measures_they_spoil(
+    tmp_path: Path, dataset: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = [path.name.removesuffix(".nii.gz") for path in (dataset / "labelsTs").iterdir()]
+    some = predict(dataset, tmp_path / "some", {n: 0 if n == "PST_3_T2" else 6 for n in names})
+    exact = predict(dataset, tmp_path / "exact", 6)
+    out = compare(tmp_path, dataset, f"some={some}", f"exact={exact}", "--baseline", "exact")
+    printed = capsys.readouterr().out.splitlines()
+    head = [word for word in printed[0].split("  ") if word]
+    assert [word.strip() for word in head] == [
+        *("tumors found", "Dice of found tumors", "Dice"),
+        *("HD95 of found tumors (mm)", "HD95 (mm)"),
+    ]
+    row = next(line for line in printed if line.startswith("some "))
+    assert row.split("  ")[1].strip() == "7 of 8"
+    means = {
+        (row["method"], row["measure"]): float(row["mean"])
+        for row in table(out / "intervals.csv")
+        if row["stratum"] == "all" and row["mean"]
+    }
+    assert means["some", "hd95_found_mm"] == 0
+    assert means["some", "hd95_mm"] > 1
+    assert means["some", "dice_found"] == 1
+    assert means["some", "dice"] == pytest.approx(6 / 7, abs=1e-5)
+    assert "It found the tumor in 7 of 8 cases, the baseline in 8 of 8." in "\n".join(printed)
+
+
 def test_margin(tmp_path: Path, dataset: Path, widths: dict[str, int]) -> None:
     exact = predict(dataset, tmp_path / "exact", 6)
     part = predict(dataset, tmp_path / "part", widths)
