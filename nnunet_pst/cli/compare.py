@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "methods",
         nargs="*",
         metavar="NAME=FOLDER",
-        help="a method and its masks, from nnUNetv2_predict or a fold's validation folder; a name "
+        help="a method, or several to compare, and the masks, from nnUNetv2_predict or a fold's validation folder; a name "
         "that comes again adds a repeat (seed), or the other folds",
     )
     parser.add_argument("--dataset", help="raw dataset with the labels: a name, or its folder")
@@ -113,7 +113,7 @@ def _methods(
 
     if bool(arguments.methods) == bool(arguments.results):
         raise InputError(
-            "give either NAME=FOLDER NAME=FOLDER or --results DATASET", Fault.CONTRADICTION
+            "give either NAME=FOLDER, once or more, or --results DATASET", Fault.CONTRADICTION
         )
     skipped: tuple[str, ...] = ()
     if arguments.results:
@@ -135,6 +135,7 @@ def _methods(
 def _lines(comparison: Comparison) -> list[str]:
     """Means with intervals, then a sentence for each method, then warnings."""
     from nnunet_pst.comparison.conclusions import conclusions
+    from nnunet_pst.comparison.descriptions import descriptions
     from nnunet_pst.evaluation.metrics.measures import where_found
     from nnunet_pst.io.wording import aligned, count, interval, measure_name, value
 
@@ -166,5 +167,8 @@ def _lines(comparison: Comparison) -> list[str]:
         f"{one.method} against {one.baseline}: {' '.join(one.sentences)}"
         for one in conclusions(declared)
     ]
+    if len(comparison.methods) == 1:
+        lines += [f"{one.method}: {' '.join(one.sentences)}" for one in descriptions(comparison)]
+        lines.append("one method: nothing is compared; `nnunet_pst report` makes its page")
     warnings = comparison.facts.get("warnings")
     return lines + [f"note: {line}" for line in (warnings if isinstance(warnings, list) else ())]

@@ -12,6 +12,7 @@ import json
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import fields
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from nnunet_pst.comparison.difference_figure import draw_differences
 from nnunet_pst.comparison.inputs import ComparisonInputs, ComparisonSettings, gather_inputs
 from nnunet_pst.comparison.methods import Part, check_methods, host_ranking, score_part
 from nnunet_pst.comparison.paired_figures import draw_dice_by_sequence
-from nnunet_pst.comparison.results import Comparison
+from nnunet_pst.comparison.results import Comparison, Difference
 from nnunet_pst.comparison.results_folder import read_comparison
 from nnunet_pst.comparison.same_masks import same_masks
 from nnunet_pst.comparison.statistics import INTERVAL_KIND, LEVEL
@@ -56,7 +57,7 @@ def compare(
     workers: int = 1,
     overwrite: bool = False,
 ) -> Comparison:
-    """Compare methods on the same patients of a raw dataset, and write the folder.
+    """Compare methods on the same patients of a raw dataset, or describe one; write the folder.
 
     Parameters
     ----------
@@ -249,7 +250,8 @@ def _write_tables(
     intervals = interval_rows(rows, design, groups)
     write_csv(intervals, list(intervals[0]), folder / "intervals.csv")
     differences = difference_rows(rows, design, groups)
-    write_csv(differences, list(differences[0]), folder / "differences.csv")
+    columns = [field.name for field in fields(Difference)]
+    write_csv(differences, columns, folder / "differences.csv")
     facts = _facts(inputs, groups, means)
     text = json.dumps(facts, indent=2, allow_nan=False)
     write_atomically(folder / DESCRIPTION, text + "\n")
@@ -269,7 +271,7 @@ def _facts(
             name: max(part.repeat for part in inputs.parts if part.method == name)
             for name in design.methods
         },
-        "baseline": design.baseline,
+        "baseline": design.baseline if design.others else None,
         "measures": {one.name: {"unit": one.unit, "best": one.best} for one in design.measures},
         "family": list(design.family),
         "correction": "Holm, over the family's measures and all methods against the baseline",

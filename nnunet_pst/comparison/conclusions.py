@@ -187,7 +187,7 @@ def _margin_sentences(comparison: Comparison, row: Difference) -> list[str]:
                 f"would need {needed}."
             )
     equivalent = "Equivalent" if row.equivalent == "yes" else "Equivalence not shown"
-    return [*lines, f"{equivalent} within {margin:g} (two one-sided tests, {_bare(row.p_equivalent)})."]
+    return [*lines, f"{equivalent} within {margin:g} (two one-sided tests, p {_bare(row.p_equivalent)})."]
 
 
 def _bare(p: float) -> str:

@@ -108,6 +108,10 @@ def gather_inputs(
             f"--baseline {baseline}: is not one of the methods {', '.join(names)}",
             Fault.UNKNOWN_NAME,
         )
+    if settings.margin is not None and len(names) < 2:
+        raise InputError(
+            "a margin is about a difference; give a second method, or no margin", Fault.TOO_FEW
+        )
     family = check_family(settings.measures)
     if settings.margin is not None and not 0 < settings.margin < 1:
         raise InputError(

@@ -151,16 +151,11 @@ def _difference_bounds(measure: Measure) -> Bounds | None:
 
 
 def _ended(found: Interval, measure: Measure, values: Sequence[float]) -> Interval:
-    """End an interval at the best value where no value passes it: no mean can either."""
+    """End a bootstrap interval of errors at 0 where no value is below: no mean can be either."""
     defined = [value for value in values if not math.isnan(value)]
-    if measure.best is None or not defined:
-        return found
-    low, high = found.low, found.high
-    if max(defined) <= measure.best < high:
-        high = measure.best
-    if min(defined) >= measure.best > low:
-        low = measure.best
-    return replace(found, low=low, high=high)
+    if measure.bounds is None and measure.best == 0 and defined and min(defined) >= 0 > found.low:
+        return replace(found, low=0.0)
+    return found
 
 
 def _gains(

@@ -11,6 +11,7 @@ from typing import Any
 from tqdm import tqdm
 
 from nnunet_pst.comparison.conclusions import conclusions
+from nnunet_pst.comparison.descriptions import descriptions
 from nnunet_pst.comparison.difference_figure import draw_differences
 from nnunet_pst.comparison.figure_style import Picture
 from nnunet_pst.comparison.paired_figures import (
@@ -90,7 +91,7 @@ def _drawers(sources: Sources) -> list[tuple[str, Callable[[], Picture | None]]]
     sizes, what = tumor_sizes(sources)
     return [
         ("Dice of every patient", partial(draw_dice_by_sequence, one)),
-        ("paired differences: the comparison has none", partial(draw_differences, one)),
+        ("paired differences: there is no second method", partial(draw_differences, one)),
         (
             "volume (Bland and Altman): the comparison has no volumes",
             partial(draw_bland_altman, one),
@@ -135,12 +136,13 @@ def _page(sources: Sources, figures: Figures, galleries: Sequence[Gallery]) -> d
     repeats = {score.repeat for score in comparison.cases}
     first = "; of several trainings the first" if len(repeats) > 1 else ""
     return {
-        "title": f"Comparison on {comparison.facts.get('dataset') or 'a folder of labels'}",
+        "title": _title(comparison),
         "subtitle": subtitle(comparison),
         "warnings": warnings_on_top(sources),
         "notes": notes_of_comparison(comparison),
         "contents": _CONTENTS,
         "conclusions": conclusions(comparison),
+        "descriptions": descriptions(comparison) if len(comparison.methods) == 1 else [],
         "reading": reading_of_intervals(comparison),
         "method_facts": method_facts(comparison),
         "data_facts": data_facts(dataset),
@@ -158,6 +160,13 @@ def _page(sources: Sources, figures: Figures, galleries: Sequence[Gallery]) -> d
         "checklist": checklist,
         "answered": sum(bool(item.answer) for item in checklist),
     }
+
+
+def _title(comparison: Comparison) -> str:
+    where = comparison.facts.get("dataset") or "a folder of labels"
+    if len(comparison.methods) == 1:
+        return f"{comparison.methods[0]} on {where}"
+    return f"Comparison on {where}"
 
 
 def _inlined(picture: Picture) -> dict[str, str]:

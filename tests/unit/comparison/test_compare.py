@@ -178,6 +178,23 @@ def test_lost_tumors_are_said_before_the_measures_they_spoil(
     assert "It found the tumor in 7 of 8 cases, the baseline in 8 of 8." in "\n".join(printed)
 
 
+def test_one_method_is_described(
+    tmp_path: Path, dataset: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = [path.name.removesuffix(".nii.gz") for path in (dataset / "labelsTs").iterdir()]
+    some = predict(dataset, tmp_path / "some", {n: 0 if n == "PST_3_T2" else 6 for n in names})
+    out = compare(tmp_path, dataset, f"ours={some}")
+    printed = capsys.readouterr().out
+    assert "The tumor was found in 7 of 8 cases; lost: PST_3_T2." in printed
+    assert "Dice, lost tumors included: mean 0.857" in printed
+    assert "one method: nothing is compared" in printed
+    assert table(out / "differences.csv") == []
+    assert json.loads((out / "comparison.json").read_text())["baseline"] is None
+    words = ["compare", f"ours={some}", "--dataset", str(dataset), "--margin", "0.1"]
+    assert main([*words, "-o", str(tmp_path / "again")]) == 1
+    assert "give a second method" in capsys.readouterr().err
+
+
 def test_margin(tmp_path: Path, dataset: Path, widths: dict[str, int]) -> None:
     exact = predict(dataset, tmp_path / "exact", 6)
     part = predict(dataset, tmp_path / "part", widths)
@@ -378,8 +395,12 @@ def test_warns_where_the_host_ranks_otherwise(
     assert any("orders the methods otherwise: 2d_nnUNetTrainerPST25D 0.990" in w for w in warnings)
 
 
-def test_one_training_is_no_comparison(tmp_path: Path, training_dataset: Path) -> None:
-    cross_validated(tmp_path, training_dataset, "nnUNetTrainer", 5)
+def test_trainings_without_a_validation_are_refused(
+    tmp_path: Path, training_dataset: Path
+) -> None:
+    home = cross_validated(tmp_path, training_dataset, "nnUNetTrainer", 5)
+    for path in home.rglob("summary.json"):
+        path.unlink()
     with pytest.raises(InputError) as caught:
         trained_methods(tmp_path / "results" / "DatasetPST")
     assert caught.value.fault is Fault.TOO_FEW
@@ -411,7 +432,6 @@ def test_folds_of_other_cases_are_refused(tmp_path: Path, training_dataset: Path
         (["Ours=.", "ours=.."], "'Ours' differs from it in capitals alone"),
         (["a=nowhere"], "nowhere: is not a folder"),
         (["a=.", "a=."], "is given twice"),
-        (["a=."], "two methods or more"),
     ],
 )
 def test_words_are_refused(words: list[str], said: str) -> None:

@@ -86,6 +86,27 @@ def test_what_nobody_may_miss_stands_on_top(
     assert words in text[: text.index("What was found")] + text[:900]
 
 
+def test_one_method_gets_the_same_page(example: Example, tmp_path: Path):
+    output, masks = tmp_path / "alone", example.folder / "predictions" / "2d_5"
+    words = ["compare", f"2d_5={masks}", "--dataset", str(example.dataset), "-o", str(output)]
+    assert main([*words, "--workers", "1"]) == 0
+    assert main(["report", str(output), "--dataset", str(example.dataset)]) == 0
+    text = Seen((output / "report.html").read_text()).text
+    for words_ in (
+        "2d_5 on DatasetPST",
+        "The tumor was found in 12 of 12 cases.",
+        "One method: nothing is compared.",
+        "Means of the compared measures",
+        "Dice in groups of patients",
+        "Tumor volume: agreement with the reference",
+        "Not drawn: paired differences: there is no second method",
+        "worst PST_",
+        "baseline none",
+    ):
+        assert words_ in text, words_
+    assert "against" not in text[text.index("What was found") : text.index("Methods and data")]
+
+
 @pytest.mark.usefixtures("undrawn")
 def test_registration_flags(example: Example):
     table = example.folder / "raw" / "registration" / DATASET / "registration.csv"
