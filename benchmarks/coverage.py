@@ -16,7 +16,7 @@ import json
 import math
 from dataclasses import replace
 from datetime import date
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 import matplotlib
@@ -53,7 +53,7 @@ TAIL = 0.025
 RESAMPLES = 1000
 
 
-@lru_cache(maxsize=None)
+@cache
 def truth(quantity: str, study: Study) -> float:
     """Mean of a quantity over all patients; the number of patients in ``study`` is for speed."""
     shares = study.lost, study.lost + study.lost_more
@@ -231,7 +231,9 @@ def main() -> None:
     print_summary(rows)
     if arguments.out:
         lines = ",\n".join(json.dumps(row) for row in rows)
-        text = f'{{"studies": {arguments.studies}, "seed": {arguments.seed}, "rows": [\n{lines}\n]}}\n'
+        text = (
+            f'{{"studies": {arguments.studies}, "seed": {arguments.seed}, "rows": [\n{lines}\n]}}\n'
+        )
         (arguments.out / f"{date.today().isoformat()}-coverage.json").write_text(text)
     if arguments.figure:
         draw(rows, arguments.studies, arguments.figure)

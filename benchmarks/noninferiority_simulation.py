@@ -4,11 +4,11 @@
 
 All methods are worse than the baseline by exactly the margin, so that every claim is false: each
 found tumor is a little worse (``quality``), or more tumors are lost (``losses``). Tests are
-one-sided at 2.5 % and corrected over the methods (Holm). ``equal`` has the share of studies in which
-a method that is as good as the baseline is shown not to be worse. ``winner`` has methods that lose
-more tumors, draw the others better, and have the baseline's mean: every named winner is false.
+one-sided at 2.5 % and corrected over the methods (Holm). ``equal`` has the share of studies that
+show a method as good as the baseline not to be worse. ``winner`` has methods that lose more tumors,
+draw the others better, and have the baseline's mean: every named winner is false.
 
-A file per part is written when it is finished; parts whose file is there are not computed again.
+A file per part is written when it is finished; a part whose file is there is not computed again.
 Remove the folder ``noninferiority`` before changing ``--seed``.
 """
 
@@ -184,7 +184,9 @@ def worst(rows: list[dict], kinds: tuple[str, ...], patients: int) -> dict[str, 
     own = [row for row in rows if row["kind"] in kinds and row["patients"] == patients]
     names = {row["test"]: row["studies"] for row in own}
     return {
-        f"{name} ({studies})": max(max(row["claims"].values()) for row in own if row["test"] == name)
+        f"{name} ({studies})": max(
+            max(row["claims"].values()) for row in own if row["test"] == name
+        )
         for name, studies in names.items()
     }
 
@@ -231,9 +233,7 @@ def main() -> None:
     ):
         path = folder / f"{patients:03d}-{kind}.json"
         if not path.is_file():
-            part = simulate(
-                kind, patients, arguments.studies, arguments.others, arguments.seed
-            )
+            part = simulate(kind, patients, arguments.studies, arguments.others, arguments.seed)
             path.write_text("".join(f"{json.dumps(row)}\n" for row in part))
         rows += [json.loads(line) for line in path.read_text().splitlines()]
     print_summary(rows)

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from nnunet_pst import __version__
+from nnunet_pst.comparison.cautions import cautions
 from nnunet_pst.comparison.difference_figure import draw_differences
 from nnunet_pst.comparison.inputs import ComparisonInputs, ComparisonSettings, gather_inputs
 from nnunet_pst.comparison.methods import Part, check_methods, host_ranking, score_part
@@ -252,7 +253,7 @@ def _write_tables(
     differences = difference_rows(rows, design, groups)
     columns = [field.name for field in fields(Difference)]
     write_csv(differences, columns, folder / "differences.csv")
-    facts = _facts(inputs, groups, means)
+    facts = _facts(inputs, groups, means, rows)
     text = json.dumps(facts, indent=2, allow_nan=False)
     write_atomically(folder / DESCRIPTION, text + "\n")
 
@@ -261,6 +262,7 @@ def _facts(
     inputs: ComparisonInputs,
     groups: Sequence[Stratum],
     means: Mapping[tuple[str, str], Mapping[str, float]],
+    rows: Sequence[Row],
 ) -> dict[str, Any]:
     design = inputs.design
     return {
@@ -285,7 +287,12 @@ def _facts(
         "resamples": design.resamples,
         "strata": {group.name: _described(group, inputs) for group in groups},
         "label_rules": dict(inputs.references.label_rules),
-        "warnings": [*inputs.warnings, *same_masks(inputs.parts), *_ranking_warning(inputs, means)],
+        "warnings": [
+            *inputs.warnings,
+            *same_masks(inputs.parts),
+            *cautions(inputs.parts, rows),
+            *_ranking_warning(inputs, means),
+        ],
         "versions": {"nnunet_pst": __version__}
         | {name: metadata.version(name) for name in ("nnunetv2", "numpy", "scipy", "SimpleITK")},
     }

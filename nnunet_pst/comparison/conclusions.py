@@ -156,7 +156,8 @@ def _found(comparison: Comparison, method: str, baseline: str) -> list[str]:
     (found, tumors), (others, all_theirs) = map(comparison.found_cases, (method, baseline))
     if not tumors or not all_theirs:
         return []
-    return [f"It found the tumor in {found} of {tumors} cases, the baseline in {others} of {all_theirs}."]
+    theirs = f"the baseline in {others} of {all_theirs}"
+    return [f"It found the tumor in {found} of {tumors} cases, {theirs}."]
 
 
 def _margin_sentences(comparison: Comparison, row: Difference) -> list[str]:
@@ -187,7 +188,10 @@ def _margin_sentences(comparison: Comparison, row: Difference) -> list[str]:
                 f"would need {needed}."
             )
     equivalent = "Equivalent" if row.equivalent == "yes" else "Equivalence not shown"
-    return [*lines, f"{equivalent} within {margin:g} (two one-sided tests, p {_bare(row.p_equivalent)})."]
+    return [
+        *lines,
+        f"{equivalent} within {margin:g} (two one-sided tests, p {_bare(row.p_equivalent)}).",
+    ]
 
 
 def _bare(p: float) -> str:

@@ -1,4 +1,4 @@
-"""What a single method scored, in sentences: a page about one method has nothing to conclude from."""
+"""What a single method scored, in sentences: one method alone gives nothing to conclude from."""
 
 from __future__ import annotations
 

@@ -136,9 +136,7 @@ def _add_margin(rows: Sequence[Row], design: Design, main: Sequence[Row]) -> Non
     if design.margin is None or bounds is None:
         return
     gains = [list(_gains(rows, design, measure, str(row["method"])).values()) for row in main]
-    found = margin_tests(
-        gains, design.margin, bounds, seed=design.seed, resamples=design.resamples
-    )
+    found = margin_tests(gains, design.margin, bounds, seed=design.seed, resamples=design.resamples)
     for row, test in zip(main, found, strict=True):
         row.update(asdict(test))
 
@@ -158,9 +156,7 @@ def _ended(found: Interval, measure: Measure, values: Sequence[float]) -> Interv
     return found
 
 
-def _gains(
-    rows: Sequence[Row], design: Design, measure: Measure, method: str
-) -> dict[str, float]:
+def _gains(rows: Sequence[Row], design: Design, measure: Measure, method: str) -> dict[str, float]:
     """By how much a method is better than the baseline, by patient."""
     ours = means_by_patient(rows, measure.name, method)
     theirs = means_by_patient(rows, measure.name, design.baseline)

@@ -206,7 +206,9 @@ def made_up_statistics(
                         **{"high": delta.mean() + half, "p": p},
                         "p_holm": min(1.0, 2 * p) if measure == "dice" and level == "all" else "",
                         "p_mean": p,
-                        "p_mean_holm": min(1.0, 2 * p) if measure == "dice" and level == "all" else "",
+                        "p_mean_holm": min(1.0, 2 * p)
+                        if measure == "dice" and level == "all"
+                        else "",
                         "effect": float(np.sign(delta).mean()),
                         **{"wins": int((delta > 0).sum()), "ties": int((delta == 0).sum())},
                         **{"losses": int((delta < 0).sum()), "noninferior": ""},

@@ -38,8 +38,12 @@ def test_p_is_that_of_one_side_corrected_over_the_methods():
     found = margin_tests(gains, 0.1, BOUNDS)
     lower = [p_beyond(own, -0.1, BOUNDS)[0] for own in gains]
     both = [max(p, p_beyond(own, 0.1, BOUNDS)[1]) for p, own in zip(lower, gains, strict=True)]
-    assert [one.p_noninferior for one in found] == pytest.approx(multipletests(lower, method="holm")[1])
-    assert [one.p_equivalent for one in found] == pytest.approx(multipletests(both, method="holm")[1])
+    assert [one.p_noninferior for one in found] == pytest.approx(
+        multipletests(lower, method="holm")[1]
+    )
+    assert [one.p_equivalent for one in found] == pytest.approx(
+        multipletests(both, method="holm")[1]
+    )
 
 
 def test_a_better_method_is_not_worse_and_not_equivalent():

@@ -100,6 +100,11 @@ def test_no_text_breaks_the_reader_of_logs(lines: list[str]):
         (value(12.345, "mm"), "12.3"),
         (value(-0.04, "mm"), "0.0"),
         (value(-1.25, "ml"), "\N{MINUS SIGN}1.2"),
+        (value(0.04, "ml"), "0.04"),
+        (value(0.0031, "ml"), "0.0031"),
+        (value(0.0, "ml"), "0.0"),
+        (signed(-0.043, "ml"), "\N{MINUS SIGN}0.043"),
+        (signed(0.043, "ml"), "+0.043"),
         (value(math.nan), UNDEFINED),
         (value(math.inf, "mm"), "∞"),
         (signed(0.0301), "+0.030"),
@@ -217,7 +222,9 @@ def test_a_margin_that_was_not_shown_says_how_many_patients_it_takes():
     text = sentences(difference(**tested), margin=0.1)
     assert "it may be worse by more than the declared margin of 0.1" in text
     # 0.9 ** 36 is 0.023: the first number of patients of whom one in ten hardly hides.
-    assert "20 patients are too few for this margin: methods that never differ would need 36" in text
+    assert (
+        "20 patients are too few for this margin: methods that never differ would need 36" in text
+    )
     assert "would need" not in sentences(difference(**tested, patients=36), margin=0.1)
     text = sentences(difference(patients=4), margin=0.1)
     assert "Too few patients to test the declared margin of 0.1" in text
@@ -358,12 +365,12 @@ def test_what_is_no_overlay_is_not_decoded(tmp_path: Path, monkeypatch: pytest.M
     assert shrunken(path) is None
 
 
-def test_claim_has_42_items_and_leaves_the_rest_to_the_authors():
+def test_claim_has_44_items_and_leaves_the_rest_to_the_authors():
     items = filled_checklist({28: "Dice."})
-    assert [item.number for item in items] == list(range(1, 43))
+    assert [item.number for item in items] == list(range(1, 45))
     assert [item.number for item in items if item.answer] == [28]
     with pytest.raises(ValueError):
-        filled_checklist({43: "?"})
+        filled_checklist({45: "?"})
 
 
 def test_patients_by_distance_counts_those_with_tumor():
