@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from nnunet_pst.comparison.conclusions import conclusions, verdict_of
+from nnunet_pst.comparison.difference_figure import draw_differences
 from nnunet_pst.comparison.figure_style import looks, shortened
 from nnunet_pst.comparison.results import (
     CaseRow,
@@ -457,6 +459,23 @@ def test_wide_tables_come_in_parts_that_fit_on_paper():
     assert all(part.head[0] == "measure" and part.caption == "caption" for part in parts)
     assert [[cell.text for cell in part.rows[0]] for part in parts] == [p.head for p in parts]
     assert in_parts(parts[0]) == [parts[0]]
+
+
+def test_twenty_methods_are_a_line_each_in_one_panel():
+    names = [f"m{i}" for i in range(20)]
+    rows = [
+        difference(method=name, stratum=stratum, difference=i / 100)
+        for i, name in enumerate(names)
+        for stratum in ("all", "sequence")
+    ]
+    drawn = draw_differences(replace(comparison(rows), methods=(*names, "old")))
+    assert drawn is not None
+    assert "a line a method, the largest on top" in drawn.caption
+    with Image.open(io.BytesIO(drawn.png)) as image:
+        assert image.height < 7 * 150  # inches: within a page
+    few = draw_differences(replace(comparison(rows[:4]), methods=("m0", "m1", "old")))
+    assert few is not None
+    assert "Groups are not corrected" in few.caption
 
 
 def test_every_method_looks_different():
