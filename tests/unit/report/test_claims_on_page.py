@@ -204,9 +204,15 @@ def test_limits_of_agreement_of_the_page(compared: tuple[Page, Path]):
         difference = own["predicted_ml"] - own["reference_ml"]
         assert close(row[1][0], difference.mean())
         assert row[3][0] == str(len(own))
-        low, high = (number(text) for text in re.findall(NUMBER, row[2][0]))
-        # With two alike cases a patient the limits lie close to the usual ones.
-        assert math.isclose(high - low, 2 * 1.96 * difference.std(), rel_tol=0.15)
+        # Two cases a patient: the mean squares of a one-way analysis of variance, by scipy's F.
+        groups = [values.to_numpy() for _, values in difference.groupby(own["patient"])]
+        assert {len(group) for group in groups} == {2}
+        within = sum(group.var(ddof=1) for group in groups) / len(groups)
+        between = within * stats.f_oneway(*groups).statistic
+        reach = 1.959964 * math.sqrt(max(0.0, (between - within) / 2) + within)
+        low, high = re.findall(NUMBER, row[2][0])
+        assert close(low, difference.mean() - reach)
+        assert close(high, difference.mean() + reach)
 
 
 def test_a_number_that_is_changed_on_the_page_is_found(compared: tuple[Page, Path]):
