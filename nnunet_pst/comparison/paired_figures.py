@@ -89,8 +89,8 @@ def draw_other_measures(comparison: Comparison) -> Picture | None:
         draw,
         title="Other measures of every patient",
         caption=_paired_caption(comparison, "The measure", len(comparison.patients))
-        + " Values that are not defined for a patient (an empty mask, say) are left out, so a panel "
-        "may have fewer patients.",
+        + " Values that are not defined for a patient (an empty mask, say) are left out, so a "
+        "panel may have fewer patients.",
         height_inches=2.7 * -(-len(shown) // 3) + 0.1,
     )
 
@@ -117,9 +117,9 @@ def _paired_caption(comparison: Comparison, what: str, patients: int) -> str:
     lines = "; gray lines join the same patient" if len(comparison.methods) > 1 else ""
     return (
         f"{what} of {count(patients, 'patient')}, each a dot (the mean of the patient's cases)"
-        f"{lines}. Boxes: quartiles and median; whiskers: up to 1.5 interquartile ranges. Diamonds: "
-        f"the mean, with a line for its {comparison.interval_kind}; without a line there are too "
-        "few patients for one."
+        f"{lines}. Boxes: quartiles and median; whiskers: up to 1.5 interquartile ranges. "
+        f"Diamonds: the mean, with a line for its {comparison.interval_kind}; "
+        "without a line there are too few patients for one."
     )
 
 
