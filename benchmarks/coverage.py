@@ -116,10 +116,10 @@ def intervals(values: np.ndarray, bounds: tuple[float, float] | None) -> list[np
     return found
 
 
-def simulate(studies: int, seed: int) -> list[dict]:
+def simulate(studies: int, sizes: list[int], seed: int) -> list[dict]:
     """Coverage by quantity, kind, size, share of lost tumors and number of cases."""
     rows = []
-    ways = itertools.product(QUANTITIES, SIZES, LOST, ((0.0, 1), (0.0, 4), (0.06, 1), (0.06, 4)))
+    ways = itertools.product(QUANTITIES, sizes, LOST, ((0.0, 1), (0.0, 4), (0.06, 1), (0.06, 4)))
     for quantity, size, lost, (more, cases) in ways:
         if more and quantity.endswith("mean"):
             continue  # the same as a larger share of lost tumors
@@ -173,7 +173,7 @@ def print_summary(rows: list[dict]) -> None:
     print("lowest coverage in %, in brackets with 3 % lost tumors; median width of the interval")
     for quantity, kind in itertools.product(QUANTITIES, KINDS):
         cells = []
-        for size in SIZES:
+        for size in sorted({row["patients"] for row in rows}):
             asked = lowest(rows, quantity, kind, size, ASKED)
             rare = lowest(rows, quantity, kind, size, (0.03,))
             if asked and rare:
@@ -185,15 +185,16 @@ def print_summary(rows: list[dict]) -> None:
 
 def draw(rows: list[dict], studies: int, path: Path) -> None:
     """Lowest coverage against the number of patients."""
+    sizes = sorted({row["patients"] for row in rows})
     figure, panels = plt.subplots(2, 3, figsize=(11.5, 6.6), sharey=True)
     for panel, quantity in zip(panels.T.flat, QUANTITIES, strict=True):
         panel.axhline(95, color="black", linewidth=0.8, linestyle="--")
         panel.axhline(93, color="#999999", linewidth=0.8, linestyle=":")
         for place, kind in enumerate(KINDS):
-            found = [lowest(rows, quantity, kind, size, ASKED) for size in SIZES]
+            found = [lowest(rows, quantity, kind, size, ASKED) for size in sizes]
             if all(found):
                 panel.plot(
-                    range(len(SIZES)),
+                    range(len(sizes)),
                     [100 * row["coverage"] for row in found if row],
                     color=COLORS[place],
                     marker="osPv"[place],
@@ -201,7 +202,7 @@ def draw(rows: list[dict], studies: int, path: Path) -> None:
                     linewidth=1.2,
                     label=kind,
                 )
-        panel.set_xticks(range(len(SIZES)), [str(size) for size in SIZES])
+        panel.set_xticks(range(len(sizes)), [str(size) for size in sizes])
         panel.set_title(quantity)
         panel.grid(axis="y", color="#DDDDDD", linewidth=0.6)
     for panel in panels[-1]:
@@ -223,11 +224,12 @@ def main() -> None:
     """Simulate, print, and write the requested files."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--studies", type=int, default=400)
+    parser.add_argument("--sizes", type=int, nargs="+", default=list(SIZES))
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, help="folder for the JSON")
     parser.add_argument("--figure", type=Path, help="PNG to draw")
     arguments = parser.parse_args()
-    rows = simulate(arguments.studies, arguments.seed)
+    rows = simulate(arguments.studies, arguments.sizes, arguments.seed)
     print_summary(rows)
     if arguments.out:
         lines = ",\n".join(json.dumps(row) for row in rows)

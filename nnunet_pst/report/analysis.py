@@ -96,8 +96,11 @@ def repeats_table(comparison: Comparison) -> Table | None:
     """Show how far the trainings (seeds) of each method lie apart; None where each has one."""
     scores: list[Row] = [
         {
-            **{"method": score.method, "repeat": int(score.repeat or 1), "case": score.case},
-            **{"patient": score.patient, "dice": score.values["dice"]},
+            "method": score.method,
+            "repeat": int(score.repeat or 1),
+            "case": score.case,
+            "patient": score.patient,
+            "dice": score.values["dice"],
         }
         for score in comparison.cases
     ]
