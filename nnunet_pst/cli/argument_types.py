@@ -24,10 +24,10 @@ def _at_least(lowest: int, text: str) -> int:
 
 
 def margin(text: str) -> float:
-    """Read a positive, finite number."""
+    """Read a margin of a share, such as Dice: above 0 and below 1."""
     value = float(text)
-    if not 0 < value < math.inf:
-        raise argparse.ArgumentTypeError("must be a number above 0")
+    if not 0 < value < 1:
+        raise argparse.ArgumentTypeError("must lie above 0 and below 1, the largest loss of Dice")
     return value
 
 

@@ -17,6 +17,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-o", "--output", type=Path, help="folder for cohort.csv, cohort.md and cohort.html"
     )
+    parser.add_argument(
+        "--categories",
+        nargs="+",
+        default=[],
+        metavar="COLUMN",
+        help="columns whose numbers are codes, such as a grade; of the others, more than two "
+        "different numbers are measurements",
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace earlier tables")
 
 
@@ -30,10 +38,23 @@ def run(arguments: argparse.Namespace) -> int:
         as_markdown,
         as_text,
         describe_cohort,
+        few_numbers,
     )
 
     rows, notes = _rows(arguments)
-    splits, lines = describe_cohort(rows)
+    unknown = [name for name in arguments.categories if not any(name in row for row in rows)]
+    if unknown:
+        raise InputError(
+            [f"--categories {name}: is not a column of the table" for name in unknown],
+            Fault.UNKNOWN_NAME,
+        )
+    notes += [
+        f"{name} has few different numbers, which are taken as measurements; if they are codes, "
+        f"add --categories {name}"
+        for name in few_numbers(rows)
+        if name not in arguments.categories
+    ]
+    splits, lines = describe_cohort(rows, arguments.categories)
     texts = {
         "cohort.csv": as_csv(splits, lines),
         "cohort.md": as_markdown(splits, lines),
@@ -50,7 +71,7 @@ def run(arguments: argparse.Namespace) -> int:
                     )
             claim.write(places)
     print(as_text(splits, lines), end="")
-    print("smd: the largest standardized mean difference between two splits")
+    print("smd: the largest standardized mean difference between two splits, and its 95 % interval")
     print("\n".join(f"note: {note}" for note in notes), end="\n" if notes else "")
     return 0
 

@@ -25,8 +25,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "methods",
         nargs="*",
         metavar="NAME=FOLDER",
-        help="a method and its masks, from nnUNetv2_predict or a fold's validation folder; a name "
-        "that comes again adds a repeat (seed), or the other folds",
+        help="a method, or several to compare, and the masks, from nnUNetv2_predict or a fold's "
+        "validation folder; a name that comes again adds a repeat (seed), or the other folds",
     )
     parser.add_argument("--dataset", help="raw dataset with the labels: a name, or its folder")
     parser.add_argument(
@@ -53,7 +53,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--margin",
         type=margin,
-        help="non-inferiority margin in Dice, such as 0.02",
+        help="largest loss of mean Dice that would not matter, such as 0.05: non-inferiority and "
+        "equivalence are tested",
     )
     parser.add_argument("--seed", type=count, default=0, help="of the bootstrap (default: 0)")
     parser.add_argument("--overwrite", action="store_true", help="replace an earlier comparison")
@@ -112,7 +113,7 @@ def _methods(
 
     if bool(arguments.methods) == bool(arguments.results):
         raise InputError(
-            "give either NAME=FOLDER NAME=FOLDER or --results DATASET", Fault.CONTRADICTION
+            "give either NAME=FOLDER, once or more, or --results DATASET", Fault.CONTRADICTION
         )
     skipped: tuple[str, ...] = ()
     if arguments.results:
@@ -134,21 +135,25 @@ def _methods(
 def _lines(comparison: Comparison) -> list[str]:
     """Means with intervals, then a sentence for each method, then warnings."""
     from nnunet_pst.comparison.conclusions import conclusions
+    from nnunet_pst.comparison.descriptions import descriptions
+    from nnunet_pst.evaluation.metrics.measures import where_found
     from nnunet_pst.io.wording import aligned, count, interval, measure_name, value
 
     family = [name for name in comparison.measures if name in comparison.family]
-    units = {name: comparison.measures[name].unit for name in family}
-    rows = [["", *(measure_name(name, units[name]) for name in family)]]
+    # A measure of the tumors that were found stands before the one that lost tumors spoil.
+    shown = [one for name in family for one in (where_found(name), name) if one]
+    units = {name: comparison.measures[name].unit for name in shown}
+    rows = [["", "tumors found", *(measure_name(name, units[name]) for name in shown)]]
     for method in comparison.methods:
-        cells = []
-        for name in family:
+        cells = ["{} of {}".format(*comparison.found_cases(method))]
+        for name in shown:
             found = next(
                 row
                 for row in comparison.intervals
                 if (row.measure, row.stratum, row.method) == (name, "all", method)
             )
             reach = interval(found.low, found.high, units[name])
-            cells.append(f"{value(found.mean, units[name])} ({reach or 'no interval'})")
+            cells.append(f"{value(found.mean, units[name])} ({reach or 'too few for an interval'})")
         rows.append([method, *cells])
     lines = aligned(rows)
     lines.append(
@@ -162,5 +167,8 @@ def _lines(comparison: Comparison) -> list[str]:
         f"{one.method} against {one.baseline}: {' '.join(one.sentences)}"
         for one in conclusions(declared)
     ]
+    if len(comparison.methods) == 1:
+        lines += [f"{one.method}: {' '.join(one.sentences)}" for one in descriptions(comparison)]
+        lines.append("one method: nothing is compared; `nnunet_pst report` makes its page")
     warnings = comparison.facts.get("warnings")
     return lines + [f"note: {line}" for line in (warnings if isinstance(warnings, list) else ())]

@@ -6,8 +6,9 @@ import argparse
 import json
 import math
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from nnunet_pst.cli.argument_types import positive
 from nnunet_pst.errors import Fault, InputError
@@ -19,11 +20,14 @@ if TYPE_CHECKING:
 
 #: Columns of the printed table: measure, heading.
 _COLUMNS = (
+    ("found", "found"),
+    ("dice_found", "Dice if found"),
     ("dice", "Dice"),
     ("iou", "IoU"),
     ("dice_in_window", "in window"),
     ("dice_beyond_window", "beyond"),
     ("recall_beyond_window", "recall beyond"),
+    ("hd95_found_mm", "HD95 mm if found"),
     ("hd95_mm", "HD95 mm"),
     ("volume_error_percent", "volume error %"),
     ("false_positive_ml_on_free_slices", "FP ml free slices"),
@@ -148,6 +152,9 @@ def _table(evaluation: Evaluation) -> list[str]:
 def _cells(row: Row) -> list[str]:
     cells = []
     for name, _ in _COLUMNS:
+        if name == "found":
+            cells.append(f"{row['found_cases']} of {row['tumor_cases']}")
+            continue
         number = int(row[f"{name}_n"])
         cell = f"{row[f'{name}_mean']:.3f}" if number else "-"
         cells.append(cell if number in (0, row["patients"]) else f"{cell} (n={number})")
@@ -182,11 +189,30 @@ def _remarks(evaluation: Evaluation) -> list[str]:
     lines += [f"look at it: {warning}" for warning in summary.get("warnings", ())]
     if evaluation.kept:
         lines.append(f"{evaluation.kept} cases were scored before the interruption and kept")
+    lines += _detection(summary["detection"])
     empty = summary["empty_masks"]
     if any(empty.values()):
         lines.append(
             f"empty masks: prediction only {empty['prediction_only']}, reference only "
             f"{empty['reference_only']} (Dice 0, HD95 the image's diagonal), both "
             f"{empty['reference_and_prediction']} (Dice 1, HD95 0)"
+        )
+    return lines
+
+
+def _detection(found: Mapping[str, Any]) -> list[str]:
+    """Say what lost tumors count, and what was found in patients without one."""
+    lines = []
+    lost = found["tumor_cases"] - found["found_cases"]
+    if lost:
+        lines.append(
+            f"found: the masks share a voxel; {lost} lost cases count as Dice 0, and as HD95 the "
+            "image's diagonal if nothing was predicted; both measures also without them"
+        )
+    if found["tumor_free_patients"]:
+        lines.append(
+            f"{found['tumor_free_patients']} patients without a tumor: "
+            f"{found['false_alarms_per_patient']:.3g} false alarms per patient, specificity "
+            f"{found['specificity']:.3f} (share of patients without a false alarm)"
         )
     return lines

@@ -29,6 +29,7 @@ VERBS: dict[str, str] = {
     "evaluate": "score predictions against fine labels, with tables and overlays",
     "cohort": "describe a cohort split by split (the paper's Table 1)",
     "compare": "compare methods on the same patients, with intervals and paired tests",
+    "power": "say how many patients the next study needs, from the spread of a comparison",
     "report": "write one page about a comparison: tables, figures, checklist",
     "sweep": "train and compare methods or input strategies: the paper's tables 2 to 4",
 }

@@ -12,16 +12,18 @@ import json
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import fields
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from nnunet_pst import __version__
+from nnunet_pst.comparison.cautions import cautions
 from nnunet_pst.comparison.difference_figure import draw_differences
 from nnunet_pst.comparison.inputs import ComparisonInputs, ComparisonSettings, gather_inputs
 from nnunet_pst.comparison.methods import Part, check_methods, host_ranking, score_part
 from nnunet_pst.comparison.paired_figures import draw_dice_by_sequence
-from nnunet_pst.comparison.results import Comparison
+from nnunet_pst.comparison.results import Comparison, Difference
 from nnunet_pst.comparison.results_folder import read_comparison
 from nnunet_pst.comparison.same_masks import same_masks
 from nnunet_pst.comparison.statistics import INTERVAL_KIND, LEVEL
@@ -57,7 +59,7 @@ def compare(
     workers: int = 1,
     overwrite: bool = False,
 ) -> Comparison:
-    """Compare methods on the same patients of a raw dataset, and write the folder.
+    """Compare methods on the same patients of a raw dataset, or describe one; write the folder.
 
     Parameters
     ----------
@@ -250,8 +252,9 @@ def _write_tables(
     intervals = interval_rows(rows, design, groups)
     write_csv(intervals, list(intervals[0]), folder / "intervals.csv")
     differences = difference_rows(rows, design, groups)
-    write_csv(differences, list(differences[0]), folder / "differences.csv")
-    facts = _facts(inputs, groups, means)
+    columns = [field.name for field in fields(Difference)]
+    write_csv(differences, columns, folder / "differences.csv")
+    facts = _facts(inputs, groups, means, rows)
     text = json.dumps(facts, indent=2, allow_nan=False)
     write_atomically(folder / DESCRIPTION, text + "\n")
 
@@ -260,6 +263,7 @@ def _facts(
     inputs: ComparisonInputs,
     groups: Sequence[Stratum],
     means: Mapping[tuple[str, str], Mapping[str, float]],
+    rows: Sequence[Row],
 ) -> dict[str, Any]:
     design = inputs.design
     return {
@@ -270,11 +274,12 @@ def _facts(
             name: max(part.repeat for part in inputs.parts if part.method == name)
             for name in design.methods
         },
-        "baseline": design.baseline,
+        "baseline": design.baseline if design.others else None,
         "measures": {one.name: {"unit": one.unit, "best": one.best} for one in design.measures},
         "family": list(design.family),
         "correction": "Holm, over the family's measures and all methods against the baseline",
-        "test": "Wilcoxon signed-rank, two-sided, over patients",
+        "test": "two, which must agree: of the mean (that of its interval), and Wilcoxon "
+        "signed-rank; two-sided, over patients",
         "effect": "matched-pairs rank-biserial correlation, above 0 where the method is better",
         "interval": INTERVAL_KIND,
         "level": LEVEL,
@@ -283,7 +288,12 @@ def _facts(
         "resamples": design.resamples,
         "strata": {group.name: _described(group, inputs) for group in groups},
         "label_rules": dict(inputs.references.label_rules),
-        "warnings": [*inputs.warnings, *same_masks(inputs.parts), *_ranking_warning(inputs, means)],
+        "warnings": [
+            *inputs.warnings,
+            *same_masks(inputs.parts),
+            *cautions(inputs.parts, rows),
+            *_ranking_warning(inputs, means),
+        ],
         "versions": {"nnunet_pst": __version__}
         | {name: metadata.version(name) for name in ("nnunetv2", "numpy", "scipy", "SimpleITK")},
     }

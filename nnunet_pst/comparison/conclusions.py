@@ -1,8 +1,8 @@
 """What a comparison allows to say, in a sentence or two for each pair of methods.
 
-A difference is called shown when its interval leaves zero out, Holm's corrected p in the declared
-family is below 0.05, and mean and test lean to one side: the signed-rank test weighs patients by
-rank, so a few lost tumors can pull the mean one way and most patients the test the other way.
+A difference is called shown when two tests say so, each corrected over the declared family (Holm):
+that of the mean, and the signed-rank test; and when both lean to one side. The first alone may rest
+on a few patients, the second weighs patients by rank and does not see how much a lost tumor costs.
 Everything else is called not shown, and never "no difference": only a margin that was declared
 beforehand lets a comparison say that one method is not worse.
 """
@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from nnunet_pst.comparison.margins import patients_needed
 from nnunet_pst.comparison.results import ComparedMeasure, Comparison, Difference
 from nnunet_pst.io.wording import count, measure_name, p_value, signed, signed_interval
 
@@ -62,12 +63,7 @@ def _conclusion(
         return Conclusion(method, baseline, "not shown", ["Dice was not compared."])
     verdict = verdict_of(main, ComparedMeasure("dice", "1", 1.0))
     sentences = [_main_sentence(comparison, main, verdict), *_limits(main, comparison)]
-    if main.noninferior:
-        within = "not worse" if main.noninferior == "yes" else "not shown to be not worse"
-        margin = "" if comparison.margin is None else f" of {comparison.margin:g}"
-        sentences.append(f"With the declared margin{margin}, it is {within} (non-inferiority).")
-    elif comparison.margin is not None and math.isnan(main.low):
-        sentences.append("Without an interval nothing is said about the declared margin.")
+    sentences += [*_found(comparison, method, baseline), *_margin_sentences(comparison, main)]
     return Conclusion(method, baseline, verdict, [*sentences, *_other_measures(comparison, rows)])
 
 
@@ -79,9 +75,8 @@ def verdict_of(row: Difference, measure: ComparedMeasure) -> Verdict:
         gain = row.difference if measure.best > 0 else -row.difference
         if gain * row.effect < 0:
             return "disagree"
-    if math.isnan(row.low) and math.isnan(row.high) and row.difference and measure.best is not None:
-        # All differences are equal: there is no interval, and the test has decided.
-        return "better" if (row.difference > 0) == (measure.best > 0) else "worse"
+    if math.isnan(row.p_mean_holm) or row.p_mean_holm >= _ALPHA:
+        return "not shown"
     return leaning(row, measure) or "not shown"
 
 
@@ -96,14 +91,13 @@ def leaning(row: Difference, measure: ComparedMeasure) -> Verdict | None:
 
 
 def _main_sentence(comparison: Comparison, row: Difference, verdict: Verdict) -> str:
-    reach = signed_interval(row.low, row.high)
-    none = "no interval" if math.isnan(row.p) else "no interval, as all differences are equal"
-    size = f"{signed(row.difference)} ({reach or none})"
+    reach = signed_interval(row.low, row.high) or "too few patients for an interval"
+    size = f"{signed(row.difference)} ({reach})"
     where = f"mean paired difference in Dice {size} over {count(row.patients, 'patient')}"
     tally = f"it wins in {row.wins}, ties in {row.ties} and loses in {row.losses}"
-    p = f"p = {p_value(row.p)}".replace("= <", "<")
-    if not math.isnan(row.p_holm):
-        p += f", corrected {p_value(row.p_holm)}"
+    p = f"signed-rank test {_p_words(row.p, row.p_holm)}"
+    if not math.isnan(row.p_mean):
+        p = f"test of the mean {_p_words(row.p_mean, row.p_mean_holm)}; {p}"
     if math.isnan(row.p):
         head, p = "Too few patients for a test, so nothing is concluded", "no p"
     elif row.measure not in comparison.family:
@@ -111,6 +105,11 @@ def _main_sentence(comparison: Comparison, row: Difference, verdict: Verdict) ->
     else:
         head = _HEADS[verdict]
     return f"{head}: {where}; {tally}; {p}."
+
+
+def _p_words(p: float, corrected: float) -> str:
+    words = f"p = {p_value(p)}".replace("= <", "<")
+    return words if math.isnan(corrected) else f"{words}, corrected {p_value(corrected)}"
 
 
 _HEADS: dict[Verdict, str] = {
@@ -127,8 +126,14 @@ def _limits(row: Difference, comparison: Comparison) -> list[str]:
     if math.isnan(row.p_holm):
         return []
     lines = []
-    if (row.low > 0 or row.high < 0) and row.p_holm >= _ALPHA:
-        lines.append("The interval leaves zero out, but the corrected test does not confirm it.")
+    if (row.low > 0 or row.high < 0) and max(row.p_holm, row.p_mean_holm) >= _ALPHA:
+        lines.append("The interval leaves zero out, but the corrected tests do not confirm it.")
+    elif row.p_holm < _ALPHA and row.p_mean_holm >= _ALPHA and row.difference * row.effect > 0:
+        side = "gains" if row.effect > 0 else "losses"
+        lines.append(
+            f"Most patients lean to one side ({side}), but {row.patients} patients do not show the "
+            "mean: a tumor that is lost in a few others could undo it."
+        )
     family = [other for other in comparison.differences if not math.isnan(other.p_holm)]
     differing, smallest = row.wins + row.losses, _smallest_p(row)
     # Holm multiplies the smallest p of the family by their number, the next by one less, and so on:
@@ -144,6 +149,53 @@ def _limits(row: Difference, comparison: Comparison) -> list[str]:
             "differ."
         )
     return lines
+
+
+def _found(comparison: Comparison, method: str, baseline: str) -> list[str]:
+    """Say how many tumors were found: what a mean hides most easily."""
+    (found, tumors), (others, all_theirs) = map(comparison.found_cases, (method, baseline))
+    if not tumors or not all_theirs:
+        return []
+    theirs = f"the baseline in {others} of {all_theirs}"
+    return [f"It found the tumor in {found} of {tumors} cases, {theirs}."]
+
+
+def _margin_sentences(comparison: Comparison, row: Difference) -> list[str]:
+    """Say what the declared margin allows, in the words of non-inferiority and equivalence."""
+    margin = comparison.margin
+    if margin is None:
+        return []
+    if not row.noninferior:
+        return [
+            f"Too few patients to test the declared margin of {margin:g}: nothing is said about it."
+        ]
+    one_sided = f"one-sided p {_bare(row.p_noninferior)}, corrected over the methods, to be < 0.025"
+    if row.noninferior == "yes":
+        lines = [
+            f"Non-inferior: shown not to be worse by more than the declared margin of {margin:g} "
+            f"in mean Dice ({one_sided})."
+        ]
+    else:
+        lines = [
+            f"Non-inferiority not shown: it may be worse by more than the declared margin of "
+            f"{margin:g} in mean Dice ({one_sided})."
+        ]
+        methods = len({d.method for d in comparison.differences if d.noninferior})
+        needed = patients_needed(margin, methods)
+        if row.patients < needed:
+            lines.append(
+                f"{row.patients} patients are too few for this margin: methods that never differ "
+                f"would need {needed}."
+            )
+    equivalent = "Equivalent" if row.equivalent == "yes" else "Equivalence not shown"
+    return [
+        *lines,
+        f"{equivalent} within {margin:g} (two one-sided tests, p {_bare(row.p_equivalent)}).",
+    ]
+
+
+def _bare(p: float) -> str:
+    return f"= {p_value(p)}".replace("= <", "<")
 
 
 def _smallest_p(row: Difference) -> float:
@@ -165,8 +217,8 @@ def _other_measures(comparison: Comparison, rows: Sequence[Difference]) -> list[
         groups, key = inside, str(verdict_of(row, measure))
         if row.measure not in comparison.family:
             groups, key = outside, leaning(row, measure) or "not shown"
-            if math.isnan(row.low) and row.difference:
-                key = "no interval"
+        if math.isnan(row.low):
+            key = "no interval"
         groups.setdefault(key, []).append(measure_name(row.measure, measure.unit))
     return [
         *_gathered("Other measures of the family", inside),
@@ -180,7 +232,8 @@ def _gathered(head: str, groups: dict[str, list[str]]) -> list[str]:
         "worse": "worse on",
         "not shown": "no difference shown on",
         "disagree": "mean and test lean to different sides on",
-        "no interval": "no interval, as all differences are equal, on",
+        "no interval": "no interval (too few patients, or equal differences), so nothing is "
+        "concluded, on",
     }
     parts = [f"{text} {', '.join(groups[key])}" for key, text in words.items() if key in groups]
     return [f"{head}: {'; '.join(parts)}."] if parts else []

@@ -14,6 +14,8 @@ from nnunet_pst.io.wording import signed, signed_interval
 
 #: More groups would make a figure higher than a page.
 _MOST_GROUPS = 24
+#: More methods get one panel of all cases, a line a method; their groups are in a table.
+_MOST_PANELS = 4
 
 
 def draw_differences(comparison: Comparison) -> Picture | None:
@@ -24,6 +26,9 @@ def draw_differences(comparison: Comparison) -> Picture | None:
             pairs.setdefault((row.method, row.baseline), []).append(row)
     if not pairs:
         return None
+    if len(pairs) > _MOST_PANELS:
+        every = [row for rows in pairs.values() for row in rows if row.stratum == "all"]
+        return _forest(comparison, every)
     shown = {key: rows[:_MOST_GROUPS] for key, rows in pairs.items()}
     look = looks(comparison.methods)
     margin = comparison.margin
@@ -51,10 +56,47 @@ def draw_differences(comparison: Comparison) -> Picture | None:
     )
 
 
+def _forest(comparison: Comparison, rows: Sequence[Difference]) -> Picture:
+    """Draw one panel with a line a method, over all cases, the largest gain on top."""
+    ordered = sorted(rows, key=lambda row: -row.difference)
+    margin, look = comparison.margin, looks(comparison.methods)
+
+    def draw(figure: Figure) -> None:
+        axes = figure.subplots()
+        _draw_rows(axes, ordered, [look.get(row.method, Look(GRAY, "o")) for row in ordered])
+        axes.set_yticks(
+            range(len(ordered)), [shortened(row.method, 34) for row in ordered], fontsize=8
+        )
+        if margin is not None:
+            axes.axvline(-margin, color="black", linewidth=0.9, linestyle="--")
+        axes.set_title(f"less {shortened(comparison.baseline, 40)}", loc="left")
+        axes.set_xlabel("difference in Dice (right: higher than the baseline)")
+
+    return picture(
+        "dice_differences",
+        draw,
+        title="Paired differences in Dice",
+        caption="Mean over patients of the difference to the baseline, all cases, a line a method, "
+        f"the largest on top, with its {comparison.interval_kind}; n: patients. Groups are in the "
+        "table of differences."
+        + (f" Dashed: the declared margin of {margin:g}." if margin is not None else ""),
+        height_inches=0.27 * len(ordered) + 0.9,
+    )
+
+
 def _draw_panel(axes: Axes, rows: Sequence[Difference], look: Look) -> None:
+    _draw_rows(axes, rows, [look] * len(rows))
+    names = [
+        "all" if row.stratum == "all" else shortened(f"{row.stratum}, {row.level}", 34)
+        for row in rows
+    ]
+    axes.set_yticks(range(len(rows)), names, fontsize=8)
+
+
+def _draw_rows(axes: Axes, rows: Sequence[Difference], look_of: Sequence[Look]) -> None:
     # A line with two points, not axvline: zero belongs into the picture.
     axes.plot([0, 0], [-0.6, len(rows) - 0.4], color=GRAY, linewidth=0.9)
-    for place, row in enumerate(rows):
+    for place, (row, look) in enumerate(zip(rows, look_of, strict=True)):
         if not math.isnan(row.low):
             axes.plot([row.low, row.high], [place, place], color=look.color, linewidth=1.8)
         axes.plot(row.difference, place, look.marker, color=look.color, markersize=5.5)
@@ -68,11 +110,6 @@ def _draw_panel(axes: Axes, rows: Sequence[Difference], look: Look) -> None:
             fontsize=8,
             annotation_clip=False,
         )
-    names = [
-        "all" if row.stratum == "all" else shortened(f"{row.stratum}, {row.level}", 34)
-        for row in rows
-    ]
-    axes.set_yticks(range(len(rows)), names, fontsize=8)
     axes.set_ylim(len(rows) - 0.4, -0.6)
     axes.grid(visible=False, axis="y")
     axes.grid(visible=True, axis="x")

@@ -38,7 +38,7 @@ class ComparisonSettings:
     measures
         The family that is tested and corrected; ``dice`` first, from which is concluded.
     margin
-        Non-inferiority margin in Dice; None for none.
+        Largest loss of mean Dice that would not matter, in (0, 1); None for none.
     seed
         Of the bootstrap.
     """
@@ -98,8 +98,8 @@ def gather_inputs(
     Raises
     ------
     InputError
-        The baseline or a measure is unknown, labels are missing, a covariate of the case table has
-        a slip, or the methods have predicted different cases.
+        The baseline or a measure is unknown, the margin is impossible, labels are missing, a
+        covariate of the case table has a slip, or the methods have predicted different cases.
     """
     baseline = settings.baseline or methods[0].name
     names = tuple(method.name for method in methods)
@@ -108,7 +108,16 @@ def gather_inputs(
             f"--baseline {baseline}: is not one of the methods {', '.join(names)}",
             Fault.UNKNOWN_NAME,
         )
+    if settings.margin is not None and len(names) < 2:
+        raise InputError(
+            "a margin is about a difference; give a second method, or no margin", Fault.TOO_FEW
+        )
     family = check_family(settings.measures)
+    if settings.margin is not None and not 0 < settings.margin < 1:
+        raise InputError(
+            f"margin {settings.margin:g}: must lie above 0 and below 1, the largest loss of Dice",
+            Fault.VALUES,
+        )
     validated = any(path.name == VALIDATION for method in methods for path in method.folders)
     split = settings.split or (TRAINING if validated else "test")
     references, table = references_of_dataset(dataset, split), cases_of_dataset(dataset)

@@ -95,7 +95,7 @@ def check_methods(
     ------
     InputError
         With a line for each folder that is missing or comes twice, and for each name that cannot
-        be in a table, a picture and the name of a folder; or there are fewer than two methods.
+        be in a table, a picture and the name of a folder; or there is no method.
     """
     folders: dict[str, list[Path]] = {}
     problems = list(problems)
@@ -109,8 +109,8 @@ def check_methods(
             problems.append(Problem(f"{path}: is given twice for {name}", Fault.REPEATED))
         else:
             folders.setdefault(name, []).append(path)
-    if not problems and len(folders) < 2:
-        text = "give two methods or more: NAME=FOLDER NAME=FOLDER"
+    if not problems and not folders:
+        text = "give a method, or several to compare: NAME=FOLDER NAME=FOLDER"
         problems.append(Problem(text, Fault.TOO_FEW))
     if problems:
         raise InputError(problems)

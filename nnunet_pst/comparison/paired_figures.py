@@ -27,7 +27,15 @@ _MOST_MEASURES = 9
 #: More lines and dots than these become pixels inside an SVG, which else has megabytes.
 _MOST_OUTLINES = 80
 _FIRST_MEASURES = (
-    *("hd95_mm", "nsd_2mm", "recall", "precision", "recall_beyond_window"),
+    *(
+        "dice_found",
+        "hd95_found_mm",
+        "hd95_mm",
+        "nsd_2mm",
+        "recall",
+        "precision",
+        "recall_beyond_window",
+    ),
     *("volume_error_ml", "false_positive_ml_on_free_slices", "extent_error_slices"),
 )
 
@@ -81,8 +89,8 @@ def draw_other_measures(comparison: Comparison) -> Picture | None:
         draw,
         title="Other measures of every patient",
         caption=_paired_caption(comparison, "The measure", len(comparison.patients))
-        + " Measures that were not compared have no interval. Values that are not defined for a "
-        "patient (an empty mask, say) are left out, so a panel may have fewer patients.",
+        + " Values that are not defined for a patient (an empty mask, say) are left out, so a "
+        "panel may have fewer patients.",
         height_inches=2.7 * -(-len(shown) // 3) + 0.1,
     )
 
@@ -106,11 +114,12 @@ def _chosen_measures(comparison: Comparison) -> list[ComparedMeasure]:
 
 
 def _paired_caption(comparison: Comparison, what: str, patients: int) -> str:
+    lines = "; gray lines join the same patient" if len(comparison.methods) > 1 else ""
     return (
-        f"{what} of {count(patients, 'patient')}, each a dot (the mean of the patient's cases); "
-        "gray lines join the same patient. Boxes: quartiles and median; whiskers: up to 1.5 "
-        "interquartile ranges. Beside them the mean with its "
-        f"{comparison.interval_kind}."
+        f"{what} of {count(patients, 'patient')}, each a dot (the mean of the patient's cases)"
+        f"{lines}. Boxes: quartiles and median; whiskers: up to 1.5 interquartile ranges. "
+        f"Diamonds: the mean, with a line for its {comparison.interval_kind}; "
+        "without a line there are too few patients for one."
     )
 
 

@@ -55,12 +55,14 @@ class Difference:
     ----------
     p, p_holm
         Of the paired test, before and after Holm's correction; NaN outside the declared family.
+    p_mean, p_mean_holm
+        Of the mean: below 0.05 where the interval leaves 0 out; NaN where there is no interval.
     effect
         Rank-biserial correlation in [-1, 1]; positive where the method is better.
     wins, ties, losses
         Patients for whom the method is better, equal, worse.
-    noninferior
-        ``yes``, ``no``, or empty where no margin was declared.
+    p_noninferior, p_equivalent, noninferior, equivalent
+        As `margins.MarginTest`; NaN and empty where no margin was declared.
     """
 
     measure: str
@@ -74,11 +76,16 @@ class Difference:
     high: float
     p: float
     p_holm: float
+    p_mean: float
+    p_mean_holm: float
     effect: float
     wins: int
     ties: int
     losses: int
+    p_noninferior: float
+    p_equivalent: float
     noninferior: str
+    equivalent: str
 
 
 @dataclass(frozen=True)
@@ -157,6 +164,14 @@ class Comparison:
         rows = [row for row in self.differences if row.stratum == "all"]
         tested = frozenset(row.measure for row in rows if not math.isnan(row.p_holm))
         return tested or frozenset(row.measure for row in rows)
+
+    def found_cases(self, method: str) -> tuple[int, int]:
+        """Count the cases, of all repeats, whose tumor a method found, and those with a tumor."""
+        found = [
+            score.values.get("found", math.nan) for score in self.cases if score.method == method
+        ]
+        known = [value for value in found if not math.isnan(value)]
+        return round(sum(known)), len(known)
 
     def patient_means(
         self, measure: str, method: str, sequence: str | None = None

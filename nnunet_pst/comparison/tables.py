@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 
+from nnunet_pst.comparison.margins import margin_tests
 from nnunet_pst.comparison.statistics import (
     RESAMPLES,
+    Bounds,
     Interval,
     holm,
-    is_noninferior,
     mean_interval,
+    p_of_mean,
     paired_test,
 )
 from nnunet_pst.comparison.strata import Stratum
@@ -62,9 +64,9 @@ class Design:
         """All methods but the baseline."""
         return tuple(name for name in self.methods if name != self.baseline)
 
-    def interval(self, values: Sequence[float]) -> Interval:
+    def interval(self, values: Sequence[float], bounds: Bounds | None) -> Interval:
         """Interval of a mean over patients; what rounding left of zero is zero."""
-        found = mean_interval(values, seed=self.seed, resamples=self.resamples)
+        found = mean_interval(values, bounds=bounds, seed=self.seed, resamples=self.resamples)
         return replace(
             found,
             mean=without_noise(found.mean),
@@ -90,7 +92,7 @@ def interval_rows(rows: Sequence[Row], design: Design, groups: Sequence[Stratum]
         for measure in measures:
             for method in design.methods:
                 values = list(means_by_patient(own, measure.name, method).values())
-                found = _bounded(design.interval(values), measure, values)
+                found = _ended(design.interval(values, measure.bounds), measure, values)
                 table.append(
                     {
                         **_head(measure, stratum, level),
@@ -109,7 +111,8 @@ def difference_rows(rows: Sequence[Row], design: Design, groups: Sequence[Stratu
     """Lay out the paired difference of every method to the baseline, in each of the same places.
 
     Holm's correction is over all tests of the family: its measures, all methods, all patients
-    together. Strata get intervals and no p-values: nobody declared them beforehand.
+    together, for the signed-rank test and for that of the mean. A margin is about the family's
+    first measure. Strata get intervals and no p-values: nobody declared them beforehand.
     """
     table = [
         _difference(own, design, measure, method, (stratum, level))
@@ -119,35 +122,60 @@ def difference_rows(rows: Sequence[Row], design: Design, groups: Sequence[Stratu
         for method in design.others
     ]
     family = [row for row in table if row["stratum"] == ALL and row["measure"] in design.family]
-    for row, p in zip(family, holm([float(row["p"]) for row in family]), strict=True):
-        row["p_holm"] = p
+    for name in ("p", "p_mean"):
+        for row, p in zip(family, holm([float(row[name]) for row in family]), strict=True):
+            row[f"{name}_holm"] = p
+    _add_margin(rows, design, [row for row in family if row["measure"] == design.family[0]])
     return table
 
 
-def _bounded(found: Interval, measure: Measure, values: Sequence[float]) -> Interval:
-    """End an interval at the best value where no value passes it: no mean can either."""
+def _add_margin(rows: Sequence[Row], design: Design, main: Sequence[Row]) -> None:
+    """Fill in what the margin allows to say of each method."""
+    measure = next(one for one in design.measures if one.name == design.family[0])
+    bounds = _difference_bounds(measure)
+    if design.margin is None or bounds is None:
+        return
+    gains = [list(_gains(rows, design, measure, str(row["method"])).values()) for row in main]
+    found = margin_tests(gains, design.margin, bounds, seed=design.seed, resamples=design.resamples)
+    for row, test in zip(main, found, strict=True):
+        row.update(asdict(test))
+
+
+def _difference_bounds(measure: Measure) -> Bounds | None:
+    if measure.bounds is None:
+        return None
+    reach = measure.bounds[1] - measure.bounds[0]
+    return -reach, reach
+
+
+def _ended(found: Interval, measure: Measure, values: Sequence[float]) -> Interval:
+    """End a bootstrap interval of errors at 0 where no value is below: no mean can be either."""
     defined = [value for value in values if not math.isnan(value)]
-    if measure.best is None or not defined:
-        return found
-    low, high = found.low, found.high
-    if max(defined) <= measure.best < high:
-        high = measure.best
-    if min(defined) >= measure.best > low:
-        low = measure.best
-    return replace(found, low=low, high=high)
+    if measure.bounds is None and measure.best == 0 and defined and min(defined) >= 0 > found.low:
+        return replace(found, low=0.0)
+    return found
+
+
+def _gains(rows: Sequence[Row], design: Design, measure: Measure, method: str) -> dict[str, float]:
+    """By how much a method is better than the baseline, by patient."""
+    ours = means_by_patient(rows, measure.name, method)
+    theirs = means_by_patient(rows, measure.name, design.baseline)
+    sign = 1.0 if measure.larger_is_better else -1.0
+    return {patient: sign * (ours[patient] - theirs[patient]) for patient in ours}
 
 
 def _difference(
     rows: Sequence[Row], design: Design, measure: Measure, method: str, where: tuple[str, str]
 ) -> Row:
-    ours = means_by_patient(rows, measure.name, method)
-    theirs = means_by_patient(rows, measure.name, design.baseline)
-    differences = [ours[patient] - theirs[patient] for patient in ours]
+    gains = list(_gains(rows, design, measure, method).values())
     sign = 1.0 if measure.larger_is_better else -1.0
-    found = design.interval(differences)
-    test = paired_test([sign * value for value in differences])
-    everyone = where[0] == ALL
-    main = everyone and measure.name == design.family[0]
+    bounds = _difference_bounds(measure)
+    found = design.interval([sign * gain for gain in gains], bounds)
+    test = paired_test(gains)
+    p, p_mean = math.nan, math.nan
+    if where[0] == ALL:
+        options = {"seed": design.seed, "resamples": design.resamples}
+        p, p_mean = test.p, p_of_mean(gains, bounds=bounds, **options)
     return {
         **_head(measure, *where),
         "method": method,
@@ -156,21 +184,19 @@ def _difference(
         "difference": found.mean,
         "low": found.low,
         "high": found.high,
-        "p": test.p if everyone else math.nan,
+        "p": p,
         "p_holm": math.nan,
+        "p_mean": p_mean,
+        "p_mean_holm": math.nan,
         "effect": test.effect,
         "wins": test.wins,
         "ties": test.ties,
         "losses": test.losses,
-        "noninferior": _noninferior(found, sign, design.margin) if main else "",
+        "p_noninferior": math.nan,
+        "p_equivalent": math.nan,
+        "noninferior": "",
+        "equivalent": "",
     }
-
-
-def _noninferior(found: Interval, sign: float, margin: float | None) -> str:
-    if margin is None:
-        return ""
-    verdict = is_noninferior(found.low if sign > 0 else -found.high, margin)
-    return "" if verdict is None else "yes" if verdict else "no"
 
 
 def _looks(

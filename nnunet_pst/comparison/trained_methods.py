@@ -48,7 +48,7 @@ def trained_methods(results: Path) -> Found:
     Raises
     ------
     InputError
-        There is no such folder, or fewer than two trainings can be compared.
+        There is no such folder, or no training has a finished validation.
     """
     if not results.is_dir():
         raise InputError(
@@ -62,10 +62,10 @@ def trained_methods(results: Path) -> Found:
             finished = _finished(folder, skipped)
             if finished:
                 folds[(parts[0], parts[1], parts[2])] = finished
-    if len(folds) < 2:
+    if not folds:
         reasons = [f"left out: {line}" for line in skipped]
         raise InputError(
-            [f"{results.name}: fewer than two trainings have a finished validation", *reasons],
+            [f"{results.name}: no training has a finished validation", *reasons],
             Fault.TOO_FEW,
         )
     common = set.intersection(*(set(found) for found in folds.values()))

@@ -35,7 +35,7 @@ from nnunet_pst.io.label_values import OUR_LABELS
 from nnunet_pst.io.leftovers import sweep
 
 #: Raised when the same files and settings would give other scores or pictures than before.
-_FORMAT = 1
+_FORMAT = 2
 _LIBRARIES = ("numpy", "scipy", "SimpleITK", "matplotlib")
 
 

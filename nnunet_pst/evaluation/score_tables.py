@@ -118,6 +118,7 @@ def evaluate_scores(
         "label_rules": dict(references.label_rules),
         "cases_with_unknown_voxels": sum(float(row["known_share"]) < 1 for row in cases),
         "empty_masks": _empty_masks(cases),
+        "detection": detection(cases),
         "measures": {measure.name: asdict(measure) for measure in declared},
         "averaging": "mean of each patient's cases, then over patients; undefined values left out",
         "overall": _statistics(patients),
@@ -221,6 +222,8 @@ def sequence_rows(cases: Sequence[Row]) -> list[Row]:
     for name, rows in [*groups, (ALL, list(cases))]:
         patients = patient_rows(rows)
         row: Row = {"sequence": name, "patients": len(patients), "cases": len(rows)}
+        found = detection(rows)
+        row |= {key: found[key] for key in ("found_cases", "tumor_cases")}
         for key, numbers in _statistics(patients).items():
             row |= {
                 f"{key}_{part}": math.nan if (value := numbers[part]) is None else value
@@ -228,6 +231,39 @@ def sequence_rows(cases: Sequence[Row]) -> list[Row]:
             }
         table.append(row)
     return table
+
+
+def detection(cases: Sequence[Row]) -> dict[str, Any]:
+    """Count tumors that were found, and what was found where there is none.
+
+    Parameters
+    ----------
+    cases
+        With the columns ``patient``, ``case``, ``found``, ``false_alarms`` and ``specificity``.
+
+    Returns
+    -------
+    dict
+        ``found_cases`` of ``tumor_cases``; ``tumor_free_patients`` and ``tumor_free_cases`` with
+        ``false_alarms_per_patient`` (predicted lesions) and ``specificity`` (share of patients
+        without one), means over patients; None without such patients.
+    """
+    known = [float(row["found"]) for row in cases if not math.isnan(float(row["found"]))]
+    free = [row for row in cases if not math.isnan(float(row["specificity"]))]
+    alarms, specificity = (
+        patient_means(
+            CaseValue(str(row["patient"]), str(row["case"]), float(row[name])) for row in free
+        )
+        for name in ("false_alarms", "specificity")
+    )
+    return {
+        "found_cases": round(sum(known)),
+        "tumor_cases": len(known),
+        "tumor_free_patients": len(alarms),
+        "tumor_free_cases": len(free),
+        "false_alarms_per_patient": mean(alarms.values()) if free else None,
+        "specificity": mean(specificity.values()) if free else None,
+    }
 
 
 def write_tables(evaluation: Evaluation, folder: Path) -> None:

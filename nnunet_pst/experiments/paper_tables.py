@@ -12,7 +12,7 @@ from nnunet_pst.errors import Fault, InputError, Problem
 from nnunet_pst.experiments.sweep_plan import Budget
 from nnunet_pst.experiments.sweep_record import SWEEP_FILE, read_sweep
 from nnunet_pst.io.checked_tables import number, read_table
-from nnunet_pst.io.wording import UNDEFINED, measure_name, p_value, value
+from nnunet_pst.io.wording import UNDEFINED, interval, measure_name, p_value, value
 from nnunet_pst.report.cohort_description import Line, describe_cohort
 from nnunet_pst.report.dataset_facts import DatasetFacts
 from nnunet_pst.report.inputs import PaperTable
@@ -41,14 +41,17 @@ def table_one(dataset: DatasetFacts | None) -> PaperTable:
             Cell(line.level),
             *map(Cell, line.cells),
             Cell("" if math.isnan(line.p) else p_value(line.p), line.test),
-            Cell("" if math.isnan(line.smd) else value(line.smd)),
+            Cell(
+                "" if math.isnan(line.smd) else value(line.smd),
+                interval(line.smd_low, line.smd_high),
+            ),
         ]
         for line, fresh in _with_first(lines)
     ]
     caption = (
         "p: one-way analysis of variance for numbers, Pearson's chi-squared test for categories. "
         "SMD: the largest standardized mean difference between two splits; it says how large a "
-        "difference is, which p does not."
+        "difference is, which p does not; below it its 95 % interval."
     )
     head = ["characteristic", "", *splits, "p", "SMD"]
     return PaperTable(_FIRST, Table(_FIRST, head, rows, caption))

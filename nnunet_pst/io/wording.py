@@ -13,8 +13,13 @@ MINUS = "\N{MINUS SIGN}"
 _WORDS = {"dice": "Dice", "iou": "IoU", "hd95": "HD95", "nsd": "NSD", "assd": "ASSD"}
 #: Names that can't be made from their parts.
 _NAMES = {
+    "assd_found_mm": "ASSD of found tumors",
+    "dice_found": "Dice of found tumors",
+    "false_alarms": "false alarms without a tumor",
     "false_positive_ml_on_free_slices": "false positives on tumor-free slices",
+    "found": "tumors found",
     "free_slices": "tumor-free slices",
+    "hd95_found_mm": "HD95 of found tumors",
     "known_share": "share of voxels that are known",
     "lesion_f1": "lesion F1",
     "predicted_ml": "predicted volume",
@@ -61,15 +66,23 @@ def value(x: float, unit: str = "1") -> str:
         return UNDEFINED
     if math.isinf(x):
         return "∞" if x > 0 else f"{MINUS}∞"
-    return _minus(f"{x:.{digits(unit)}f}")
+    return _minus(_rounded(x, unit))
+
+
+def _rounded(x: float, unit: str) -> str:
+    """Round as the unit asks; a small volume keeps two digits, for it may be a whole tumor."""
+    text = f"{x:.{digits(unit)}f}"
+    return f"{x:.2g}" if unit == "ml" and 1e-4 < abs(x) < 0.1 else text
 
 
 def signed(x: float, unit: str = "1") -> str:
     """Write a difference with its sign."""
     if not math.isfinite(x):
         return value(x, unit)
-    text = f"{x:+.{digits(unit)}f}"
-    return _minus(text if float(text) else text[1:])
+    text = _rounded(x, unit)
+    if not float(text):
+        return _minus(text)
+    return _minus(text) if x < 0 else f"+{text}"
 
 
 def interval(low: float, high: float, unit: str = "1") -> str:

@@ -30,7 +30,7 @@ def claim_answers(sources: Sources) -> dict[int, str]:
             "hyperparameters."
         )
     if sources.paper_tables and sources.paper_tables[0].table is not None:
-        answers[34] = "Table 1."
+        answers[36] = "Table 1."
     return answers
 
 
@@ -40,18 +40,23 @@ def _from_comparison(sources: Sources) -> dict[int, str]:
     strata = sorted({row.stratum for row in comparison.intervals} - {"all"})
     answers = {
         7: "In part: the dataset's name stands above; where it comes from is for the authors.",
-        12: "In part: conversion writes pseudonyms and leaves identifying columns out; how the "
+        11: "In part: conversion writes pseudonyms and leaves identifying columns out; how the "
         "images themselves were de-identified is for the authors.",
         22: "In part: the methods' names stand above; nnU-Net's plans describe the networks.",
         23: "Versions stand under “Versions, seeds and how to repeat this”.",
-        28: f"{measured}, defined in the tool's documentation; units and best values in the table.",
-        29: "Bootstrap intervals over patients; Wilcoxon's signed-rank test, Holm's correction.",
-        35: f"In part: the {comparison.facts.get('split') or 'evaluated'} cases only.",
-        36: _intervals(comparison),
-        37: "In part: the cases of every method are ordered by Dice; why the worst failed is for "
+        28: f"{measured}; those with a best value are defined under “Definitions”.",
+        29: "Intervals and tests over patients, Holm's correction: see “How this was analyzed”.",
+        37: f"In part: the {comparison.facts.get('split') or 'evaluated'} cases, and groups of "
+        "them.",
+        38: _intervals(comparison),
+        39: "In part: the cases of every method are ordered by Dice; why the worst failed is for "
         "the authors.",
-        41: "In part: code under Apache-2.0; protocol, models and data are for the authors.",
+        43: "In part: code under Apache-2.0; protocol, models and data are for the authors.",
     }
+    if comparison.facts.get("split") == "test":
+        answers[32] = "In part: the test split of the dataset."
+        patients = count(len(comparison.patients), "test patient")
+        answers[21] = f"In part: {patients}; how many were intended is for the authors."
     if strata:
         answers[30] = f"In part: groups by {', '.join(s.replace('_', ' ') for s in strata)}."
     return answers
@@ -76,13 +81,13 @@ def _from_dataset(dataset: DatasetFacts) -> dict[int, str]:
     )
     labels = "; ".join(f"{row['split']}: {row['labels']}" for row in numbers)
     answers |= {
-        13: _missing_sequences(dataset),
+        12: _missing_sequences(dataset),
         14: f"In part: kinds of label are known ({labels}); what was drawn on is for the authors.",
-        20: f"In part: {split}; how they were assigned is for the authors.",
-        33: f"In part: included are {split}; who was left out is for the authors.",
+        19: f"In part: {split}; how they were assigned is for the authors.",
+        35: f"In part: included are {split}; who was left out is for the authors.",
     }
     broken = dataset.patients_in_several_splits
-    answers[21] = (
+    answers[20] = (
         "Patients: no patient is in two splits (checked)."
         if not broken
         else f"BROKEN: {count(len(broken), 'patient')} in more than one split: {broken[0]}, ..."

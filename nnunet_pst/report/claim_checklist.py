@@ -1,9 +1,8 @@
 """The Checklist for AI in Medical Imaging, filled where the page knows the answer.
 
-Numbers and order are those of CLAIM (Mongan et al., Radiology: Artificial Intelligence 2020,
-doi 10.1148/ryai.2020200029), in our own words; the update of 2024 (doi 10.1148/ryai.240300) asks
-for much the same under other numbers. Only what the data show is answered; intentions, settings and
-judgments are the authors'.
+Numbers and order are those of CLAIM's update of 2024 (Tejani et al., Radiology: Artificial
+Intelligence 2024, doi 10.1148/ryai.240300), in our own words. Only what the data show is answered;
+intentions, settings and judgments are the authors'.
 """
 
 from __future__ import annotations
@@ -16,24 +15,24 @@ _ITEMS: tuple[tuple[int, str, str], ...] = (
     (1, "Title and abstract", "title names the kind of AI"),
     (2, "Title and abstract", "structured abstract"),
     (3, "Introduction", "background, intended use and clinical role"),
-    (4, "Introduction", "objectives and hypotheses"),
+    (4, "Introduction", "aims, objectives and hypotheses"),
     (5, "Study design", "prospective or retrospective"),
     (6, "Study design", "goal of the study"),
     (7, "Data", "sources of the data"),
-    (8, "Data", "who was eligible; where and when collected"),
+    (8, "Data", "who was included and excluded"),
     (9, "Data", "preprocessing"),
     (10, "Data", "subsets that were selected"),
-    (11, "Data", "definitions of data elements"),
-    (12, "Data", "de-identification"),
-    (13, "Data", "missing data"),
-    (14, "Reference standard", "what it is"),
+    (11, "Data", "de-identification"),
+    (12, "Data", "missing data"),
+    (13, "Data", "protocol of image acquisition"),
+    (14, "Reference standard", "how it was obtained"),
     (15, "Reference standard", "why this one"),
     (16, "Reference standard", "who drew it, and their qualification"),
-    (17, "Reference standard", "tools of annotation"),
+    (17, "Reference standard", "how the test set was annotated"),
     (18, "Reference standard", "variability between and within readers"),
-    (19, "Data partitions", "intended sample size and how it was found"),
-    (20, "Data partitions", "how data were assigned to partitions"),
-    (21, "Data partitions", "level at which partitions are disjoint"),
+    (19, "Data partitions", "how data were assigned to partitions"),
+    (20, "Data partitions", "level at which partitions are disjoint"),
+    (21, "Testing data", "intended sample size and how it was found"),
     (22, "Model", "description of the model, inputs and outputs"),
     (23, "Model", "software and versions"),
     (24, "Model", "how parameters were initialized"),
@@ -44,17 +43,19 @@ _ITEMS: tuple[tuple[int, str, str], ...] = (
     (29, "Evaluation", "significance and uncertainty"),
     (30, "Evaluation", "robustness or sensitivity analysis"),
     (31, "Evaluation", "explainability"),
-    (32, "Evaluation", "testing on external data"),
-    (33, "Results", "flow of patients, included and excluded"),
-    (34, "Results", "characteristics of the patients in each partition"),
-    (35, "Results", "performance on all partitions"),
-    (36, "Results", "estimates with their precision"),
-    (37, "Results", "analysis of failures"),
-    (38, "Discussion", "limitations"),
-    (39, "Discussion", "implications for practice"),
-    (40, "Other information", "registration of the study"),
-    (41, "Other information", "where the protocol is; code, models, data"),
-    (42, "Other information", "funding and its role"),
+    (32, "Evaluation", "testing on internal data"),
+    (33, "Evaluation", "testing on external data"),
+    (34, "Evaluation", "registration of the clinical trial"),
+    (35, "Results: data", "flow of patients, included and excluded"),
+    (36, "Results: data", "characteristics of the patients in each partition"),
+    (37, "Results: performance", "performance in every partition and subgroup"),
+    (38, "Results: performance", "estimates with their precision"),
+    (39, "Results: performance", "analysis of failures"),
+    (40, "Discussion", "limitations"),
+    (41, "Discussion", "implications for practice"),
+    (42, "Other information", "where the full protocol is"),
+    (43, "Other information", "availability of software, models and data"),
+    (44, "Other information", "funding and its role"),
 )
 
 
@@ -74,7 +75,7 @@ def filled_checklist(answers: Mapping[int, str]) -> list[Item]:
     Parameters
     ----------
     answers
-        By CLAIM's number (2020); items without one are left to the authors.
+        By CLAIM's number (2024); items without one are left to the authors.
 
     Raises
     ------

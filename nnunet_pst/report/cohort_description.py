@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -20,7 +20,7 @@ from scipy import stats
 
 from nnunet_pst.io.case_table import CASE_COLUMNS, SPLITS, rows_by_patient
 from nnunet_pst.io.csv_text import csv_text
-from nnunet_pst.io.number_columns import is_numeric
+from nnunet_pst.io.number_columns import MOST_CODES, as_number
 from nnunet_pst.io.rounding import short
 from nnunet_pst.io.templates import render_text
 from nnunet_pst.io.wording import aligned
@@ -39,9 +39,9 @@ class Line:
         Column and category, or what of a number; "missing" counts patients without a value.
     cells
         A text per split.
-    p, smd
+    p, smd, smd_low, smd_high
         On the first line of a characteristic; NaN elsewhere and where they don't exist. The
-        difference is the largest between any two splits.
+        difference is the largest between any two splits, with its 95 % interval.
     test
         Which test ``p`` is of, with what it lacks.
     """
@@ -52,9 +52,13 @@ class Line:
     p: float = math.nan
     test: str = ""
     smd: float = math.nan
+    smd_low: float = math.nan
+    smd_high: float = math.nan
 
 
-def describe_cohort(rows: Sequence[Mapping[str, str]]) -> tuple[tuple[str, ...], list[Line]]:
+def describe_cohort(
+    rows: Sequence[Mapping[str, str]], categories: Collection[str] = ()
+) -> tuple[tuple[str, ...], list[Line]]:
     """Describe the patients of each split.
 
     Parameters
@@ -62,6 +66,8 @@ def describe_cohort(rows: Sequence[Mapping[str, str]]) -> tuple[tuple[str, ...],
     rows
         Rows of a case table, or one per patient: ``patient``, ``split``, covariates. A covariate
         belongs to the patient: the first row that has a value gives it.
+    categories
+        Columns whose numbers are codes.
 
     Returns
     -------
@@ -82,8 +88,27 @@ def describe_cohort(rows: Sequence[Mapping[str, str]]) -> tuple[tuple[str, ...],
             ]
             for name in splits
         }
-        lines += _characteristic(column, [values[name] for name in splits])
+        groups = [values[name] for name in splits]
+        lines += _characteristic(column, groups, numbers=column not in categories)
     return splits, lines
+
+
+def few_numbers(rows: Sequence[Mapping[str, str]]) -> list[str]:
+    """Name the columns of few different whole numbers, which may be measurements or codes."""
+    columns = dict.fromkeys(key for row in rows for key in row if key not in CASE_COLUMNS)
+    found = []
+    for column in columns:
+        values = {row[column] for row in rows if row.get(column)}
+        whole = all(as_number(value).is_integer() for value in values)
+        if _are_numbers(list(values)) and whole and len(values) <= MOST_CODES:
+            found.append(column)
+    return found
+
+
+def _are_numbers(values: Sequence[str]) -> bool:
+    """Whether a column holds numbers: all cells do, and there are more than two different ones."""
+    numbers = {as_number(value) for value in values}
+    return len(numbers) > 2 and not any(map(math.isnan, numbers))
 
 
 def chi_squared(counts: Sequence[Sequence[int]]) -> tuple[float, str]:
@@ -115,6 +140,26 @@ def smd_of_numbers(first: Sequence[float], second: Sequence[float]) -> float:
     if not pooled:
         return math.nan
     return abs(statistics.mean(first) - statistics.mean(second)) / math.sqrt(pooled)
+
+
+def smd_interval(smd: float, first: int, second: int) -> tuple[float, float]:
+    """95 % interval of a standardized difference, for its absolute value not below 0.
+
+    Normal, with the variance of Hedges and Olkin (Statistical Methods for Meta-Analysis, 1985,
+    p. 86), which Yang and Dalton 2012 take for categories too.
+
+    Parameters
+    ----------
+    smd
+        The difference, 0 or more.
+    first, second
+        Numbers of patients.
+    """
+    if math.isnan(smd):
+        return math.nan, math.nan
+    total = first + second
+    reach = 1.959964 * math.sqrt(total / (first * second) + smd**2 / (2 * total))
+    return max(0.0, smd - reach), smd + reach
 
 
 def smd_of_categories(first: Sequence[int], second: Sequence[int]) -> float:
@@ -178,17 +223,23 @@ def as_html(splits: Sequence[str], lines: Sequence[Line]) -> str:
 def _grid(splits: Sequence[str], lines: Sequence[Line]) -> list[list[str]]:
     grid = [["characteristic", "level", *splits, "p", "p of", "smd"]]
     for line in lines:
-        numbers = [_p_value(line.p), line.test, _number(line.smd)]
+        numbers = [_p_value(line.p), line.test, _difference(line)]
         grid.append([line.characteristic, line.level, *line.cells, *numbers])
     return grid
 
 
-def _characteristic(column: str, groups: Sequence[Sequence[str]]) -> list[Line]:
+def _difference(line: Line) -> str:
+    if math.isnan(line.smd):
+        return ""
+    return f"{line.smd:.3f} ({line.smd_low:.2f} to {line.smd_high:.2f})"
+
+
+def _characteristic(column: str, groups: Sequence[Sequence[str]], *, numbers: bool) -> list[Line]:
     """Lines of one column; ``groups`` are the splits' values, empty where missing."""
     present = [[value for value in group if value] for group in groups]
     flat = [value for group in present for value in group]
     missing = [len(group) - len(some) for group, some in zip(groups, present, strict=True)]
-    if is_numeric(flat):
+    if numbers and _are_numbers(flat):
         lines = _number_lines(column, [[float(value) for value in group] for group in present])
     elif len(set(flat)) > _MOST_LEVELS:
         empty = tuple("" for _ in groups)
@@ -204,7 +255,10 @@ def _number_lines(column: str, groups: Sequence[Sequence[float]]) -> list[Line]:
     filled = [group for group in groups if len(group) > 1]
     varied = len(filled) > 1 and any(len(set(group)) > 1 for group in filled)
     p = float(stats.f_oneway(*filled).pvalue) if varied else math.nan
-    smd = _largest(smd_of_numbers(first, second) for first, second in combinations(groups, 2))
+    smd = _largest(
+        (smd_of_numbers(first, second), len(first), len(second))
+        for first, second in combinations(groups, 2)
+    )
     return [
         Line(
             column,
@@ -217,7 +271,7 @@ def _number_lines(column: str, groups: Sequence[Sequence[float]]) -> list[Line]:
             ),
             p,
             "ANOVA" if varied else "",
-            smd,
+            *smd,
         ),
         Line(
             column,
@@ -240,20 +294,27 @@ def _category_lines(column: str, groups: Sequence[Sequence[str]]) -> list[Line]:
     counts = [[group.count(level) for group in groups] for level in levels]
     p, test = chi_squared(counts) if levels else (math.nan, "")
     by_split = [[row[place] for row in counts] for place in range(len(groups))]
-    smd = _largest(smd_of_categories(first, second) for first, second in combinations(by_split, 2))
+    smd = _largest(
+        (smd_of_categories(first, second), sum(first), sum(second))
+        for first, second in combinations(by_split, 2)
+    )
     lines = []
     for place, level in enumerate(levels):
         cells = tuple(
             f"{count} ({100 * count / len(group):.1f} %)" if group else "0"
             for count, group in zip(counts[place], groups, strict=True)
         )
-        lines.append(Line(column, level, cells, *((p, test, smd) if place == 0 else ())))
+        lines.append(Line(column, level, cells, *((p, test, *smd) if place == 0 else ())))
     return lines
 
 
-def _largest(values: Iterable[float]) -> float:
-    defined = [value for value in values if not math.isnan(value)]
-    return max(defined, default=math.nan)
+def _largest(pairs: Iterable[tuple[float, int, int]]) -> tuple[float, float, float]:
+    """Give the largest difference of all pairs of splits, with its interval."""
+    defined = [pair for pair in pairs if not math.isnan(pair[0])]
+    if not defined:
+        return math.nan, math.nan, math.nan
+    smd, first, second = max(defined)
+    return smd, *smd_interval(smd, first, second)
 
 
 def _p_value(value: float) -> str:

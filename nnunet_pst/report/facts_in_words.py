@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
-from nnunet_pst.comparison.results import Comparison
+from nnunet_pst.comparison.results import CaseRow, Comparison
 from nnunet_pst.io.wording import count
 from nnunet_pst.report.dataset_facts import DatasetFacts, described_rules
 from nnunet_pst.report.inputs import Sources
@@ -71,6 +72,7 @@ def method_facts(comparison: Comparison) -> list[tuple[str, str]]:
         ("methods", ", ".join(comparison.methods)),
         ("baseline", comparison.baseline or "none"),
         ("trainings of each method", ", ".join(f"{name}: {n}" for name, n in repeats.items())),
+        ("patients without a tumor", _without_tumor(comparison)),
         ("averages", "a patient's cases first, then patients: every patient weighs the same"),
         ("intervals", comparison.interval_kind),
         ("resamples", facts.get("resamples")),
@@ -81,6 +83,18 @@ def method_facts(comparison: Comparison) -> list[tuple[str, str]]:
         *_strata(facts.get("strata")),
     ]
     return [(name, str(text)) for name, text in pairs if text not in {None, ""}]
+
+
+def _without_tumor(comparison: Comparison) -> str:
+    """Say who has no tumor: only they have false alarms and a specificity."""
+    patients = {s.patient for s in comparison.cases if not math.isnan(_specificity(s))}
+    if not patients:
+        return "none, so nothing is known of false alarms per patient and specificity"
+    return f"{len(patients)}, from whom false alarms per patient and specificity are"
+
+
+def _specificity(score: CaseRow) -> float:
+    return score.values.get("specificity", math.nan)
 
 
 def _strata(strata: object) -> list[tuple[str, str]]:

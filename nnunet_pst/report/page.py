@@ -11,6 +11,7 @@ from typing import Any
 from tqdm import tqdm
 
 from nnunet_pst.comparison.conclusions import conclusions
+from nnunet_pst.comparison.descriptions import descriptions
 from nnunet_pst.comparison.difference_figure import draw_differences
 from nnunet_pst.comparison.figure_style import Picture
 from nnunet_pst.comparison.paired_figures import (
@@ -20,8 +21,15 @@ from nnunet_pst.comparison.paired_figures import (
 from nnunet_pst.comparison.results import Comparison
 from nnunet_pst.io.templates import render
 from nnunet_pst.io.wording import value
+from nnunet_pst.report.analysis import (
+    definitions_table,
+    flow_table,
+    methods_paragraph,
+    repeats_table,
+)
 from nnunet_pst.report.claim_answers import claim_answers
 from nnunet_pst.report.claim_checklist import filled_checklist
+from nnunet_pst.report.dataset_facts import DatasetFacts
 from nnunet_pst.report.facts_in_words import (
     data_facts,
     method_facts,
@@ -36,6 +44,7 @@ from nnunet_pst.report.facts_in_words import (
 )
 from nnunet_pst.report.galleries import Gallery
 from nnunet_pst.report.inputs import Sources
+from nnunet_pst.report.latex import as_latex
 from nnunet_pst.report.learning_curves import draw_learning_curves
 from nnunet_pst.report.score_figures import FEWEST_PATIENTS, draw_dice_by_size, draw_window_distance
 from nnunet_pst.report.tables import (
@@ -56,6 +65,7 @@ _CONTENTS = (
     ("data", "Methods and data"),
     ("tables", "Tables 1 to 4"),
     ("results", "Results"),
+    ("analysis", "How this was analyzed"),
     ("figures", "Figures"),
     ("cases", "Best, median and worst cases"),
     ("registration", "Registration"),
@@ -90,7 +100,7 @@ def _drawers(sources: Sources) -> list[tuple[str, Callable[[], Picture | None]]]
     sizes, what = tumor_sizes(sources)
     return [
         ("Dice of every patient", partial(draw_dice_by_sequence, one)),
-        ("paired differences: the comparison has none", partial(draw_differences, one)),
+        ("paired differences: there is no second method", partial(draw_differences, one)),
         (
             "volume (Bland and Altman): the comparison has no volumes",
             partial(draw_bland_altman, one),
@@ -135,19 +145,23 @@ def _page(sources: Sources, figures: Figures, galleries: Sequence[Gallery]) -> d
     repeats = {score.repeat for score in comparison.cases}
     first = "; of several trainings the first" if len(repeats) > 1 else ""
     return {
-        "title": f"Comparison on {comparison.facts.get('dataset') or 'a folder of labels'}",
+        "title": _title(comparison),
         "subtitle": subtitle(comparison),
         "warnings": warnings_on_top(sources),
         "notes": notes_of_comparison(comparison),
         "contents": _CONTENTS,
         "conclusions": conclusions(comparison),
+        "descriptions": descriptions(comparison) if len(comparison.methods) == 1 else [],
         "reading": reading_of_intervals(comparison),
         "method_facts": method_facts(comparison),
         "data_facts": data_facts(dataset),
-        "data_tables": [numbers_table(dataset)] if dataset and dataset.cases else [],
+        "data_tables": _data_tables(comparison, dataset),
         "missing_data": missing_data(dataset),
         "paper_tables": sources.paper_tables,
         "result_tables": _result_tables(comparison),
+        "paragraph": methods_paragraph(comparison),
+        "definitions": definitions_table(comparison),
+        "latex": as_latex(results_table(comparison)),
         "pictures": [_inlined(picture) for picture in figures.pictures],
         "missing_figures": figures.missing,
         "galleries": [_gallery(gallery) for gallery in galleries],
@@ -158,6 +172,13 @@ def _page(sources: Sources, figures: Figures, galleries: Sequence[Gallery]) -> d
         "checklist": checklist,
         "answered": sum(bool(item.answer) for item in checklist),
     }
+
+
+def _title(comparison: Comparison) -> str:
+    where = comparison.facts.get("dataset") or "a folder of labels"
+    if len(comparison.methods) == 1:
+        return f"{comparison.methods[0]} on {where}"
+    return f"Comparison on {where}"
 
 
 def _inlined(picture: Picture) -> dict[str, str]:
@@ -189,10 +210,16 @@ def _base64(content: bytes) -> str:
     return base64.b64encode(content).decode("ascii")
 
 
+def _data_tables(comparison: Comparison, dataset: DatasetFacts | None) -> list[Table]:
+    flow = flow_table(comparison, dataset)
+    return [numbers_table(dataset), flow] if dataset is not None and flow is not None else []
+
+
 def _result_tables(comparison: Comparison) -> list[Table]:
     volumes = agreement_rows(comparison)
     tables = [
         *in_parts(results_table(comparison)),
+        repeats_table(comparison),
         *differences_tables(comparison),
         *_parts_of(strata_table(comparison)),
         strata_differences_table(comparison),

@@ -50,6 +50,10 @@ def draw_dice_by_size(
         return None
     logarithmic = max(known.values()) / min(known.values()) > 8
     look = looks(comparison.methods)
+    number = len(set(known) & set(comparison.patients))
+    # What `_draw_thirds` leaves out is not described.
+    thirds = number >= 3 * FEWEST_PATIENTS
+    medians = "Black: median Dice in each third of the patients by size. " if thirds else ""
 
     def draw(figure: Figure) -> None:
         every = panels(figure, len(comparison.methods), sharex=True, sharey=True)
@@ -72,9 +76,8 @@ def draw_dice_by_size(
         "dice_by_size",
         draw,
         title="Dice against the tumor's size",
-        caption=f"A dot a patient ({len(set(known) & set(comparison.patients))} with a known "
-        "size), mean Dice of the patient's cases. Black: median Dice in each third of the "
-        f"patients by size. {_RHO}: Spearman's rank correlation, without an interval.",
+        caption=f"A dot a patient ({number} with a known size), mean Dice of the patient's cases. "
+        f"{medians}{_RHO}: Spearman's rank correlation, without an interval.",
         height_inches=2.7 * -(-len(comparison.methods) // 3) + 0.3,
     )
 

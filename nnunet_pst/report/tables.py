@@ -14,6 +14,7 @@ from nnunet_pst.comparison.results import (
     MeanInterval,
 )
 from nnunet_pst.evaluation.averaging import mean
+from nnunet_pst.evaluation.metrics.measures import where_found
 from nnunet_pst.io.wording import (
     MINUS,
     UNDEFINED,
@@ -90,7 +91,9 @@ def results_table(comparison: Comparison) -> Table:
         ["measure", *comparison.methods],
         _mean_rows(comparison, measures),
         f"Mean over patients with its {comparison.interval_kind} below, and the number of "
-        "patients for whom the measure is defined (n).",
+        "patients for whom the measure is defined (n). A tumor is found where mask and reference "
+        "share a voxel. Measures of found tumors leave the lost ones out; in the others an empty "
+        "mask counts as Dice 0 and as the image's diagonal.",
     )
 
 
@@ -127,10 +130,27 @@ def _mean_rows(comparison: Comparison, measures: Iterable[ComparedMeasure]) -> l
             for row in comparison.intervals
             if (row.measure, row.stratum) == (measure.name, "all")
         }
+        if measure.name in _WITHOUT_TUMOR and not any(row.patients for row in found.values()):
+            continue  # the facts say that every patient has a tumor
         if found:
             name = Cell(measure_name(measure.name, measure.unit), _direction(measure))
-            rows.append([name, *_mean_cells(found, comparison.methods, measure.unit)])
+            cells = list(_mean_cells(found, comparison.methods, measure.unit))
+            if measure.name == "found":
+                cells = [
+                    _found_cell(comparison, method, cell)
+                    for method, cell in zip(comparison.methods, cells, strict=True)
+                ]
+            rows.append([name, *cells])
     return rows
+
+
+#: Measures of patients without a tumor, whom few cohorts have.
+_WITHOUT_TUMOR = frozenset(("false_alarms", "specificity"))
+
+
+def _found_cell(comparison: Comparison, method: str, mean: Cell) -> Cell:
+    found, tumors = comparison.found_cases(method)
+    return Cell(f"{found} of {tumors} cases", f"{mean.text}; {mean.small}") if tumors else mean
 
 
 def strata_table(comparison: Comparison) -> Table | None:
@@ -168,14 +188,15 @@ def _mean_cells(
         if row is None or math.isnan(row.mean):
             yield Cell(UNDEFINED, "n = 0" if row else "")
             continue
-        reach = interval(row.low, row.high, unit)
-        yield Cell(value(row.mean, unit), f"{reach}; n = {row.patients}".removeprefix("; "))
+        reach = interval(row.low, row.high, unit) or "too few for an interval"
+        yield Cell(value(row.mean, unit), f"{reach}; n = {row.patients}")
 
 
 def _direction(measure: ComparedMeasure) -> str:
     if measure.best is None:
         return ""
-    return f"best {measure.best:g}"
+    lost = "; with lost tumors" if where_found(measure.name) else ""
+    return f"best {measure.best:g}{lost}"
 
 
 def differences_tables(comparison: Comparison) -> list[Table]:
@@ -235,11 +256,12 @@ def _differences(
         )
     return Table(
         title,
-        [first, "mean difference", "p", "p, Holm", "effect", "wins / ties / losses"],
+        [first, "mean difference", "p, mean", "p, ranks", "effect", "wins / ties / losses"],
         rows,
-        f"{paired}p: Wilcoxon's signed-rank test, a dash: too few patients; p, Holm: corrected "
-        f"over the declared family, empty outside it. {effect} Green and red mark what is shown "
-        "to be better or worse: the interval leaves zero out and Holm's p is below 0.05.",
+        f"{paired}p, mean: test of the mean, which belongs to the interval; p, ranks: Wilcoxon's "
+        "signed-rank test; a dash: too few patients; below: corrected over the declared family "
+        f"(Holm). {effect} Green and red mark what is shown to be better or worse: both corrected "
+        "p are below 0.05, and mean and ranks lean to one side.",
     )
 
 
@@ -248,16 +270,22 @@ def _difference_cells(comparison: Comparison, row: Difference) -> list[Cell]:
     verdict = verdict_of(row, measure)
     kind = verdict if verdict in {"better", "worse"} else ""
     reach = signed_interval(row.low, row.high, measure.unit)
-    noninferior = f"; non-inferior: {row.noninferior}" if row.noninferior else ""
-    small = f"{reach}; n = {row.patients}{noninferior}".removeprefix("; ")
+    margin = ""
+    if row.noninferior:
+        margin = f"; non-inferior: {row.noninferior}; equivalent: {row.equivalent}"
+    small = f"{reach or 'too few for an interval'}; n = {row.patients}{margin}"
     return [
         Cell(measure_name(row.measure, measure.unit)),
         Cell(signed(row.difference, measure.unit), small, kind),
-        Cell(p_value(row.p)),
-        Cell("" if math.isnan(row.p_holm) else p_value(row.p_holm)),
+        _p_cell(row.p_mean, row.p_mean_holm),
+        _p_cell(row.p, row.p_holm),
         Cell(UNDEFINED if math.isnan(row.effect) else signed(row.effect)[:-1]),
         Cell(f"{row.wins} / {row.ties} / {row.losses}"),
     ]
+
+
+def _p_cell(p: float, corrected: float) -> Cell:
+    return Cell(p_value(p), "" if math.isnan(corrected) else f"Holm {p_value(corrected)}")
 
 
 def agreement_table(rows: dict[str, Agreement]) -> Table:

@@ -135,7 +135,8 @@ def make_comparison(
         cases += [{"method": method, "repeat": "1", **row} for row in evaluation.cases]
     write_rows(folder / "cases.csv", cases)
     measures = evaluations[BASELINE].summary["measures"]
-    compared = ("dice", "iou", "hd95_mm", "volume_error_ml")
+    compared = ("found", "dice_found", "dice", "iou")
+    compared += ("hd95_found_mm", "hd95_mm", "volume_error_ml")
     intervals, differences = made_up_statistics(cases, {name: measures[name] for name in compared})
     write_rows(folder / "intervals.csv", intervals)
     write_rows(folder / "differences.csv", differences)
@@ -204,9 +205,14 @@ def made_up_statistics(
                         **{"difference": float(delta.mean()), "low": delta.mean() - half},
                         **{"high": delta.mean() + half, "p": p},
                         "p_holm": min(1.0, 2 * p) if measure == "dice" and level == "all" else "",
+                        "p_mean": p,
+                        "p_mean_holm": min(1.0, 2 * p)
+                        if measure == "dice" and level == "all"
+                        else "",
                         "effect": float(np.sign(delta).mean()),
                         **{"wins": int((delta > 0).sum()), "ties": int((delta == 0).sum())},
                         **{"losses": int((delta < 0).sum()), "noninferior": ""},
+                        **{"p_noninferior": "", "p_equivalent": "", "equivalent": ""},
                     }
                 )
     return intervals, differences

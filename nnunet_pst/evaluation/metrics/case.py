@@ -23,6 +23,7 @@ from nnunet_pst.evaluation.metrics.measures import (
     Measure,
     measures,
     nsd_name,
+    where_found,
 )
 from nnunet_pst.evaluation.metrics.overlap import DEFAULT_WINDOW, measure_overlap
 from nnunet_pst.evaluation.metrics.surface import (
@@ -77,6 +78,9 @@ def measure_case(
     measured |= _shapes(tumor, predicted, spacing_zyx_mm)
     if tumor.any() and predicted.any():
         measured |= _surfaces(tumor, predicted, spacing_zyx_mm, tolerances_mm)
+        measured |= _where_found(measured, found=bool((tumor & predicted).any()))
+    else:
+        measured["false_alarms"] = measured["predicted_lesions"]
     empty = _empty_values(measures(tolerances_mm), has=(bool(tumor.any()), bool(predicted.any())))
     diagonal = math.dist(
         (0, 0, 0), [(n - 1) * mm for n, mm in zip(tumor.shape, spacing_zyx_mm, strict=True)]
@@ -114,6 +118,21 @@ def _surfaces(
         "hd95_mm": hausdorff_mm(distances, 95.0),
         "assd_mm": average_distance_mm(distances),
     } | {nsd_name(tolerance): surface_dice(distances, tolerance) for tolerance in tolerances_mm}
+
+
+def _where_found(measured: Mapping[str, float], *, found: bool) -> dict[str, float]:
+    """Measure a case with tumor in both masks once more, if they share a voxel."""
+    twins = {where_found(name): name for name in measured}
+    return {
+        **{
+            twin: measured[name] if found else math.nan
+            for twin, name in twins.items()
+            if twin is not None
+        },
+        "found": float(found),
+        "false_alarms": math.nan,
+        "specificity": math.nan,
+    }
 
 
 def _shapes(tumor: Mask, predicted: Mask, spacing_zyx_mm: Vector) -> dict[str, float]:

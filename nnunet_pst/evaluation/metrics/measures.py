@@ -56,6 +56,11 @@ class Measure:
         """Which way is better; None for a property of the case."""
         return None if self.best is None else self.best > 0
 
+    @property
+    def bounds(self) -> tuple[float, float] | None:
+        """Least and largest value that there can be; None where nobody knows them."""
+        return (0.0, 1.0) if self.unit == "1" else None
+
 
 @dataclass(frozen=True)
 class _Rule:
@@ -70,6 +75,10 @@ class _Rule:
 _OVERLAP = _Rule(0.0, 0.0, 1.0, "1 if reference and prediction are empty, 0 if only one of them is")
 _NEEDS_REFERENCE = _Rule(None, 0.0, None, "not defined if the reference is empty")
 _NEEDS_PREDICTION = _Rule(0.0, None, None, "not defined if the prediction is empty")
+_FOUND = _Rule(None, 0.0, None, "not defined if the reference is empty")
+_ON_FOUND = _Rule(None, None, None, "not defined where no voxel of the tumor was found")
+_ALARMS = _Rule("measured", None, 0.0, "not defined if the reference has tumor")
+_SPECIFICITY = _Rule(0.0, None, 1.0, "not defined if the reference has tumor")
 _REGION = _Rule(None, "measured", None, "not defined if the reference has no tumor there")
 _DISTANCE = _Rule(
     "diagonal",
@@ -123,6 +132,8 @@ def measures(tolerances_mm: Sequence[float] = DEFAULT_TOLERANCES_MM) -> tuple[Me
         Those of the normalized surface distance; each gives a measure.
     """
     return (
+        _ratio("found", _FOUND),
+        _ratio("dice_found", _ON_FOUND),
         _ratio("dice", _OVERLAP),
         _ratio("iou", _OVERLAP),
         _ratio("recall", _NEEDS_REFERENCE),
@@ -136,7 +147,9 @@ def measures(tolerances_mm: Sequence[float] = DEFAULT_TOLERANCES_MM) -> tuple[Me
         _property("reference_ml", "ml"),
         _property("predicted_ml", "ml"),
         _property("known_share", "1", _KNOWN),
+        _error("hd95_found_mm", "mm", _ON_FOUND),
         _error("hd95_mm", "mm", _DISTANCE),
+        _error("assd_found_mm", "mm", _ON_FOUND),
         _error("assd_mm", "mm", _DISTANCE),
         *(_ratio(nsd_name(tolerance), _OVERLAP) for tolerance in tolerances_mm),
         _error("volume_error_ml", "ml"),
@@ -151,10 +164,23 @@ def measures(tolerances_mm: Sequence[float] = DEFAULT_TOLERANCES_MM) -> tuple[Me
         _ratio("lesion_precision", _NEEDS_PREDICTION),
         _ratio("lesion_f1", _OVERLAP),
         _error("false_positive_lesions", "lesions"),
+        _error("false_alarms", "lesions", _ALARMS),
+        _ratio("specificity", _SPECIFICITY),
         _property("reference_lesions", "lesions"),
         _property("predicted_lesions", "lesions"),
     )
 
+
+def where_found(name: str) -> str | None:
+    """Name of a measure on the cases whose tumor was found; None for measures without such a twin.
+
+    A lost tumor gets a penalty in ``dice`` (0) and in ``hd95_mm`` and ``assd_mm`` (the image's
+    diagonal), and is left out of their twins.
+    """
+    return _TWINS.get(name)
+
+
+_TWINS = {"dice": "dice_found", "hd95_mm": "hd95_found_mm", "assd_mm": "assd_found_mm"}
 
 #: All measures at the default tolerances.
 MEASURES: tuple[Measure, ...] = measures()

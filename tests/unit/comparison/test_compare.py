@@ -12,8 +12,9 @@ import pytest
 
 import nnunet_pst.comparison.methods as compared_methods
 from nnunet_pst.cli.main import main
+from nnunet_pst.comparison.inputs import ComparisonSettings, gather_inputs
 from nnunet_pst.comparison.methods import parse_methods, parts_of
-from nnunet_pst.comparison.statistics import mean_interval, paired_test
+from nnunet_pst.comparison.statistics import mean_interval, p_of_mean, paired_test
 from nnunet_pst.comparison.strata import strata
 from nnunet_pst.comparison.trained_methods import trained_methods
 from nnunet_pst.errors import Fault, InputError
@@ -96,10 +97,11 @@ def test_tables_agree_with_the_statistics(
         for row in table(out / "intervals.csv")
         if (row["measure"], row["stratum"]) == ("dice", "all")
     }
-    expected = mean_interval(np.round(patients, 6))
+    expected = mean_interval(np.round(patients, 6), bounds=(0, 1))
     assert float(rows["part"]["mean"]) == pytest.approx(np.mean(patients), abs=1e-5)
     assert float(rows["part"]["low"]) == pytest.approx(expected.low, abs=1e-4)
-    assert rows["exact"]["low"] == ""  # no interval from values that are all the same
+    # Seven perfect patients: Clopper and Pearson's lower end.
+    assert float(rows["exact"]["low"]) == pytest.approx(0.025 ** (1 / 7), abs=0.02)
     difference = next(
         row
         for row in table(out / "differences.csv")
@@ -113,7 +115,10 @@ def test_tables_agree_with_the_statistics(
     # Two measures in the family: the smaller p is doubled.
     assert float(difference["p_holm"]) == pytest.approx(2 * test.p, abs=1e-6)
     printed = capsys.readouterr().out
-    assert "exact against part: Higher Dice than the baseline" in printed
+    mean = p_of_mean(np.round(gains, 6), bounds=(-1, 1))
+    assert float(difference["p_mean"]) == pytest.approx(mean, abs=1e-5)
+    assert "exact against part: No difference in Dice was shown" in printed
+    assert "Most patients lean to one side (gains), but 7 patients do not show the mean" in printed
     for name in ("patients.png", "differences.png", "methods/part/cases.csv"):
         assert (out / name).is_file()
 
@@ -146,17 +151,98 @@ def test_repeats_are_averaged_within_the_case(
     assert (out / "methods" / "both" / "2" / "cases.csv").is_file()
 
 
+def test_lost_tumors_are_said_before_the_measures_they_spoil(
+    tmp_path: Path, dataset: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = [path.name.removesuffix(".nii.gz") for path in (dataset / "labelsTs").iterdir()]
+    some = predict(dataset, tmp_path / "some", {n: 0 if n == "PST_3_T2" else 6 for n in names})
+    exact = predict(dataset, tmp_path / "exact", 6)
+    out = compare(tmp_path, dataset, f"some={some}", f"exact={exact}", "--baseline", "exact")
+    printed = capsys.readouterr().out.splitlines()
+    head = [word for word in printed[0].split("  ") if word]
+    assert [word.strip() for word in head] == [
+        *("tumors found", "Dice of found tumors", "Dice"),
+        *("HD95 of found tumors (mm)", "HD95 (mm)"),
+    ]
+    row = next(line for line in printed if line.startswith("some "))
+    assert row.split("  ")[1].strip() == "7 of 8"
+    means = {
+        (row["method"], row["measure"]): float(row["mean"])
+        for row in table(out / "intervals.csv")
+        if row["stratum"] == "all" and row["mean"]
+    }
+    assert means["some", "hd95_found_mm"] == 0
+    assert means["some", "hd95_mm"] > 1
+    assert means["some", "dice_found"] == 1
+    assert means["some", "dice"] == pytest.approx(6 / 7, abs=1e-5)
+    assert "It found the tumor in 7 of 8 cases, the baseline in 8 of 8." in "\n".join(printed)
+
+
+def test_unequal_seeds_and_their_spread_are_said(
+    tmp_path: Path, dataset: Path, widths: dict[str, int]
+) -> None:
+    seeds = [predict(dataset, tmp_path / f"seed{n}", n) for n in (3, 6)]
+    part = predict(dataset, tmp_path / "part", widths)
+    out = compare(tmp_path, dataset, f"part={part}", *(f"both={folder}" for folder in seeds))
+    unequal, spread = json.loads((out / "comparison.json").read_text())["warnings"]
+    assert unequal.startswith("unequal numbers of trainings (part 1, both 2)")
+    # Dice 2/3 and 1: a standard deviation of (1/3) / sqrt(2).
+    assert spread.startswith("2 trainings of both: mean Dice 0.667, 1.000 (SD 0.236)")
+
+
+def test_labels_given_as_predictions_are_asked_about(
+    tmp_path: Path, dataset: Path, widths: dict[str, int]
+) -> None:
+    part = predict(dataset, tmp_path / "part", widths)
+    out = compare(tmp_path, dataset, f"part={part}", f"copied={dataset / 'labelsTs'}")
+    (asked,) = json.loads((out / "comparison.json").read_text())["warnings"]
+    assert asked == "copied: Dice is 1 in all 8 cases; were labels given as predictions?"
+
+
+def test_one_method_is_described(
+    tmp_path: Path, dataset: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = [path.name.removesuffix(".nii.gz") for path in (dataset / "labelsTs").iterdir()]
+    some = predict(dataset, tmp_path / "some", {n: 0 if n == "PST_3_T2" else 6 for n in names})
+    out = compare(tmp_path, dataset, f"ours={some}")
+    printed = capsys.readouterr().out
+    assert "The tumor was found in 7 of 8 cases; lost: PST_3_T2." in printed
+    assert "Dice, lost tumors included: mean 0.857" in printed
+    assert "one method: nothing is compared" in printed
+    assert table(out / "differences.csv") == []
+    assert json.loads((out / "comparison.json").read_text())["baseline"] is None
+    words = ["compare", f"ours={some}", "--dataset", str(dataset), "--margin", "0.1"]
+    assert main([*words, "-o", str(tmp_path / "again")]) == 1
+    assert "give a second method" in capsys.readouterr().err
+
+
 def test_margin(tmp_path: Path, dataset: Path, widths: dict[str, int]) -> None:
     exact = predict(dataset, tmp_path / "exact", 6)
     part = predict(dataset, tmp_path / "part", widths)
     for baseline, verdict in (("part", "yes"), ("exact", "no")):
         out = compare(
             *(tmp_path, dataset, f"part={part}", f"exact={exact}"),
-            *("--baseline", baseline, "--margin", "0.02"),
+            *("--baseline", baseline, "--margin", "0.5"),
             output=f"against_{baseline}",
         )
         rows = [row for row in table(out / "differences.csv") if row["noninferior"]]
         assert [(row["measure"], row["noninferior"]) for row in rows] == [("dice", verdict)]
+        assert (float(rows[0]["p_noninferior"]) < 0.025) == (verdict == "yes")
+        assert rows[0]["equivalent"] == "no"
+
+
+@pytest.mark.parametrize("number", ["0", "-0.1", "1", "1.5", "nan"])
+def test_a_margin_that_decides_nothing_is_refused(
+    tmp_path: Path, dataset: Path, capsys: pytest.CaptureFixture[str], number: str
+) -> None:
+    folders = {name: predict(dataset, tmp_path / name, 6) for name in "ab"}
+    words = [f"{name}={folder}" for name, folder in folders.items()]
+    with pytest.raises(SystemExit):
+        main(["compare", *words, "--dataset", str(dataset), f"--margin={number}"])
+    assert "must lie above 0 and below 1" in capsys.readouterr().err
+    with pytest.raises(InputError) as refusal:
+        gather_inputs(parse_methods(words), dataset, ComparisonSettings(margin=float(number)))
+    assert refusal.value.fault is Fault.VALUES
 
 
 def test_other_patients_are_refused(
@@ -301,6 +387,7 @@ def test_results_pools_the_folds_that_all_have(
     assert facts["repeats"] == {"2d_nnUNetTrainer": 1, "2d_nnUNetTrainerPST25D": 1}
     assert len(table(out / "cases.csv")) == 2 * (PATIENTS + 1)
     assert any("fold_2: has no finished validation" in line for line in facts["warnings"])
+    assert any("validation patients of the folds" in line for line in facts["warnings"])
 
 
 def test_a_fold_that_one_lacks_is_named_with_it(tmp_path: Path, training_dataset: Path) -> None:
@@ -344,8 +431,10 @@ def test_warns_where_the_host_ranks_otherwise(
     assert any("orders the methods otherwise: 2d_nnUNetTrainerPST25D 0.990" in w for w in warnings)
 
 
-def test_one_training_is_no_comparison(tmp_path: Path, training_dataset: Path) -> None:
-    cross_validated(tmp_path, training_dataset, "nnUNetTrainer", 5)
+def test_trainings_without_a_validation_are_refused(tmp_path: Path, training_dataset: Path) -> None:
+    home = cross_validated(tmp_path, training_dataset, "nnUNetTrainer", 5)
+    for path in home.rglob("summary.json"):
+        path.unlink()
     with pytest.raises(InputError) as caught:
         trained_methods(tmp_path / "results" / "DatasetPST")
     assert caught.value.fault is Fault.TOO_FEW
@@ -377,7 +466,6 @@ def test_folds_of_other_cases_are_refused(tmp_path: Path, training_dataset: Path
         (["Ours=.", "ours=.."], "'Ours' differs from it in capitals alone"),
         (["a=nowhere"], "nowhere: is not a folder"),
         (["a=.", "a=."], "is given twice"),
-        (["a=."], "two methods or more"),
     ],
 )
 def test_words_are_refused(words: list[str], said: str) -> None:
@@ -407,7 +495,8 @@ def test_the_same_masks_under_two_names_are_said(
         f"b and d hold {asked}",
         f"c and d hold some of {asked}",
     ]
-    assert json.loads((out / "comparison.json").read_text())["warnings"] == expected
+    warnings = json.loads((out / "comparison.json").read_text())["warnings"]
+    assert warnings[: len(expected)] == expected
     assert f"note: {expected[0]}" in capsys.readouterr().out
 
 

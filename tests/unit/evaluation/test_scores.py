@@ -57,6 +57,44 @@ def test_volumes_are_in_milliliters(predictions: Path, dataset: Path):
     assert row["predicted_ml"] == pytest.approx(3 * 4 * 2 * 5 / 1000)
 
 
+def test_lost_tumors_are_counted_and_left_out_of_what_was_found(predictions: Path, dataset: Path):
+    result = score(predictions, dataset)
+    assert {key: result.summary["detection"][key] for key in ("found_cases", "tumor_cases")} == {
+        "found_cases": 3,
+        "tumor_cases": 4,
+    }
+    # The first patient's second case is lost: 0 with the penalty, left out of what was found.
+    patients = {row["patient"]: row for row in result.patients}
+    assert [patients["PST_0001"][name] for name in ("found", "dice_found", "dice")] == [0.5, 1, 0.5]
+    assert patients["PST_0001"]["hd95_found_mm"] == 0
+    assert patients["PST_0001"]["hd95_mm"] > 10
+    t2 = next(row for row in result.sequences if row["sequence"] == "T2")
+    assert (t2["found_cases"], t2["tumor_cases"]) == (2, 3)
+    assert (t2["dice_found_n"], t2["dice_n"]) == (2, 3)
+
+
+def test_patients_without_a_tumor_have_false_alarms_and_a_specificity(
+    predictions: Path, dataset: Path, tmp_path: Path, capsys
+):
+    alarms = NOTHING.copy()
+    alarms[0, 0, 0] = alarms[6, 9, 9] = 1
+    for name, mask in (("PST_0002_T2", alarms), ("PST_0003_T2", NOTHING)):
+        save(dataset / "labelsTs" / f"{name}.nii.gz", NOTHING)
+        save(predictions / f"{name}.nii.gz", mask)
+    words = ["evaluate", str(predictions), "--dataset", str(dataset), "--no-overlays"]
+    assert main([*words, "--workers", "1", "-o", str(tmp_path / "out")]) == 0
+    assert (
+        "2 patients without a tumor: 1 false alarms per patient, specificity 0.500"
+        in capsys.readouterr().out
+    )
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert summary["detection"] == {
+        **{"found_cases": 1, "tumor_cases": 2, "tumor_free_patients": 2, "tumor_free_cases": 2},
+        **{"false_alarms_per_patient": 1.0, "specificity": 0.5},
+    }
+    assert summary["overall"]["specificity"]["n"] == 2
+
+
 def test_files(predictions: Path, dataset: Path, tmp_path: Path):
     output = tmp_path / "out" / "scores"
     result = score(predictions, dataset, output)
@@ -135,8 +173,10 @@ def test_command(predictions: Path, dataset: Path, monkeypatch, capsys):
     monkeypatch.setenv("nnUNet_raw", str(dataset.parent))
     assert main(["evaluate", str(predictions), "--dataset", "DatasetPST", "--workers", "1"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].split()[:4] == ["sequence", "patients", "Dice", "IoU"]
-    assert lines[3].split()[:3] == ["all", "3", "0.722"]
+    assert lines[0].split()[:6] == ["sequence", "patients", "found", "Dice", "if", "found"]
+    assert lines[3].split()[:5] == ["all", "3", "3", "of", "4"]
+    assert "0.722" in lines[3]
+    assert any(line.startswith("found: the masks share a voxel; 1 lost cases") for line in lines)
     assert any(line.startswith("empty masks: prediction only 1") for line in lines)
     assert (predictions / "evaluation" / "summary.json").is_file()
 

@@ -19,6 +19,8 @@ from nnunet_pst.report.cohort_description import (
     as_text,
     chi_squared,
     describe_cohort,
+    few_numbers,
+    smd_interval,
     smd_of_categories,
     smd_of_numbers,
 )
@@ -71,6 +73,49 @@ def test_a_table_of_numbers():
     assert lines[1].smd == pytest.approx(smd_of_numbers(*ages.values()))
     pooled = math.sqrt(np.mean([np.var(v, ddof=1) for v in ages.values()]))
     assert lines[1].smd == pytest.approx(abs(ages["train"].mean() - ages["test"].mean()) / pooled)
+
+
+def graded(column: str = "grade") -> list[dict[str, str]]:
+    return [
+        {"patient": f"p{n}", "split": ("train", "test")[n % 2], column: str(1 + n % 3)}
+        for n in range(30)
+    ]
+
+
+def test_few_different_numbers_are_numbers_unless_they_are_called_codes():
+    _, lines = describe_cohort(graded())
+    assert [line.level for line in lines] == ["n", "mean (SD)", "median [range]"]
+    _, lines = describe_cohort(graded(), ["grade"])
+    assert [line.level for line in lines] == ["n", "1", "2", "3"]
+    assert few_numbers(graded()) == ["grade"]
+    two = [{**row, "grade": str(int(row["grade"] == "1"))} for row in graded()]
+    assert few_numbers(two) == []
+    assert [line.level for line in describe_cohort(two)[1]] == ["n", "0", "1"]
+
+
+def test_the_command_asks_about_codes(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    table = "case,patient,sequence,split,grade\n"
+    table += "".join(f"c{n},p{n},T2,{'train' if n < 6 else 'test'},{n % 3}\n" for n in range(9))
+    (tmp_path / "cases.csv").write_text(table)
+    words = ["cohort", "--dataset", str(tmp_path)]
+    assert main(words) == 0
+    assert "note: grade has few different numbers" in capsys.readouterr().out
+    assert main([*words, "--categories", "grade"]) == 0
+    assert "note" not in capsys.readouterr().out
+    assert main([*words, "--categories", "grad"]) == 1
+    assert "--categories grad: is not a column of the table" in capsys.readouterr().err
+
+
+def test_an_interval_of_a_difference_holds_it():
+    generator = np.random.default_rng(1)
+    held = []
+    for _ in range(400):
+        pair = generator.normal(0, 1, 40), generator.normal(0.6, 1, 30)
+        low, high = smd_interval(smd_of_numbers(*pair), 40, 30)
+        held.append(low <= 0.6 <= high)
+    assert np.mean(held) == pytest.approx(0.95, abs=0.03)
+    assert all(map(math.isnan, smd_interval(math.nan, 3, 4)))
+    assert smd_interval(0.01, 20, 20)[0] == 0
 
 
 def test_no_p_is_printed_as_zero():

@@ -34,6 +34,12 @@ def test_a_report_has_all_its_parts(whole: Example):
         "Means of the compared measures",
         "Dice in groups of patients",
         "Paired differences in Dice",
+        "Flow of patients step patients cases in the dataset 18 36",
+        "compared 6 12",
+        "How this was analyzed 3 methods (2d_5, 2d, 3d_fullres) were evaluated on 6 patients",
+        "2 |P∩R| / (|P| + |R|) share 1 if reference and prediction are empty",
+        "tumors found best 1 12 of 12 cases",
+        "\\begin{tabular}{lrrr}",
         "Tumor volume: agreement with the reference",
         "Dice against the tumor's size",
         "Away from the annotated window",
@@ -84,6 +90,27 @@ def test_what_nobody_may_miss_stands_on_top(
     example.change(f"raw/{DATASET}/{name}", old, new)
     text = Seen(example.full("--overwrite")).text
     assert words in text[: text.index("What was found")] + text[:900]
+
+
+def test_one_method_gets_the_same_page(example: Example, tmp_path: Path):
+    output, masks = tmp_path / "alone", example.folder / "predictions" / "2d_5"
+    words = ["compare", f"2d_5={masks}", "--dataset", str(example.dataset), "-o", str(output)]
+    assert main([*words, "--workers", "1"]) == 0
+    assert main(["report", str(output), "--dataset", str(example.dataset)]) == 0
+    text = Seen((output / "report.html").read_text()).text
+    for words_ in (
+        "2d_5 on DatasetPST",
+        "The tumor was found in 12 of 12 cases.",
+        "One method: nothing is compared.",
+        "Means of the compared measures",
+        "Dice in groups of patients",
+        "Tumor volume: agreement with the reference",
+        "Not drawn: paired differences: there is no second method",
+        "worst PST_",
+        "baseline none",
+    ):
+        assert words_ in text, words_
+    assert "against" not in text[text.index("What was found") : text.index("Methods and data")]
 
 
 @pytest.mark.usefixtures("undrawn")
@@ -146,12 +173,14 @@ def test_a_comparison_that_compare_wrote(example: Example, tmp_path: Path):
     assert main(["report", str(output), "--dataset", str(example.dataset)]) == 0
     text = Seen((output / "report.html").read_text()).text
     for words_ in (
-        "2d_5 against 2d Higher Dice than the baseline",
-        "With the declared margin of 0.05, it is not worse",
+        "2d_5 against 2d No difference in Dice was shown",
+        "6 patients do not show the mean",
+        "Non-inferiority not shown: it may be worse by more than the declared margin of 0.05",
+        "6 patients are too few for this margin: methods that never differ would need 72",
         "95 % interval",
         "groups by sequence T1 (n = 6); T2 (n = 6)",
         "groups by sex F (n = 3); M (n = 3)",
-        "Wilcoxon signed-rank",
+        "and Wilcoxon signed-rank",
         "seed of the resampling 0",
     ):
         assert words_ in text, words_

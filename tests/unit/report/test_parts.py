@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from nnunet_pst.comparison.conclusions import conclusions, verdict_of
+from nnunet_pst.comparison.difference_figure import draw_differences
 from nnunet_pst.comparison.figure_style import looks, shortened
 from nnunet_pst.comparison.results import (
     CaseRow,
@@ -100,6 +102,11 @@ def test_no_text_breaks_the_reader_of_logs(lines: list[str]):
         (value(12.345, "mm"), "12.3"),
         (value(-0.04, "mm"), "0.0"),
         (value(-1.25, "ml"), "\N{MINUS SIGN}1.2"),
+        (value(0.04, "ml"), "0.04"),
+        (value(0.0031, "ml"), "0.0031"),
+        (value(0.0, "ml"), "0.0"),
+        (signed(-0.043, "ml"), "\N{MINUS SIGN}0.043"),
+        (signed(0.043, "ml"), "+0.043"),
         (value(math.nan), UNDEFINED),
         (value(math.inf, "mm"), "∞"),
         (signed(0.0301), "+0.030"),
@@ -132,7 +139,9 @@ def difference(**changes: object) -> Difference:
     row: dict[str, object] = {
         **{"measure": "dice", "stratum": "all", "level": "all", "method": "new", "baseline": "old"},
         **{"patients": 20, "difference": 0.05, "low": 0.02, "high": 0.08, "p": 0.001},
-        **{"p_holm": 0.002, "effect": 0.7, "wins": 15, "ties": 0, "losses": 5, "noninferior": ""},
+        **{"p_holm": 0.002, "p_mean": 0.001, "p_mean_holm": 0.002, "effect": 0.7},
+        **{"wins": 15, "ties": 0, "losses": 5, "p_noninferior": math.nan},
+        **{"p_equivalent": math.nan, "noninferior": "", "equivalent": ""},
     }
     return Difference(**(row | changes))  # type: ignore[arg-type]
 
@@ -156,9 +165,10 @@ LOWER = {"difference": -0.05, "low": -0.08, "high": -0.02}
         ({"p_holm": 0.05}, DICE, "not shown"),
         ({"p_holm": math.nan}, DICE, "not shown"),
         ({"low": math.nan}, DICE, "not shown"),
-        ({"low": math.nan, "high": math.nan}, DICE, "better"),
-        ({"low": math.nan, "high": math.nan, "difference": -1.0, "effect": -1.0}, DICE, "worse"),
-        ({"low": math.nan, "high": math.nan, "difference": 0.0}, DICE, "not shown"),
+        # Most patients gain, and a lost tumor could undo it.
+        ({"p_mean_holm": 0.05}, DICE, "not shown"),
+        ({"p_mean_holm": math.nan}, DICE, "not shown"),
+        ({"low": math.nan, "high": math.nan}, DICE, "not shown"),
         ({}, ComparedMeasure("reference_ml", "ml", None), "not shown"),
     ],
 )
@@ -201,18 +211,39 @@ def test_no_shown_difference_is_not_called_equal():
 
 
 def test_a_margin_is_spoken_of_only_where_one_was_declared():
-    text = sentences(difference(noninferior="yes"), margin=0.02)
-    assert "With the declared margin of 0.02, it is not worse (non-inferiority)" in text
-    text = sentences(difference(noninferior="no"), margin=0.02)
-    assert "not shown to be not worse" in text
+    tested = {"p_noninferior": 0.003, "p_equivalent": 0.2, "equivalent": "no"}
+    text = sentences(difference(**tested, noninferior="yes"), margin=0.02)
+    assert "shown not to be worse by more than the declared margin of 0.02 in mean Dice" in text
+    assert "(one-sided p = 0.003, corrected over the methods" in text
+    assert "Equivalence not shown within 0.02 (two one-sided tests, p = 0.20)" in text
+    assert "margin" not in sentences(difference())
+
+
+def test_a_margin_that_was_not_shown_says_how_many_patients_it_takes():
+    tested = {"p_noninferior": 0.3, "p_equivalent": 0.3, "noninferior": "no", "equivalent": "no"}
+    text = sentences(difference(**tested), margin=0.1)
+    assert "it may be worse by more than the declared margin of 0.1" in text
+    # 0.9 ** 36 is 0.023: the first number of patients of whom one in ten hardly hides.
+    assert (
+        "20 patients are too few for this margin: methods that never differ would need 36" in text
+    )
+    assert "would need" not in sentences(difference(**tested, patients=36), margin=0.1)
+    text = sentences(difference(patients=4), margin=0.1)
+    assert "Too few patients to test the declared margin of 0.1" in text
+
+
+def test_most_patients_are_not_the_mean():
+    text = sentences(difference(low=-0.1, p_mean=0.2, p_mean_holm=0.4))
+    assert "Most patients lean to one side (gains), but 20 patients do not show the mean" in text
+    assert "Most patients" not in sentences(difference())
 
 
 def test_without_a_test_nothing_is_concluded():
-    nothing = {"low": math.nan, "high": math.nan, "p": math.nan, "p_holm": math.nan}
+    nothing = dict.fromkeys(("low", "high", "p", "p_holm", "p_mean", "p_mean_holm"), math.nan)
     (one,) = conclusions(comparison([difference(patients=4, **nothing)]))
     assert one.verdict == "not shown"
     assert "Too few patients for a test" in one.sentences[0]
-    assert "(no interval) over 4 patients" in one.sentences[0]
+    assert "(too few patients for an interval) over 4 patients" in one.sentences[0]
     rows = [difference(p_holm=math.nan), difference(measure="iou")]
     (one,) = conclusions(comparison(rows))
     assert "Dice is not in the declared family" in one.sentences[0]
@@ -221,7 +252,7 @@ def test_without_a_test_nothing_is_concluded():
 def test_few_patients_are_said_to_be_too_few():
     text = sentences(difference(wins=5, losses=0, patients=5, p=0.0625, p_holm=0.0625))
     assert "p can't fall below 0.062, whatever the data: it takes 6 patients" in text
-    assert "The interval leaves zero out, but the corrected test does not confirm it" in text
+    assert "The interval leaves zero out, but the corrected tests do not confirm it" in text
     assert "whatever the data" not in sentences(difference())
     few = {"wins": 6, "losses": 0, "patients": 6, "p": 0.03, "p_holm": 0.06}
     text = sentences(difference(**few), difference(measure="iou", **few))
@@ -257,7 +288,7 @@ def test_measures_outside_the_family_are_only_described():
     assert "Outside the family, by intervals alone and without correction: better on IoU" in text
     nothing = {"low": math.nan, "high": math.nan, "p_holm": math.nan}
     text = sentences(difference(), difference(measure="iou", difference=-1.0, **nothing))
-    assert "no interval, as all differences are equal, on IoU" in text
+    assert "(too few patients, or equal differences), so nothing is concluded, on IoU" in text
     assert "no difference shown" not in text
 
 
@@ -336,12 +367,12 @@ def test_what_is_no_overlay_is_not_decoded(tmp_path: Path, monkeypatch: pytest.M
     assert shrunken(path) is None
 
 
-def test_claim_has_42_items_and_leaves_the_rest_to_the_authors():
+def test_claim_has_44_items_and_leaves_the_rest_to_the_authors():
     items = filled_checklist({28: "Dice."})
-    assert [item.number for item in items] == list(range(1, 43))
+    assert [item.number for item in items] == list(range(1, 45))
     assert [item.number for item in items if item.answer] == [28]
     with pytest.raises(ValueError):
-        filled_checklist({43: "?"})
+        filled_checklist({45: "?"})
 
 
 def test_patients_by_distance_counts_those_with_tumor():
@@ -428,6 +459,23 @@ def test_wide_tables_come_in_parts_that_fit_on_paper():
     assert all(part.head[0] == "measure" and part.caption == "caption" for part in parts)
     assert [[cell.text for cell in part.rows[0]] for part in parts] == [p.head for p in parts]
     assert in_parts(parts[0]) == [parts[0]]
+
+
+def test_twenty_methods_are_a_line_each_in_one_panel():
+    names = [f"m{i}" for i in range(20)]
+    rows = [
+        difference(method=name, stratum=stratum, difference=i / 100)
+        for i, name in enumerate(names)
+        for stratum in ("all", "sequence")
+    ]
+    drawn = draw_differences(replace(comparison(rows), methods=(*names, "old")))
+    assert drawn is not None
+    assert "a line a method, the largest on top" in drawn.caption
+    with Image.open(io.BytesIO(drawn.png)) as image:
+        assert image.height < 7 * 150  # inches: within a page
+    few = draw_differences(replace(comparison(rows[:4]), methods=("m0", "m1", "old")))
+    assert few is not None
+    assert "Groups are not corrected" in few.caption
 
 
 def test_every_method_looks_different():

@@ -16,7 +16,7 @@ from scipy import ndimage
 from nnunet_pst.evaluation.metrics.case import measure_case
 from nnunet_pst.evaluation.metrics.extent import measure_size
 from nnunet_pst.evaluation.metrics.lesions import components, detection
-from nnunet_pst.evaluation.metrics.measures import MEASURES, by_name, measures
+from nnunet_pst.evaluation.metrics.measures import MEASURES, by_name, measures, where_found
 from nnunet_pst.evaluation.metrics.surface import (
     average_distance_mm,
     hausdorff_mm,
@@ -72,6 +72,32 @@ def test_empty_masks_are_worth_what_is_declared(measure, case, reference, predic
     else:
         expected = {None: math.nan, "diagonal": DIAGONAL}.get(rule, rule)
         assert value == pytest.approx(expected, nan_ok=True)
+
+
+def test_a_tumor_is_found_by_a_voxel_of_it():
+    aside, touching = NOTHING.copy(), NOTHING.copy()
+    aside[0, 0, 0] = 1
+    touching[0:2, 1, 2] = 1
+    lost = measure_case(SOMETHING, aside, spacing_zyx_mm=SPACING)
+    assert (lost["found"], lost["dice"]) == (0, 0)
+    assert math.isnan(lost["hd95_found_mm"])
+    assert lost["hd95_mm"] > 0
+    found = measure_case(SOMETHING, touching, spacing_zyx_mm=SPACING)
+    assert found["found"] == 1
+    for name in ("dice", "hd95_mm", "assd_mm"):
+        assert found[where_found(name)] == found[name]
+    assert math.isnan(found["specificity"])
+    assert math.isnan(found["false_alarms"])
+
+
+def test_an_alarm_without_a_tumor_is_counted():
+    two = NOTHING.copy()
+    two[0, 0, 0] = two[3, 4, 5] = 1
+    values = measure_case(NOTHING, two, spacing_zyx_mm=SPACING)
+    assert (values["false_alarms"], values["specificity"]) == (2, 0)
+    quiet = measure_case(NOTHING, NOTHING, spacing_zyx_mm=SPACING)
+    assert (quiet["false_alarms"], quiet["specificity"]) == (0, 1)
+    assert math.isnan(quiet["found"])
 
 
 def test_an_empty_mask_measures_nothing():
