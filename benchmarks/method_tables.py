@@ -2,7 +2,9 @@
 
 The unit is the patient: a patient's Dice is the mean over its cases, then over seeds; intervals are
 of the mean difference between patients (percentile bootstrap, 10,000 samples of patients, seed 1).
-They know which patients there might be, not which seeds: the seeds' own means stand beside them.
+Beside each stands the wider one of ``nnunet_pst compare``, which allows for a tumor that one method
+loses wholly and that happens not to be among these patients (``docs/decisions/0063``). They know
+which patients there might be, not which seeds: the seeds' own means stand beside them.
 """
 
 from __future__ import annotations
@@ -19,6 +21,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from method_variants import VARIANTS
+
+from nnunet_pst.comparison.statistics import mean_interval
 
 SAMPLES = 10_000
 #: A tumor counts as found where a mask overlaps with it at all this well.
@@ -68,18 +72,20 @@ def table(scores: pd.DataFrame, variants: Sequence[str]) -> str:
     there = [name for name in variants if (scores["variant"] == name).any()]
     sequences = sorted(scores["sequence"].unique())
     lines = [
-        f"| variant | length | seeds | Dice | against the first | better | found | "
+        f"| variant | length | seeds | Dice | against the first | as `compare` | better | found | "
         f"{' | '.join(sequences)} |",
-        "|---|--:|---|--:|---|---|---|" + "--:|" * len(sequences),
+        "|---|--:|---|--:|---|---|---|---|" + "--:|" * len(sequences),
     ]
     for name in there:
         rows = scores[scores["variant"] == name]
         means = patient_means(scores, name)
         difference = differences(scores, name, there[0])
-        compared = better = ""
+        compared = wider = better = ""
         if name != there[0] and len(difference):
             low, high = interval(difference)
             compared = f"{difference.mean():+.3f} [{low:+.3f}, {high:+.3f}]"
+            safe = mean_interval(difference, bounds=(-1, 1))
+            wider = f"[{safe.low:+.3f}, {safe.high:+.3f}]"
             better = f"{(difference > 0).sum()} of {len(difference)}"
         patients = means.mean(axis=1)
         cells = [
@@ -88,6 +94,7 @@ def table(scores: pd.DataFrame, variants: Sequence[str]) -> str:
             " ".join(f"{means[seed].mean():.3f}" for seed in means.columns),
             f"{patients.mean():.3f}",
             compared,
+            wider,
             better,
             f"{(patients >= FOUND).sum()} of {len(patients)}",
             *(f"{rows.loc[rows['sequence'] == one, 'dice'].mean():.3f}" for one in sequences),
