@@ -47,7 +47,7 @@ TRAINERS = Path(__file__).parent / "trainers"
 TRAINER, STOCK_TRAINER = "nnUNetTrainerPST25DStudy", "nnUNetTrainerSeconds"
 RESULTS = Path(__file__).parent / "results" / "method"
 #: What is kept of a case.
-SCORES = ("patient", "case", "sequence", "dice", "hd95", "recall_beyond_window")
+SCORES = ("patient", "case", "sequence", "dice", "hd95_mm", "recall_beyond_window")
 
 
 @dataclass(frozen=True)

@@ -126,11 +126,15 @@ def draw_differences(scores: pd.DataFrame, variants: Sequence[str], path: Path) 
         axis.plot(interval(values), (place, place), color="black", linewidth=2)
         axis.plot(values.mean(), place, "D", color="black")
     axis.axvline(0, color="gray", linewidth=0.8)
-    axis.set_yticks(range(len(others)), [VARIANTS[name].says for name in others])
+    axis.set_yticks(range(len(others)), [_plain(VARIANTS[name].says) for name in others])
     axis.invert_yaxis()
     axis.set_xlabel(
-        f"Dice minus that of {VARIANTS[first].says}; a point is a patient (mean of seeds), "
-        "the bar the 95 % interval of the mean"
+        f"Dice minus that of {_plain(VARIANTS[first].says)}\n"
+        "a point: a patient, mean of seeds; the bar: 95 % interval of the mean"
     )
     figure.savefig(path, dpi=150)
     plt.close(figure)
+
+
+def _plain(words: str) -> str:
+    return words.replace("`", "")
