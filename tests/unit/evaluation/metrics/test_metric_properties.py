@@ -123,8 +123,16 @@ def slow(reference: np.ndarray, prediction: np.ndarray, spacing: tuple) -> dict[
         for group, other in zip(groups, (guess, truth), strict=True)
     ]
     found, right = met[0] / len(groups[0]), met[1] / len(groups[1])
-    return surface(truth, guess, spacing) | {
-        "dice": 2 * len(both) / (len(truth) + len(guess)),
+    distances = surface(truth, guess, spacing)
+    dice = 2 * len(both) / (len(truth) + len(guess))
+    return distances | {
+        "found": float(bool(both)),
+        "dice_found": dice if both else math.nan,
+        "hd95_found_mm": distances["hd95_mm"] if both else math.nan,
+        "assd_found_mm": distances["assd_mm"] if both else math.nan,
+        "false_alarms": math.nan,
+        "specificity": math.nan,
+        "dice": dice,
         "iou": len(both) / len(truth | guess),
         "recall": len(both) / len(truth),
         "precision": len(both) / len(guess),
