@@ -83,8 +83,8 @@ def flow_table(comparison: Comparison, dataset: DatasetFacts | None) -> Table | 
         "Flow of patients",
         ["step", "patients", "cases"],
         rows,
-        f"{out}Who was left out before the dataset was made is not in it: `nnunet_pst scan` and "
-        "`nnunet_pst convert` say it, series by series, with the reason.",
+        f"{out}Who was left out before the dataset was made is not in it: nnunet_pst scan and "
+        "nnunet_pst convert name them, series by series, with the reason.",
     )
 
 

@@ -68,18 +68,22 @@ def method_facts(comparison: Comparison) -> list[tuple[str, str]]:
         name: len({s.repeat for s in comparison.cases if s.method == name})
         for name in comparison.methods
     }
+    # One method is compared with nothing.
+    compared = [
+        ("baseline", comparison.baseline or "none"),
+        ("declared family (Holm)", _written(facts.get("family"))),
+        ("non-inferiority margin", _written(facts.get("margin")) or "none declared"),
+        ("test", _written(facts.get("test"))),
+        ("effect", _written(facts.get("effect"))),
+    ]
     pairs = [
         ("methods", ", ".join(comparison.methods)),
-        ("baseline", comparison.baseline or "none"),
         ("trainings of each method", ", ".join(f"{name}: {n}" for name, n in repeats.items())),
         ("patients without a tumor", _without_tumor(comparison)),
         ("averages", "a patient's cases first, then patients: every patient weighs the same"),
         ("intervals", comparison.interval_kind),
         ("resamples", facts.get("resamples")),
-        ("declared family (Holm)", _written(facts.get("family"))),
-        ("non-inferiority margin", _written(facts.get("margin")) or "none declared"),
-        ("test", _written(facts.get("test"))),
-        ("effect", _written(facts.get("effect"))),
+        *(compared if len(comparison.methods) > 1 else []),
         *_strata(facts.get("strata")),
     ]
     return [(name, str(text)) for name, text in pairs if text not in {None, ""}]
