@@ -38,8 +38,7 @@ def draw_differences(comparison: Comparison) -> Picture | None:
         grid = figure.subplots(len(shown), 1, squeeze=False, sharex=True, height_ratios=heights)
         for axes, ((method, baseline), rows) in zip(grid[:, 0], shown.items(), strict=True):
             _draw_panel(axes, rows, look.get(method, Look(GRAY, "o")))
-            if margin is not None:
-                axes.axvline(-margin, color="black", linewidth=0.9, linestyle="--")
+            _draw_margin(axes, margin)
             title = f"{shortened(method, 40)} less {shortened(baseline, 40)}"
             axes.set_title(title, loc="left")
         grid[-1, 0].set_xlabel("difference in Dice (right: higher than the baseline)")
@@ -50,8 +49,7 @@ def draw_differences(comparison: Comparison) -> Picture | None:
         title="Paired differences in Dice",
         caption="Mean over patients of the difference between methods, with its "
         f"{comparison.interval_kind}; n: patients. Groups are not corrected for each other and "
-        "small ones have wide intervals: look, don't conclude."
-        + (f" Dashed: the declared margin of {margin:g}." if margin is not None else ""),
+        "small ones have wide intervals: look, don't conclude." + _margin_words(margin),
         height_inches=sum(0.27 * len(rows) + 0.55 for rows in shown.values()) + 0.3,
     )
 
@@ -67,8 +65,7 @@ def _forest(comparison: Comparison, rows: Sequence[Difference]) -> Picture:
         axes.set_yticks(
             range(len(ordered)), [shortened(row.method, 34) for row in ordered], fontsize=8
         )
-        if margin is not None:
-            axes.axvline(-margin, color="black", linewidth=0.9, linestyle="--")
+        _draw_margin(axes, margin)
         axes.set_title(f"less {shortened(comparison.baseline, 40)}", loc="left")
         axes.set_xlabel("difference in Dice (right: higher than the baseline)")
 
@@ -78,10 +75,18 @@ def _forest(comparison: Comparison, rows: Sequence[Difference]) -> Picture:
         title="Paired differences in Dice",
         caption="Mean over patients of the difference to the baseline, all cases, a line a method, "
         f"the largest on top, with its {comparison.interval_kind}; n: patients. Groups are in the "
-        "table of differences."
-        + (f" Dashed: the declared margin of {margin:g}." if margin is not None else ""),
+        "table of differences." + _margin_words(margin),
         height_inches=0.27 * len(ordered) + 0.9,
     )
+
+
+def _draw_margin(axes: Axes, margin: float | None) -> None:
+    if margin is not None:
+        axes.axvline(-margin, color="black", linewidth=0.9, linestyle="--")
+
+
+def _margin_words(margin: float | None) -> str:
+    return "" if margin is None else f" Dashed: the declared margin of {margin:g}."
 
 
 def _draw_panel(axes: Axes, rows: Sequence[Difference], look: Look) -> None:

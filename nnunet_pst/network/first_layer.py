@@ -24,7 +24,7 @@ def spread_over_slices(
     """Return the weights of a first layer that takes bags, sequence-major.
 
     An image that is the same in all slices and sequences gets the pretrained layer's answer to a
-    gray image, whatever the kind.
+    gray image; of ``rgb`` only where its colors can be dealt out evenly.
 
     Parameters
     ----------
