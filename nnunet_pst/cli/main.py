@@ -25,6 +25,7 @@ VERBS: dict[str, str] = {
     "convert": "turn a cohort table into an nnU-Net raw dataset",
     "plan": "plan and preprocess a dataset for the stock and the 2.5D configurations",
     "segment": "segment a new study: masks, volumes, pictures, a page",
+    "calibrate": "learn from validation cases how far a model's masks can be believed",
     "manifest": "write the SHA-256 of a trained model's files, to share with it",
     "evaluate": "score predictions against fine labels, with tables and overlays",
     "cohort": "describe a cohort split by split (the paper's Table 1)",

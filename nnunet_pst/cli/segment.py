@@ -140,6 +140,7 @@ def _lines(outcome: BatchOutcome, output: Path) -> list[str]:
         lines.append(f"{name}: {output / name / 'report.html'}")
         parts = [part for one in report["results"] for part in _named_parts(one)]
         lines += [f"  {_measured(*part)}" for part in parts]
+        lines += [f"  {_believed(one)}" for one in report["results"]]
         lines += [f"  {name}: {warning}" for name, _, one in parts for warning in one["warnings"]]
         lines += [f"  {note}" for note in report["notes"]]
         if report["not_segmented"]:
@@ -157,6 +158,16 @@ def _named_parts(result: dict[str, Any]) -> list[tuple[str, str, dict[str, Any]]
         (name, result["what"], result),
         *((f"{name} {one['name']}", one["name"], one) for one in result["classes"]),
     ]
+
+
+def _believed(result: dict[str, Any]) -> str:
+    """Say whether to believe a mask, in a line."""
+    trust = result.get("trust")  # reports of earlier versions have none
+    if trust is None:
+        return f"{result['name']}: not calibrated (an earlier version segmented it)"
+    interval = trust["volume_interval_ml"]
+    between = "" if interval is None else f"; {interval[0]:.1f} to {interval[1]:.1f} ml"
+    return f"{result['name']}: {trust['flag']} ({'; '.join(trust['reasons'])}{between})"
 
 
 def _measured(name: str, what: str, one: dict[str, Any]) -> str:

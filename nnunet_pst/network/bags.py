@@ -143,6 +143,7 @@ def volume_logits(
     mirror_axes: Sequence[int] = (),
     at_once: int,
     windows: Sequence[Window] | None = None,
+    share: bool = False,
 ) -> Float[Tensor, "k z y x"]:
     """Logits of every slice, averaged over all mirrorings; padding gets zeros.
 
@@ -159,6 +160,8 @@ def volume_logits(
     windows
         From `volume_windows` of the whole volume, where this is a tile of it; None: this is all of
         it.
+    share
+        Add a last map: the share of mirrorings that find any class.
 
     Returns
     -------
@@ -166,7 +169,7 @@ def volume_logits(
         A new tensor.
     """
     content = find_content(volume)
-    logits = volume.new_zeros((bag_format.num_classes, *volume.shape[1:]))
+    logits = volume.new_zeros((bag_format.num_classes + share, *volume.shape[1:]))
     if not content.present.any():
         return logits
     image = _graded(volume, content, bag_format, windows)
@@ -177,7 +180,9 @@ def volume_logits(
     for (axes, chunk), part in zip(plan, parts, strict=True):
         back = part[..., rows, columns].flip([axis + 1 for axis in axes if axis]).transpose(0, 1)
         place = _place(len(content.present) - 1 - chunk if 0 in axes else chunk, inside.device)
-        inside[:, place] += back.to(inside.dtype)
+        inside[: bag_format.num_classes, place] += back.to(inside.dtype)
+        if share:
+            inside[-1, place] += (back.argmax(dim=0) > 0).to(inside.dtype)
     return logits.div_(2 ** len(mirror_axes))
 
 

@@ -46,7 +46,7 @@ from nnunet_pst.segmentation.study_input import Study, StudySequence
 
 REPORT, PAGE = "report.json", "report.html"
 #: Increased when the same images and models give other files than before.
-_FORMAT = 4
+_FORMAT = 5
 _PRIVATE = 0o600
 _PSEUDONYM = re.compile(r"study_(\d{4,9})")
 _KEY_COLUMNS = ("study", "source", "folder")
@@ -222,7 +222,12 @@ def _segment_one(
     place.prepare()
     with folder_written_whole(output / name) as draft:
         results = write_study(
-            segmented, draft, study=name, model_id=_model_id(models), classes=models.classes
+            segmented,
+            draft,
+            study=name,
+            model_id=_model_id(models),
+            classes=models.classes,
+            probabilities=settings.probabilities,
         )
         report = {
             "study": name,

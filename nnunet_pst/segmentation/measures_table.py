@@ -38,6 +38,7 @@ def write_measures(path: Path, reports: Sequence[dict[str, Any]]) -> list[str]:
             "model": result["model"],
             "weights": _weights(report, result),
             **part["measures"],
+            **_trust_cells(result),
             "warnings": "; ".join(part["warnings"]),
         }
         for report in reports
@@ -58,6 +59,22 @@ def write_measures(path: Path, reports: Sequence[dict[str, Any]]) -> list[str]:
         for name, weights in trainings.items()
         if len(weights) > 1
     ]
+
+
+def _trust_cells(result: dict[str, Any]) -> dict[str, Any]:
+    """Columns about whether to believe a mask; empty in reports of earlier versions."""
+    trust = result.get("trust", {})
+    dice, volume = (trust.get(name) or ("", "") for name in ("dice_interval", "volume_interval_ml"))
+    expected = trust.get("expected_dice")
+    return {
+        "flag": trust.get("flag", ""),
+        "flag_reasons": "; ".join(trust.get("reasons", ())),
+        "expected_dice": "" if expected is None else expected,
+        "dice_low": dice[0],
+        "dice_high": dice[1],
+        "volume_low_ml": volume[0],
+        "volume_high_ml": volume[1],
+    }
 
 
 def _weights(report: dict[str, Any], result: dict[str, Any]) -> str:

@@ -10,6 +10,8 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from nnunet_pst.calibration.calibration import Calibration
+from nnunet_pst.calibration.signs import Signs
 from nnunet_pst.errors import Fault, InputError, Problem
 from nnunet_pst.io.geometry import Grid, plane_of
 from nnunet_pst.io.label_values import OUR_LABELS
@@ -56,6 +58,8 @@ class ModelFacts:
         Planes of its training slices, such as ``axial``; empty when unknown.
     classes
         What it segments: the names of the label values 1, 2, ...
+    calibration
+        What ``nnunet_pst calibrate`` has learned of its masks; None where it never ran.
     """
 
     name: str
@@ -71,6 +75,7 @@ class ModelFacts:
     registration: RegistrationSettings | None = None
     planes: tuple[str, ...] = ()
     classes: tuple[str, ...] = OUR_CLASSES
+    calibration: Calibration | None = None
 
     @property
     def weights(self) -> str:
@@ -109,10 +114,13 @@ class Prediction:
         (z, y, x), 0 for background, else the value of a class.
     probability
         (z, y, x) of any class, 0 to 1; None unless asked for.
+    signs
+        Of how far it can be believed; None where the model gives none.
     """
 
     labels: npt.NDArray[np.uint8]
     probability: npt.NDArray[np.float32] | None
+    signs: Signs | None = None
 
 
 def weights_name(sha256: Mapping[str, str]) -> str:

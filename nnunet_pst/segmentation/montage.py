@@ -31,7 +31,7 @@ _COLUMNS, _MOST_TILES = 4, 12
 _TILE_INCHES, _DPI = 2.3, 100
 #: Margin around the tumor.
 _MARGIN_MM = 25.0
-_STYLE: list[str | Path | dict[str, Any]] = ["default", {"font.family": "DejaVu Sans"}]
+STYLE: list[str | Path | dict[str, Any]] = ["default", {"font.family": "DejaVu Sans"}]
 
 
 def draw_montage(path: Path, image: Volume, labels: npt.NDArray[np.uint8], *, title: str) -> None:
@@ -62,7 +62,7 @@ def draw_montage(path: Path, image: Volume, labels: npt.NDArray[np.uint8], *, ti
     tiles += [(index, bool(mask.any())) for index in slices]
     rows = -(-len(tiles) // _COLUMNS)
     width, height = _COLUMNS * _TILE_INCHES, rows * _TILE_INCHES + 0.3
-    with matplotlib.style.context(_STYLE, after_reset=True):
+    with matplotlib.style.context(STYLE, after_reset=True):
         figure = Figure(figsize=(width, height), facecolor="black")
         FigureCanvasAgg(figure)
         figure.text(0.01, 1 - 0.08 / height, title, color="white", va="top", fontsize=9)

@@ -7,9 +7,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from nnunet_pst.calibration.fitting import COVERAGE
+from nnunet_pst.calibration.judgement import Flag
 from nnunet_pst.io.templates import render
 from nnunet_pst.io.viewer_labels import class_color
 from nnunet_pst.segmentation.agreement import alignment_words, coverage_words, dice_words
+from nnunet_pst.segmentation.doubt_picture import LEVELS
 from nnunet_pst.segmentation.measures import volume_text
 
 
@@ -23,15 +26,19 @@ def render_study_page(report: Mapping[str, Any], folder: Path) -> str:
     folder
         Folder of the report's pictures.
     """
-    pictures = {
-        result["name"]: base64.b64encode((folder / result["files"]["picture"]).read_bytes()).decode(
-            "ascii"
-        )
-        for result in report["results"]
-    }
+    pictures, doubts = (
+        {
+            result["name"]: _embedded(folder / result["files"][kind])
+            for result in report["results"]
+            if kind in result["files"]
+        }
+        for kind in ("picture", "doubt")
+    )
     values = {
         "report": report,
         "pictures": pictures,
+        "doubts": doubts,
+        "levels": LEVELS,
         "several": any(result["classes"] for result in report["results"]),
         "color": _css_color,
         "warned": _has_warnings,
@@ -39,8 +46,17 @@ def render_study_page(report: Mapping[str, Any], folder: Path) -> str:
         "dice": dice_words,
         "alignment": alignment_words,
         "coverage": coverage_words,
+        "coverage_level": COVERAGE,
+        "coarse": any(result["trust"]["known_voxels"] for result in report["results"]),
+        "uncalibrated": any(
+            result["trust"]["flag"] == Flag.UNKNOWN.value for result in report["results"]
+        ),
     }
     return render("nnunet_pst.segmentation", "segment.html", values).removesuffix("\n")
+
+
+def _embedded(picture: Path) -> str:
+    return base64.b64encode(picture.read_bytes()).decode("ascii")
 
 
 def _has_warnings(result: Mapping[str, Any]) -> bool:

@@ -9,12 +9,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from nnunet_pst.calibration.judgement import Judgement
+from nnunet_pst.calibration.signs import Signs
 from nnunet_pst.dicom.writing.source_images import DicomSource
 from nnunet_pst.errors import Fault, InputError
 from nnunet_pst.io.geometry import Grid, slice_axis_remarks
 from nnunet_pst.io.volumes import Volume
 from nnunet_pst.registration.policy import RegistrationSettings
 from nnunet_pst.segmentation.agreement import agreement, consensus
+from nnunet_pst.segmentation.judging import judge_masks
 from nnunet_pst.segmentation.measures import TumorMeasures, mask_warnings, measure_tumor
 from nnunet_pst.segmentation.model_interface import (
     ModelChoice,
@@ -96,7 +99,11 @@ class Result:
     what
         What the mask outlines, in words.
     probability
-        (z, y, x) of all classes together, where it was asked for.
+        (z, y, x) of all classes together; None where the model gives none.
+    judgement
+        Whether to believe it.
+    signs
+        What the networks tell of it; None of a consensus.
     """
 
     name: str
@@ -112,6 +119,8 @@ class Result:
     classes: tuple[ClassMask, ...] = ()
     what: str = "tumor"
     probability: npt.NDArray[np.float32] | None = None
+    judgement: Judgement | None = None
+    signs: Signs | None = None
 
     @property
     def mask(self) -> npt.NDArray[np.bool_]:
@@ -168,8 +177,7 @@ def segment_study(
     probabilities: dict[str, npt.NDArray[np.float32]] = {}
     for name, role in roles.by_sequence.items():
         channels = [space.on_grid(name, channel) for channel in role.inputs]
-        wanted = settings.consensus or settings.probabilities
-        prediction = role.model.predict(channels, probability=wanted)
+        prediction = role.model.predict(channels, probability=True)
         if prediction.probability is not None:
             probabilities[name] = prediction.probability
         results.append(_result(by_name[name], role, prediction, space))
@@ -181,12 +189,11 @@ def segment_study(
         results.append(_consensus(by_name, space, probabilities, weights, what))
     elif settings.consensus:
         notes.append(f"no consensus: {results[0].name} alone was segmented, nothing to fuse")
-    if not settings.probabilities:
-        results = [replace(result, probability=None) for result in results]
+    # After the consensus, which registers sequences.
+    agreed = agreement(space, masks)
     return StudyResult(
-        tuple(results),
-        # After the consensus, which registers sequences.
-        agreement(space, masks),
+        tuple(_judged(results, roles, agreed)),
+        agreed,
         [pair.as_json() for pair in space.pairs.values()],
         tuple(name for name in by_name if name not in masks),
         (
@@ -196,6 +203,22 @@ def segment_study(
             *_frame_notes(space),
         ),
     )
+
+
+def _judged(
+    results: Sequence[Result], roles: Roles, agreed: Mapping[str, Any] | None
+) -> list[Result]:
+    """Add to each mask whether to believe it."""
+    judged = judge_masks(
+        {result.name: result.measures.volume_ml for result in results},
+        {
+            result.name: (roles.by_sequence[result.name].model.facts, result.signs, result.image)
+            for result in results
+            if result.name in roles.by_sequence
+        },
+        agreed,
+    )
+    return [replace(result, judgement=judged[result.name]) for result in results]
 
 
 def _check_planes(roles: Roles, by_name: Mapping[str, StudySequence]) -> None:
@@ -250,6 +273,7 @@ def _result(
         classes=_each_class(prediction.labels, facts.classes, sequence.image.grid),
         what=what,
         probability=prediction.probability,
+        signs=prediction.signs,
     )
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from nnunet_pst.errors import InputError
 from nnunet_pst.io.atomic_files import fill
@@ -18,6 +20,7 @@ from nnunet_pst.io.viewer_labels import (
     slicer_colors,
 )
 from nnunet_pst.io.volumes import Volume, write_volume
+from nnunet_pst.segmentation.doubt_picture import draw_doubt
 from nnunet_pst.segmentation.measures import volume_text
 from nnunet_pst.segmentation.montage import draw_montage
 from nnunet_pst.segmentation.study import Result, StudyResult
@@ -30,7 +33,13 @@ DICOM_FOLDER = "dicom"
 
 
 def write_study(
-    segmented: StudyResult, folder: Path, *, study: str, model_id: str, classes: Sequence[str]
+    segmented: StudyResult,
+    folder: Path,
+    *,
+    study: str,
+    model_id: str,
+    classes: Sequence[str],
+    probabilities: bool,
 ) -> list[dict[str, Any]]:
     """Write masks, pictures, labels and DICOM objects into an empty folder.
 
@@ -42,6 +51,8 @@ def write_study(
         For DICOM objects.
     classes
         Names of the masks' values 1, 2, ...
+    probabilities
+        Write them too.
 
     Returns
     -------
@@ -51,13 +62,26 @@ def write_study(
     fill(folder / ITKSNAP_FILE, itksnap_description(classes).encode())
     fill(folder / SLICER_FILE, slicer_colors(classes).encode())
     return [
-        _write_result(result, folder, study=study, model_id=model_id, classes=classes)
+        _write_result(
+            result if probabilities else replace(result, probability=None),
+            folder,
+            doubt=result.probability,
+            study=study,
+            model_id=model_id,
+            classes=classes,
+        )
         for result in segmented.results
     ]
 
 
 def _write_result(
-    result: Result, folder: Path, *, study: str, model_id: str, classes: Sequence[str]
+    result: Result,
+    folder: Path,
+    *,
+    doubt: npt.NDArray[np.float32] | None,
+    study: str,
+    model_id: str,
+    classes: Sequence[str],
 ) -> dict[str, Any]:
     grid = result.image.grid
     files = {"mask": f"{result.name}_mask.nii.gz", "picture": f"{result.name}.png"}
@@ -75,6 +99,10 @@ def _write_result(
         result.labels,
         title=f"{study} {result.name}: {volume} (research use only)",
     )
+    if doubt is not None:
+        files["doubt"] = f"{result.name}_doubt.png"
+        title = f"{study} {result.name}: probability where it is least certain (research use only)"
+        draw_doubt(folder / files["doubt"], result.image, doubt, title=title)
     warnings = list(result.warnings)
     if result.source is not None:
         problem = _write_dicom(result, folder, files, model_id=model_id, classes=classes)
@@ -100,9 +128,18 @@ def _write_result(
             }
             for one in result.classes
         ],
+        "trust": _trust(result),
         "warnings": warnings,
         "files": files,
     }
+
+
+def _trust(result: Result) -> dict[str, Any]:
+    """Say whether to believe a mask, and what its networks tell of it."""
+    assert result.judgement is not None
+    signs = {} if result.signs is None else asdict(result.signs)
+    rounded = {name: None if value is None else round(value, 4) for name, value in signs.items()}
+    return {**result.judgement.as_json(), "signs": rounded}
 
 
 def _write_dicom(

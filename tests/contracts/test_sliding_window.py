@@ -76,7 +76,7 @@ def test_logits_are_the_hosts(
     )
     theirs = hosts_logits(folds[intensity], patch, axes, data)
     assert theirs.std() > 0.01
-    assert torch.equal(own.predict_logits(data), theirs), host("predicts other logits")
+    assert torch.equal(own.predict(data).logits, theirs), host("predicts other logits")
 
 
 @pytest.mark.parametrize("patch", [(3, 64, 64), (7, 32, 32)])
@@ -90,7 +90,7 @@ def test_all_tiles_of_a_volume_have_one_gray_scale(patch: tuple[int, ...]):
     network.run_bags = lambda batches: run(bags.append(one) or one for one in batches)
     OwnNetwork(
         [network], patch_size=patch, mirror_axes=(), device="cpu", engine="torch"
-    ).predict_logits(data)
+    ).predict(data)
     values = torch.cat([one[:, 1].flatten() for one in bags])
     window = intensity_window(data[0])
     expected = (apply_window(data[0], window).flatten() - 0.449) / 0.226

@@ -22,7 +22,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("experiments",),
     ("nnunet",),
     ("report", "segmentation"),
-    ("comparison",),
+    ("comparison", "calibration"),
     ("evaluation", "phantom"),
     ("dataset",),
     ("dicom", "registration", "network"),
@@ -47,6 +47,7 @@ LIBRARY_OWNERS: dict[str, tuple[str, ...]] = {
     "highdicom": ("dicom",),
     "imagecodecs": ("dicom",),
     "submitit": ("experiments",),
+    "sklearn": ("calibration",),
 }
 
 #: The two packages that are mapped from folders beside ours, and what they may import. Nothing

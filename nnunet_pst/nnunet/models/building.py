@@ -20,11 +20,12 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
+from nnunet_pst.calibration.signs import SignsOfNetworks
 from nnunet_pst.errors import Fault, HostError, InputError
 from nnunet_pst.network.unet25d import NETWORK_CLASS, Unet25D
 from nnunet_pst.nnunet.environment import TRAINER_VARIABLE, trainer_folder, trainer_path
 from nnunet_pst.nnunet.models.memory_check import WEIGHABLE, weighed_network
-from nnunet_pst.nnunet.models.own_network import OwnNetwork
+from nnunet_pst.nnunet.models.own_network import Answer, OwnNetwork
 
 
 class Network(Protocol):
@@ -34,8 +35,8 @@ class Network(Protocol):
     def precision(self) -> str:
         """Numbers in which products are taken."""
 
-    def predict_logits(self, data: Tensor) -> Tensor:
-        """Logits (k, z, y, x) of a preprocessed case (c, z, y, x), both on the CPU."""
+    def predict(self, data: Tensor) -> Answer:
+        """Predict a preprocessed case (c, z, y, x), which is on the CPU."""
 
 
 @dataclass(frozen=True)
@@ -221,9 +222,11 @@ class _StockNetwork:
         # The host mixes precisions on a GPU alone.
         self.precision = "float32" if device == "cpu" else "float16"
 
-    def predict_logits(self, data: Tensor) -> Tensor:
+    def predict(self, data: Tensor) -> Answer:
         logits: Tensor = self._predictor.predict_logits_from_preprocessed_data(data).cpu()
-        return logits
+        signs = SignsOfNetworks()  # of the mean: the host keeps neither mirrorings nor folds
+        signs.add(logits.numpy())
+        return Answer(logits, signs.all_together())
 
 
 @contextlib.contextmanager

@@ -10,10 +10,12 @@ import hashlib
 import json
 import re
 import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from nnunet_pst.calibration.calibration import CALIBRATION
 from nnunet_pst.dicom.reading.files import archive_fault, is_archive, leaves_archive
 from nnunet_pst.errors import Fault, InputError, Problem
 from nnunet_pst.io.atomic_files import write_atomically
@@ -108,10 +110,15 @@ class ModelFiles:
             )
         return description
 
-    def checkpoints(self) -> list[str]:
+    def checkpoints(self, wanted: Sequence[int] = ()) -> list[str]:
         """Names of the final checkpoints: of every fold, else of the fold ``all``.
 
         ``nnUNetv2_predict`` without ``-f`` chooses the same.
+
+        Parameters
+        ----------
+        wanted
+            Numbers of folds; empty for all that are finished.
 
         Raises
         ------
@@ -120,9 +127,9 @@ class ModelFiles:
         """
         pattern = re.compile(rf"fold_(\d+)/{re.escape(CHECKPOINT)}")
         folds = {int(fold[1]): name for name in self.names if (fold := pattern.fullmatch(name))}
-        if folds:
-            return [folds[number] for number in sorted(folds)]
-        if (of_all := f"fold_all/{CHECKPOINT}") in self.names:
+        if folds and set(wanted) <= folds.keys():
+            return [folds[number] for number in sorted(wanted or folds)]
+        if not wanted and (of_all := f"fold_all/{CHECKPOINT}") in self.names:
             return [of_all]
         raise InputError(
             f"{self.name}: holds no fold_*/{CHECKPOINT}; give a model whose training is finished",
@@ -204,8 +211,9 @@ def write_manifest(path: Path) -> Path:
         files.manifest = None
         for name in (*DESCRIPTIONS, *files.checkpoints()):
             files.read(name)
-        if "dataset_fingerprint.json" in files.names:
-            files.read("dataset_fingerprint.json")
+        for name in ("dataset_fingerprint.json", CALIBRATION):
+            if name in files.names:
+                files.read(name)
         target = path / MANIFEST
         lines = [f"{digest}  {name}" for name, digest in sorted(files.digests.items())]
     with claimed(target.parent, "manifest", target.name):

@@ -10,14 +10,32 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from nnunet_pst.calibration.signs import Signs, SignsOfNetworks
 from nnunet_pst.errors import Fault, HostError
 from nnunet_pst.network.bags import RunBags, volume_logits, volume_windows
 from nnunet_pst.network.unet25d import Unet25D
 from nnunet_pst.nnunet.models.sliding_window import sliding_window_logits
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Of a model's networks together.
+
+    Attributes
+    ----------
+    logits
+        (k, z, y, x), in half precision, on the CPU.
+    signs
+        Of how far it can be believed.
+    """
+
+    logits: Tensor
+    signs: Signs
 
 
 class OwnNetwork:
@@ -57,16 +75,26 @@ class OwnNetwork:
         self._runs, self.precision = _runs(self._networks, engine, device)
 
     @torch.inference_mode()
-    def predict_logits(self, data: Tensor) -> Tensor:
-        """Logits (k, z, y, x) in half precision of a preprocessed case (c, z, y, x), on the CPU."""
+    def predict(self, data: Tensor) -> Answer:
+        """Predict a preprocessed case (c, z, y, x); see `Answer`."""
         data = data.to(self._device)
         total: Tensor | None = None
+        signs = SignsOfNetworks()
         for network, run in zip(self._networks, self._runs, strict=True):
             with _host_precision(self._device):
-                logits = self._fold(data, network, run).cpu()
+                maps = self._fold(data, network, run).cpu()
+            # The last map is the mirrorings' share, where there are several.
+            logits, share = (maps[:-1], maps[-1]) if self._mirror_axes else (maps, None)
+            signs.add(
+                logits.numpy(),
+                None if share is None else share.numpy(),
+                2 ** len(self._mirror_axes),
+            )
             total = logits if total is None else total.add_(logits)
         assert total is not None
-        return total if len(self._networks) == 1 else total.div_(len(self._networks))
+        if len(self._networks) > 1:
+            total.div_(len(self._networks))
+        return Answer(total, signs.all_together())
 
     def _fold(self, data: Tensor, network: Unet25D, run: RunBags) -> Tensor:
         # One gray scale for the volume; the host, whose network sees tiles only, has one a tile.
@@ -80,6 +108,7 @@ class OwnNetwork:
                 mirror_axes=self._mirror_axes,
                 at_once=network.batch_size,
                 windows=windows,
+                share=bool(self._mirror_axes),
             )
 
         return sliding_window_logits(data, self._patch_size, predict_tile)

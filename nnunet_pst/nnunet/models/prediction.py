@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from nnunet_pst.calibration.calibration import CALIBRATION, Calibration, read_calibration
 from nnunet_pst.dataset.raw_dataset import OWN_KEY
 from nnunet_pst.errors import Fault, HostError, InputError
 from nnunet_pst.io.label_values import read_label_values
@@ -113,21 +114,38 @@ class LoadedModel:
         tensor = torch.from_numpy(data).to(
             dtype=torch.float32, memory_format=torch.contiguous_format
         )
-        logits = self._network.predict_logits(tensor)
+        answer = self._network.predict(tensor)
+        logits = answer.logits
         if not torch.isfinite(logits).all():  # the mask would be empty, as without a tumor
             raise InputError(
                 f"{self.facts.name}: its logits are not finite; get it again", Fault.VALUES
             )
-        managers = (host.plans, host.configuration, host.labels)
+        managers = (host.plans, _ResampledOnce(host.configuration), host.labels)
         threads = torch.get_num_threads()
         # From the logits, as the host does where no probabilities are asked for: in half
         # precision probabilities may tie where logits don't.
         labels = np.asarray(convert(logits, *managers, properties, False, threads), dtype=np.uint8)
         if not probability:
-            return Prediction(labels, None)
+            return Prediction(labels, None, answer.signs)
         _, probabilities = convert(logits, *managers, properties, True, threads)
         foreground = np.asarray(probabilities[1:], dtype=np.float32).sum(axis=0)
-        return Prediction(labels, foreground)
+        return Prediction(labels, foreground, answer.signs)
+
+
+class _ResampledOnce:
+    """The host's configuration, which resamples the same logits once for labels and probability."""
+
+    def __init__(self, configuration: Any) -> None:
+        self._configuration = configuration
+        self._resampled: Any = None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._configuration, name)
+
+    def resampling_fn_probabilities(self, *arguments: Any) -> Any:
+        if self._resampled is None:
+            self._resampled = self._configuration.resampling_fn_probabilities(*arguments)
+        return self._resampled
 
 
 def load_model(
@@ -137,6 +155,7 @@ def load_model(
     engine: str = "torch",
     mirroring: bool = True,
     trusted: bool = False,
+    folds: Sequence[int] = (),
 ) -> LoadedModel:
     """Load a model: every finished fold, as ``nnUNetv2_predict`` would.
 
@@ -152,6 +171,8 @@ def load_model(
         Average over mirrored images, as the host does: four (3D: eight) times the work.
     trusted
         Load checkpoints that could run code.
+    folds
+        Numbers of the folds; empty for every finished one.
 
     Raises
     ------
@@ -166,7 +187,7 @@ def load_model(
     classes = _classes(dataset, files.name)
     checkpoints = [
         read_checkpoint(files.read(name), f"{files.name}: {name}", trusted=trusted)
-        for name in files.checkpoints()
+        for name in files.checkpoints(folds)
     ]
     configuration = _shared_configuration(checkpoints, files.name)
     check_plan_values(
@@ -184,7 +205,7 @@ def load_model(
             host, checkpoints, files.name, device=device, engine=engine, mirroring=mirroring
         )
     facts = replace(
-        _facts(files, plans, dataset, checkpoints[0]),
+        _facts(files, plans, dataset, checkpoints),
         classes=classes,
         mirroring=mirroring,
         engine=engine,
@@ -251,8 +272,12 @@ def _channel_names(dataset: dict[str, Any], where: str) -> tuple[str, ...]:
 
 
 def _facts(
-    files: ModelFiles, plans: dict[str, Any], dataset: dict[str, Any], first: dict[str, Any]
+    files: ModelFiles,
+    plans: dict[str, Any],
+    dataset: dict[str, Any],
+    checkpoints: Sequence[dict[str, Any]],
 ) -> ModelFacts:
+    first = checkpoints[0]
     stored = dataset.get(OWN_KEY)
     own = stored if isinstance(stored, dict) else {}
     registration = own.get("registration")
@@ -262,14 +287,21 @@ def _facts(
         channels=_channel_names(dataset, files.name),
         sequences=_names(own.get("sequences")),
         spacing_range_zyx_mm=_spacing_range(files),
+        calibration=_calibration(files, own),
         sha256=dict(sorted(files.digests.items())),
-        folds=len(files.checkpoints()),
+        folds=len(checkpoints),
         serves_missing=own.get("allow_missing") is True,
         registration=read_settings(registration, files.name)
         if isinstance(registration, dict)
         else None,
         planes=_names(own.get("planes")),
     )
+
+
+def _calibration(files: ModelFiles, own: dict[str, Any]) -> Calibration | None:
+    """Read the calibration beside the checkpoints, else its copy in ``dataset.json``."""
+    stored = files.read_json(CALIBRATION) if CALIBRATION in files.names else own.get("calibration")
+    return read_calibration(stored, files.name) if isinstance(stored, dict) else None
 
 
 def _names(stored: object) -> tuple[str, ...]:

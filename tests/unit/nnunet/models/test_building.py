@@ -54,8 +54,8 @@ def test_our_trainers_need_no_search(host: HostParts, monkeypatch: pytest.Monkey
 def test_folds_are_averaged(host: HostParts):
     one, other = fold(seed=0), fold(seed=1)
     data = torch.randn(1, 3, 32, 32)
-    apart = [build(host, single).predict_logits(data) for single in (one, other)]
-    together = build(host, one, other).predict_logits(data)
+    apart = [build(host, single).predict(data).logits for single in (one, other)]
+    together = build(host, one, other).predict(data).logits
     assert not torch.equal(*apart)
     assert torch.equal(together, (apart[0] + apart[1]) / 2)
 

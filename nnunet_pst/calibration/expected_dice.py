@@ -1,0 +1,104 @@
+"""Expected Dice of a mask from its signs: a fractional logistic regression with a ridge.
+
+Dice is a share, and its mean given the signs is a share too; so its log-odds are taken as linear in
+the log-odds of the signs (Papke and Wooldridge 1996, J. Appl. Econometrics 11:619).
+Every patient weighs the same. A ridge of one patient keeps slopes and the sequences' own intercepts
+small where there are few patients.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from nnunet_pst.calibration.signs import Signs
+
+#: Signs that a regression may use, in the order of its slopes.
+SIGNS = ("soft_dice", "passes_dice")
+#: Shares are kept this far from 0 and 1, whose log-odds are infinite.
+_MARGIN = 0.005
+_RIDGE = 1.0
+_STEPS = 50
+
+
+@dataclass(frozen=True)
+class ExpectedDice:
+    """A fitted regression.
+
+    Attributes
+    ----------
+    intercept
+        Log-odds where all signs are one half, for a sequence that it doesn't know.
+    slopes
+        By sign, of its log-odds.
+    sequences
+        By sequence, added to the intercept.
+    """
+
+    intercept: float
+    slopes: Mapping[str, float]
+    sequences: Mapping[str, float]
+
+    def of(self, signs: Signs, sequence: str) -> float | None:
+        """Return the expected Dice; None where the mask lacks a sign that the regression needs."""
+        values = {name: getattr(signs, name) for name in self.slopes}
+        if any(value is None for value in values.values()):
+            return None
+        known = {name.casefold(): value for name, value in self.sequences.items()}
+        total = self.intercept + known.get(sequence.casefold(), 0.0)
+        total += sum(self.slopes[name] * _log_odds(value) for name, value in values.items())
+        return float(1 / (1 + np.exp(-total)))
+
+
+def fit_expected_dice(
+    signs: Sequence[Signs],
+    sequences: Sequence[str],
+    patients: Sequence[str],
+    dice: Sequence[float],
+) -> ExpectedDice:
+    """Fit the regression to cases whose masks are not empty.
+
+    Parameters
+    ----------
+    signs, sequences, patients, dice
+        Of each case. All cases have the same signs.
+    """
+    used = [name for name in SIGNS if all(getattr(one, name) is not None for one in signs)]
+    names = sorted(set(sequences))
+    columns = [[_log_odds(getattr(one, name)) for one in signs] for name in used]
+    columns += [[float(one == name) for one in sequences] for name in names]
+    design = np.array([[1.0] * len(signs), *columns]).T
+    _, inverse, counts = np.unique(np.asarray(patients), return_inverse=True, return_counts=True)
+    found = _newton(design, np.asarray(dice, dtype=float), 1 / counts[inverse])
+    slopes = dict(zip(used, map(float, found[1:]), strict=False))
+    own = dict(zip(names, map(float, found[1 + len(used) :]), strict=True))
+    return ExpectedDice(float(found[0]), slopes, own)
+
+
+def _newton(
+    design: npt.NDArray[np.float64],
+    shares: npt.NDArray[np.float64],
+    weights: npt.NDArray[np.float64],
+) -> npt.NDArray[np.float64]:
+    """Maximize the penalized likelihood, which has one maximum; the intercept is free."""
+    ridge = _RIDGE * np.eye(design.shape[1])
+    ridge[0, 0] = 1e-6
+    found = np.zeros(design.shape[1])
+    for _ in range(_STEPS):
+        expected = 1 / (1 + np.exp(-np.clip(design @ found, -30, 30)))
+        slope = design.T @ (weights * (shares - expected)) - ridge @ found
+        curve = (design.T * (weights * expected * (1 - expected))) @ design + ridge
+        step = np.linalg.solve(curve, slope)
+        # Far from the maximum a whole step may overshoot.
+        found = found + step * min(1.0, 2 / max(np.abs(step).max(), 1e-12))
+        if np.abs(step).max() < 1e-9:
+            break
+    return found
+
+
+def _log_odds(share: float) -> float:
+    kept = float(np.clip(share, _MARGIN, 1 - _MARGIN))
+    return float(np.log(kept / (1 - kept)))
