@@ -13,6 +13,7 @@ Gray values tell sequences apart; they do not tell whether an organ or a tumor i
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -27,6 +28,7 @@ FALSE_ALARMS = 0.02
 _SHARES = tuple(range(5, 100, 5))
 _SHADES = (20, 40, 60, 80)
 _DEPTHS = (0, 0.1, 0.25, 0.5, 1.01)
+_FOLDS = 7
 #: In plane, every second voxel is enough.
 _STEP = 2
 
@@ -46,7 +48,7 @@ class FamiliarImages:
     precision
         (n, n) inverse of the covariance within sequences, scaled.
     distances
-        By sequence, sorted: of each training image from the mean of the others.
+        By sequence, sorted: of training images from a mean and covariance without their patient.
     weights, biases
         (k, n) and (k,) of the regression on scaled profiles.
     lowest
@@ -73,17 +75,15 @@ class Familiarity:
     as_far
         Share of training images of the sequence that are as far from the others; None where the
         sequence is not known well enough.
+    unlike
+        Whether hardly any training image of its sequence is as far.
     looks_like
         Another sequence that it looks like; empty for none.
     """
 
     as_far: float | None
+    unlike: bool = False
     looks_like: str = ""
-
-    @property
-    def unlike(self) -> bool:
-        """Whether hardly any training image of its sequence is like it."""
-        return self.as_far is not None and self.as_far <= FALSE_ALARMS
 
 
 def profile(image: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
@@ -142,8 +142,6 @@ def fit_familiar(
     profiles, sequences, patients
         Of each image.
     """
-    from sklearn.covariance import ledoit_wolf
-
     every = np.asarray(sequences)
     known = [name for name in sorted(set(sequences)) if (every == name).sum() >= FEWEST_IMAGES]
     if not known:
@@ -152,21 +150,53 @@ def fit_familiar(
     rows, names = np.asarray(profiles, dtype=float)[chosen], every[chosen]
     center, scale = rows.mean(axis=0), rows.std(axis=0) + 1e-6
     rows = (rows - center) / scale
-    means = np.array([rows[names == name].mean(axis=0) for name in known])
-    place = np.array([known.index(str(name)) for name in names])
-    covariance, _ = ledoit_wolf(rows - means[place], assume_centered=True)
-    precision = np.linalg.inv(covariance)
-    distances = {}
-    for number, name in enumerate(known):
-        own, count = rows[names == name], int((names == name).sum())
-        without = (count * means[number] - own) / (count - 1)
-        pairs = zip(own, without, strict=True)
-        distances[name] = np.sort([_distance(row, mean, precision) for row, mean in pairs])
-    weights, biases, lowest = _fit_names(rows, place, np.asarray(patients)[chosen], len(known))
+    place, owners = np.array([known.index(str(n)) for n in names]), np.asarray(patients)[chosen]
+    means, precision = _fit_shape(rows, place, len(known))
+    far = _distances_without_own(rows, place, owners, len(known))
+    known_far = np.isfinite(far)
+    distances = {n: np.sort(far[known_far & (place == k)]) for k, n in enumerate(known)}
+    weights, biases, lowest = _fit_names(rows, place, owners, len(known))
     return FamiliarImages(
         tuple(known), center, scale, means, precision, distances, weights, biases,
         {name: float(value) for name, value in zip(known, lowest, strict=True)},
     )  # fmt: skip
+
+
+def _fit_shape(
+    rows: npt.NDArray[np.float64], place: npt.NDArray[np.intp], count: int
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Return each sequence's mean, and the inverse of the covariance around them."""
+    from sklearn.covariance import ledoit_wolf
+
+    means = np.array([rows[place == number].mean(axis=0) for number in range(count)])
+    covariance, _ = ledoit_wolf(rows - means[place], assume_centered=True)
+    return means, np.linalg.inv(covariance)
+
+
+def _distances_without_own(
+    rows: npt.NDArray[np.float64],
+    place: npt.NDArray[np.intp],
+    patients: npt.NDArray[np.str_],
+    count: int,
+) -> npt.NDArray[np.float64]:
+    """Return each image's distance from a mean and a covariance without its patient."""
+    far = np.full(len(rows), np.inf)
+    for learned, own in _folds(rows, place, patients):
+        if len(set(place[learned])) < count:
+            continue  # a sequence of one patient has no distance from others
+        means, precision = _fit_shape(rows[learned], place[learned], count)
+        far[own] = [_distance(rows[i], means[place[i]], precision) for i in own]
+    return far
+
+
+def _folds(
+    rows: npt.NDArray[np.float64], place: npt.NDArray[np.intp], patients: npt.NDArray[np.str_]
+) -> list[tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]]:
+    """Split images into at most `_FOLDS` parts, each patient's together."""
+    from sklearn.model_selection import GroupKFold
+
+    number = min(_FOLDS, len(set(patients)))
+    return list(GroupKFold(number).split(rows, place, patients)) if number > 1 else []
 
 
 def _fit_names(
@@ -177,15 +207,13 @@ def _fit_names(
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """Fit the regression; and each sequence's lowest usual probability, without own patients."""
     from sklearn.linear_model import LogisticRegression
-    from sklearn.model_selection import GroupKFold, cross_val_predict
+    from sklearn.model_selection import cross_val_predict
 
-    if count == 1:
-        return np.zeros((1, rows.shape[1])), np.zeros(1), np.zeros(1)
+    folds = _folds(rows, place, patients)
+    if count == 1 or not folds or any(len(set(place[learned])) < count for learned, _ in folds):
+        return np.zeros((count, rows.shape[1])), np.zeros(count), np.zeros(count)
     model = LogisticRegression(C=1.0, max_iter=5000)
-    folds = GroupKFold(min(7, len(set(patients))))
-    chances = cross_val_predict(
-        model, rows, place, groups=patients, cv=folds, method="predict_proba"
-    )
+    chances = cross_val_predict(model, rows, place, cv=folds, method="predict_proba")
     lowest = np.array(
         [np.quantile(chances[place == one, one], FALSE_ALARMS) for one in range(count)]
     )
@@ -209,12 +237,14 @@ def familiarity(
     distances = images.distances[name]
     far = _distance(row, images.means[own], images.precision)
     as_far = (int((distances >= far).sum()) + 1) / (len(distances) + 1)
+    # Of few images, only one that is farther than all of them.
+    unlike = len(distances) > 0 and as_far <= max(FALSE_ALARMS, 1 / (len(distances) + 1))
     scores = images.weights @ row + images.biases
     chances = np.exp(scores - scores.max())
     chances /= chances.sum()
     nearest = int(np.argmax(chances))
     other = nearest != own and chances[own] < images.lowest[name]
-    return Familiarity(as_far, images.sequences[nearest] if other else "")
+    return Familiarity(as_far, unlike, images.sequences[nearest] if other else "")
 
 
 def _distance(
@@ -222,4 +252,4 @@ def _distance(
     mean: npt.NDArray[np.float64],
     precision: npt.NDArray[np.float64],
 ) -> float:
-    return float(np.sqrt(max((row - mean) @ precision @ (row - mean), 0.0)))
+    return math.sqrt(max(float((row - mean) @ precision @ (row - mean)), 0.0))

@@ -78,7 +78,7 @@ def _draw_slice(
     rows_mm, columns_mm = spacing_mm
     look: dict[str, Any] = {"aspect": rows_mm / columns_mm, "interpolation": "bilinear"}
     axes.imshow(gray, cmap="gray", vmin=window[0], vmax=window[1], **look)
-    seen = np.ma.masked_less(heat[index], _LEAST)
+    seen = np.where(heat[index] < _LEAST, np.nan, heat[index])
     axes.imshow(seen, cmap="inferno", vmin=0, vmax=1, alpha=0.45, **look)
     crossed = [level for level in LEVELS if heat[index].min() < level < heat[index].max()]
     if crossed:

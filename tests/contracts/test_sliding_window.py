@@ -88,9 +88,9 @@ def test_all_tiles_of_a_volume_have_one_gray_scale(patch: tuple[int, ...]):
     bags: list[torch.Tensor] = []
     run = network.run_bags
     network.run_bags = lambda batches: run(bags.append(one) or one for one in batches)
-    OwnNetwork(
-        [network], patch_size=patch, mirror_axes=(), device="cpu", engine="torch"
-    ).predict(data)
+    OwnNetwork([network], patch_size=patch, mirror_axes=(), device="cpu", engine="torch").predict(
+        data
+    )
     values = torch.cat([one[:, 1].flatten() for one in bags])
     window = intensity_window(data[0])
     expected = (apply_window(data[0], window).flatten() - 0.449) / 0.226

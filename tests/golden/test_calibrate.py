@@ -1,0 +1,121 @@
+"""Calibration of a model that was trained here, and what `segment` then says of its masks."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from nnunet_pst.calibration.calibration import CALIBRATION
+from nnunet_pst.errors import Fault, InputError
+from nnunet_pst.nnunet.models.calibrate import DRAFT, CalibrationSettings, calibrate
+from nnunet_pst.nnunet.models.prediction import LoadedModel, load_model
+
+pytestmark = pytest.mark.slow
+
+DATASET, TINY = "DatasetPST", "nnUNetTrainerPST25D_tiny"
+SETTINGS = CalibrationSettings(trainer=TINY, device="cpu")
+WORDS = ("-c", "2d_5", "-tr", TINY, "-device", "cpu")
+
+
+@pytest.fixture
+def workplace(trained, tmp_path: Path):
+    """A copy of the trained model, beside the same data."""
+    own = trained.but(nnUNet_results=tmp_path / "results")
+    shutil.copytree(trained.model, own.model)
+    return own
+
+
+def test_segment_says_what_was_learned(workplace, tmp_path: Path):
+    said = workplace.check("nnunet_pst", "calibrate", DATASET, *WORDS)
+    assert "validation cases of" in said
+    assert not (workplace.model / DRAFT).exists()
+    content = json.loads((workplace.model / CALIBRATION).read_text())
+    assert content["cases"] > 0
+    image = next((workplace.raw / DATASET / "imagesTs").iterdir())
+    words = ("--model", workplace.model, "-o", tmp_path / "masks", "--device", "cpu")
+    printed = workplace.check("nnunet_pst", "segment", f"T2={image}", *words)
+    report = json.loads((tmp_path / "masks" / "study_0001" / "report.json").read_text())
+    (result,) = report["results"]
+    assert result["trust"]["flag"] in printed
+    assert result["trust"]["signs"]["soft_dice"] >= 0
+    assert CALIBRATION in report["models"][0]["sha256"]
+
+
+def test_the_export_of_the_host_carries_the_calibration(workplace, tmp_path: Path):
+    with workplace.entered():
+        made = calibrate(DATASET, SETTINGS).calibration
+        archive = tmp_path / "model.zip"
+    workplace.call(
+        "nnUNetv2_export_model_to_zip", "-d", DATASET, "-o", archive, "-c", "2d_5", "-f", "0",
+        "-tr", TINY,
+    )  # fmt: skip
+    with workplace.entered():
+        found = load_model(archive, device="cpu").facts.calibration
+    assert found is not None
+    assert found.checkpoints == made.checkpoints
+    assert found.temperatures == pytest.approx(dict(made.temperatures), rel=1e-4)
+
+
+def test_a_killed_calibration_goes_on_to_the_same_bytes(workplace, monkeypatch: pytest.MonkeyPatch):
+    genuine, calls = LoadedModel.predict, []
+
+    def counted(self: LoadedModel, *arguments: object, **more: object) -> object:
+        calls.append(1)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return genuine(self, *arguments, **more)  # type: ignore[arg-type]
+
+    with workplace.entered():
+        calibrate(DATASET, SETTINGS)
+        whole = (workplace.model / CALIBRATION).read_bytes()
+        (workplace.model / CALIBRATION).unlink()
+        monkeypatch.setattr(LoadedModel, "predict", counted)
+        with pytest.raises(KeyboardInterrupt):
+            calibrate(DATASET, SETTINGS)
+        assert not (workplace.model / CALIBRATION).exists()
+        with (workplace.model / DRAFT).open("a") as draft:
+            draft.write('{"key": "torn')
+        calibrate(DATASET, SETTINGS)
+    assert (workplace.model / CALIBRATION).read_bytes() == whole
+    cases = json.loads(whole)["cases"]
+    assert len(calls) == cases + 1  # the first one was kept
+
+
+def test_a_manifest_lists_the_calibration(workplace):
+    workplace.check("nnunet_pst", "manifest", workplace.model)
+    with workplace.entered():
+        done = calibrate(DATASET, SETTINGS)
+    assert "manifest" in done.notes[0]
+    workplace.check("nnunet_pst", "manifest", workplace.model)
+    assert CALIBRATION in (workplace.model / "model.sha256").read_text()
+    with workplace.entered():
+        assert load_model(workplace.model, device="cpu").facts.calibration is not None
+
+
+def test_patients_whom_the_fold_has_learned_from_are_refused(workplace):
+    record = workplace.model / "fold_0" / "pst_learned_from.json"
+    content = json.loads(record.read_text())
+    every = [f"PST_{number:04d}" for number in range(1, 30)]
+    record.write_text(json.dumps({**content, "patients": every}))
+    with workplace.entered(), pytest.raises(InputError) as refused:
+        calibrate(DATASET, SETTINGS)
+    assert refused.value.problems[0].fault is Fault.LEAK
+    assert not (workplace.model / CALIBRATION).exists()
+
+
+@pytest.mark.parametrize("wanted", [(), (3,)])
+def test_a_fold_that_is_not_finished_is_refused(workplace, wanted: tuple[int, ...]):
+    (workplace.model / "fold_0").rename(workplace.model / "fold_all")
+    with workplace.entered(), pytest.raises(InputError) as refused:
+        calibrate(DATASET, CalibrationSettings(trainer=TINY, folds=wanted))
+    assert refused.value.problems[0].fault is Fault.MISSING
+
+
+def test_finer_labels_must_be_there_for_every_case(workplace, tmp_path: Path):
+    (tmp_path / "fine").mkdir()
+    with workplace.entered(), pytest.raises(InputError) as refused:
+        calibrate(DATASET, CalibrationSettings(trainer=TINY, references=tmp_path / "fine"))
+    assert {problem.fault for problem in refused.value.problems} == {Fault.MISSING}
