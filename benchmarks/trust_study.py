@@ -118,10 +118,8 @@ def summary(rows: list[dict[str, Any]]) -> list[str]:
     ):
         some = [row for row in masks if row[low] != ""]
         if some:
-            share = _with_interval(
-                some, lambda x: np.mean([r[low] <= r[what] <= r[high] for r in x])
-            )
-            lines.append(f"coverage of {what}: {share} of {len(some)}")
+            held = [{**row, "held": row[low] <= row[what] <= row[high]} for row in some]
+            lines.append(f"coverage of {what}: {_with_interval(held, _held)} of {len(some)}")
     good = [row for row in rows if row["dice"] >= FAILED_BELOW]
     bad = [row for row in rows if row["dice"] < FAILED_BELOW]
     for name, some in (("good", good), ("failed", bad)):
@@ -130,6 +128,10 @@ def summary(rows: list[dict[str, Any]]) -> list[str]:
         )
         lines.append(f"{name} masks that are flagged: {flagged} of {len(some)}")
     return lines
+
+
+def _held(rows: list[dict[str, Any]]) -> float:
+    return float(np.mean([row["held"] for row in rows]))
 
 
 def _auroc(sign: str) -> Callable[[list[dict[str, Any]]], float]:

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nnunet_pst.calibration.expected_dice import SIGNS, ExpectedDice
-from nnunet_pst.calibration.familiar import FamiliarImages
+from nnunet_pst.calibration.familiar import PROFILE_LENGTH, FamiliarImages
 from nnunet_pst.calibration.fitting import CheckThreshold, FittedIntervals
 from nnunet_pst.errors import Fault, InputError
 
@@ -153,7 +153,7 @@ def _familiar(content: Any) -> FamiliarImages | None:  # noqa: ANN401 - of JSON
         return None
     names = tuple(str(name) for name in content["sequences"])
     center = _array(content["center"], 1)
-    k, n = len(names), len(center)
+    k, n = len(names), PROFILE_LENGTH
     found = FamiliarImages(
         names,
         center,
@@ -165,8 +165,8 @@ def _familiar(content: Any) -> FamiliarImages | None:  # noqa: ANN401 - of JSON
         _array(content["biases"], 1),
         {name: _number(content["lowest"][name]) for name in names},
     )
-    shapes = (found.scale.shape, found.means.shape, found.precision.shape, found.weights.shape)
-    if shapes != ((n,), (k, n), (n, n), (k, n)) or found.biases.shape != (k,):
+    parts = (center, found.scale, found.means, found.precision, found.weights, found.biases)
+    if [part.shape for part in parts] != [(n,), (n,), (k, n), (n, n), (k, n), (k,)]:
         raise ValueError("shapes")
     if not (found.scale > 0).all():
         raise ValueError("scale")

@@ -28,6 +28,8 @@ FALSE_ALARMS = 0.02
 _SHARES = tuple(range(5, 100, 5))
 _SHADES = (20, 40, 60, 80)
 _DEPTHS = (0, 0.1, 0.25, 0.5, 1.01)
+#: Numbers of a profile.
+PROFILE_LENGTH = len(_SHARES) + 1 + len(_SHADES) + 1 + len(_DEPTHS) - 1
 _FOLDS = 7
 #: In plane, every second voxel is enough.
 _STEP = 2
@@ -97,7 +99,7 @@ def profile(image: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
     low, high = np.percentile(values, (1, 99))
     inside = values > low + 0.05 * (high - low)
     if not inside.any() or min(values.shape[1:]) < 3:
-        return np.zeros(len(_SHARES) + 1 + len(_SHADES) + 1 + len(_DEPTHS) - 1)
+        return np.zeros(PROFILE_LENGTH)
     dark, bright = np.percentile(values[inside], (1, 99))
     gray = np.clip((values - dark) / max(bright - dark, 1e-9), -0.5, 1.5)
     return np.array(

@@ -146,7 +146,7 @@ def _of_empty(
     wrong, empty = calibration.empty_wrong, calibration.empty
     # Laplace's rule: with no empty mask known, half are taken to be wrong.
     flag = Flag.FAILED if (wrong + 1) / (empty + 2) > 0.5 else Flag.CHECK
-    text = f"the mask is empty; of {empty} empty masks of the calibration {wrong} missed a tumor"
+    text = f"the mask is empty; of the calibration's empty masks {wrong} of {empty} missed a tumor"
     return _with([*found, (flag, text)])
 
 

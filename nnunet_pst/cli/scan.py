@@ -118,7 +118,7 @@ def _lines(summary: ScanSummary) -> Iterator[str]:
     yield from (f"note: {note}" for note in summary.notes)
     yield f"{summary.masks} mask{'s' * (summary.masks != 1)} attached"
     if summary.results:
-        yield f"left out, because nnunet_pst segment made them: {summary.results} masks"
+        yield f"left out, because nnunet_pst segment made them: {summary.results} objects"
     yield f"every series with its reason ({summary.rows} rows): {summary.series}"
     yield f"a page with pictures of what was taken: {summary.page}"
     if summary.key is not None:

@@ -6,11 +6,12 @@ import io
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from nnunet_pst.calibration.fitting import COVERAGE
 from nnunet_pst.errors import InputError
 from nnunet_pst.io.atomic_files import fill
 from nnunet_pst.io.viewer_labels import (
@@ -24,6 +25,9 @@ from nnunet_pst.segmentation.doubt_picture import draw_doubt
 from nnunet_pst.segmentation.measures import volume_text
 from nnunet_pst.segmentation.montage import draw_montage
 from nnunet_pst.segmentation.study import Result, StudyResult
+
+if TYPE_CHECKING:
+    from nnunet_pst.dicom.writing.measurement_report import MeasuredSegment
 
 #: Steps of a written probability. Its few values make a file of floating point numbers as small as
 #: one of bytes, which every viewer would have to scale (NIfTI has no half precision).
@@ -151,6 +155,7 @@ def _write_dicom(
     classes: Sequence[str],
 ) -> str | None:
     """Write both DICOM objects, or return why there are none."""
+    from nnunet_pst.dicom.writing.measurement_report import make_measurement_report
     from nnunet_pst.dicom.writing.segmentation_object import make_segmentation
     from nnunet_pst.dicom.writing.structure_set import make_structure_set
 
@@ -160,8 +165,16 @@ def _write_dicom(
     (folder / DICOM_FOLDER).mkdir(exist_ok=True)
     about: dict[str, Any] = {"name": result.name, "model_id": model_id, "classes": classes}
     try:
+        segmentation = make_segmentation(result.source, result.labels, **about)
         made = {
-            "seg": make_segmentation(result.source, result.labels, **about),
+            "seg": segmentation,
+            "sr": make_measurement_report(
+                result.source,
+                segmentation,
+                _measured_segments(result, classes),
+                name=result.name,
+                model_id=model_id,
+            ),
             "rtstruct": make_structure_set(
                 result.source, result.labels, result.image.grid, **about
             ),
@@ -174,3 +187,25 @@ def _write_dicom(
         dataset.save_as(content, enforce_file_format=True)
         fill(folder / files[kind], content.getvalue())
     return None
+
+
+def _measured_segments(result: Result, classes: Sequence[str]) -> list[MeasuredSegment]:
+    """Return what the report says of each segment; ranges are of all classes together."""
+    from nnunet_pst.dicom.writing.measurement_report import MeasuredSegment
+    from nnunet_pst.dicom.writing.segmentation_object import found_classes
+
+    trust = result.judgement
+    assert trust is not None
+    measured = {one.value: one.measures for one in result.classes}
+    return [
+        MeasuredSegment(
+            name=name,
+            volume_ml=(measures := measured.get(value, result.measures)).volume_ml,
+            longest_mm=measures.longest_mm,
+            perpendicular_mm=measures.perpendicular_mm,
+            volume_interval_ml=None if measured else trust.volume_interval_ml,
+            flag=trust.flag.value,
+            coverage=COVERAGE,
+        )
+        for value, name in found_classes(result.labels, classes).items()
+    ]

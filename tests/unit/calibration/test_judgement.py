@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from nnunet_pst.calibration.calibration import Calibration, as_text, read_calibration
-from nnunet_pst.calibration.familiar import Familiarity
+from nnunet_pst.calibration.familiar import PROFILE_LENGTH, Familiarity
 from nnunet_pst.calibration.fitting import CalibrationCase
 from nnunet_pst.calibration.judgement import Flag, disagreement_lines, judge
 from nnunet_pst.calibration.learning import CalibratedCase, ImageProfile, learn
@@ -34,7 +34,7 @@ def learned(patients: int = 20, *, whole: bool = True, lost: int = 3) -> Calibra
     nothing = CalibrationCase("P0", "T2", Signs(0.0), 0.0, 0.0, 5.0 if whole else None)
     cases.append(CalibratedCase(nothing, True, cases[0].voxels))
     images = [
-        ImageProfile(f"P{n}", name, rng.normal(shift, 1, 5))
+        ImageProfile(f"P{n}", name, rng.normal(shift, 1, PROFILE_LENGTH))
         for n in range(patients) for name, shift in (("T1", 0), ("T2", 3))
     ]  # fmt: skip
     return learn(cases, images, ["a" * 64], mirroring=True)
@@ -137,8 +137,9 @@ def test_a_damaged_calibration_is_refused(place: str, value: object):
     assert "calibrate" in str(refused.value)
 
 
-def test_a_familiar_part_of_wrong_shapes_is_refused():
+@pytest.mark.parametrize("part", ["center", "scale", "means", "precision", "weights", "biases"])
+def test_a_familiar_part_of_a_wrong_shape_is_refused(part: str):
     content = json.loads(as_text(learned(30)))
-    content["familiar"]["weights"] = [[1.0]]
+    content["familiar"][part] = content["familiar"][part][1:]
     with pytest.raises(InputError):
         read_calibration(content, "model")

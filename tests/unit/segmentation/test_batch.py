@@ -40,7 +40,8 @@ def test_a_folder_of_everything(tmp_path: Path):
     outcome = run([study("T1", "T2", T1=image(5, tumor=False))], tmp_path / "out")
     folder = tmp_path / "out" / "study_0001"
     assert sorted(path.name for path in folder.iterdir()) == [
-        *("T1.png", "T1_mask.nii.gz", "T2.png", "T2_mask.nii.gz"),
+        *("T1.png", "T1_doubt.png", "T1_mask.nii.gz"),
+        *("T2.png", "T2_doubt.png", "T2_mask.nii.gz"),
         *("itksnap_labels.txt", "report.html", "report.json", "slicer_colors.ctbl"),
     ]
     mask = sitk.ReadImage(str(folder / "T2_mask.nii.gz"))

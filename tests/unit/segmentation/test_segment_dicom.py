@@ -307,7 +307,7 @@ def test_scan_takes_no_mask_that_segment_made(
     assert "_seg" not in table
     assert "_mask" not in table
     assert "made by nnunet_pst segment" in (tmp_path / "series.csv").read_text()
-    assert "left out, because nnunet_pst segment made them: 3 masks" in capsys.readouterr().out
+    assert "left out, because nnunet_pst segment made them: 4 objects" in capsys.readouterr().out
 
 
 def test_an_outline_of_thousands_of_corners_is_read_back(
@@ -339,4 +339,4 @@ def test_a_real_study_from_dicom(tmp_path: Path, model: Bright) -> None:
     assert run(PROSTATE, tmp_path / "out") == 0
     report = json.loads((tmp_path / "out" / "study_0001" / "report.json").read_text())
     assert [one["name"] for one in report["results"]] == ["T1", "T2", "DWI", "CET1"]
-    assert len(list((tmp_path / "out" / "study_0001" / "dicom").iterdir())) == 8
+    assert len(list((tmp_path / "out" / "study_0001" / "dicom").iterdir())) == 12

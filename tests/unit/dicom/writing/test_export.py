@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import nibabel
@@ -26,6 +28,7 @@ from dicom_export_example import (
     make_mask,
     write_objects,
 )
+from nnunet_pst.dicom.writing.measurement_report import MeasuredSegment, make_measurement_report
 from nnunet_pst.dicom.writing.segmentation_object import make_segmentation
 from nnunet_pst.dicom.writing.source_images import DicomSource
 from nnunet_pst.dicom.writing.structure_set import make_structure_set
@@ -263,11 +266,55 @@ def test_an_independent_checker_finds_no_error(tmp_path: Path, frames: int):
         image = make_multiframe(headers, [*range(6)] * (frames // 6))
         source = DicomSource((image,), frames=tuple(range(frames - 5, frames + 1)))
     about = {"name": "DWI", "model_id": "abc"}
-    make_segmentation(source, mask, **about).save_as(tmp_path / "seg.dcm", enforce_file_format=True)
+    seg = make_segmentation(source, mask, **about)
+    seg.save_as(tmp_path / "seg.dcm", enforce_file_format=True)
     made = make_structure_set(source, mask, grid, **about)
     made.save_as(tmp_path / "rtstruct.dcm", enforce_file_format=True)
-    for name in ("seg.dcm", "rtstruct.dcm"):
+    report = make_measurement_report(source, seg, [MEASURED], **about)
+    report.save_as(tmp_path / "sr.dcm", enforce_file_format=True)
+    for name in ("seg.dcm", "rtstruct.dcm", "sr.dcm"):
         command = ["dciodvfy", "-new", str(tmp_path / name)]
         checked = subprocess.run(command, capture_output=True, text=True, check=False)
         lines = (checked.stdout + checked.stderr).splitlines()
         assert [line for line in lines if line.startswith("Error")] == []
+
+
+MEASURED = MeasuredSegment("tumor", 12.34567, 45.61, 30.1, (8.0, 20.0), "looks usual", 0.9)
+
+
+@pytest.mark.parametrize("interval", [(8.0, 20.0), None])
+def test_a_report_says_volume_diameters_and_whether_to_believe_them(
+    interval: tuple[float, float] | None,
+):
+    source = DicomSource(tuple(make_headers(make_grid("tilted"))))
+    seg = make_segmentation(source, make_mask(), name="DWI", model_id="abc")
+    one = replace(MEASURED, volume_interval_ml=interval)
+    made = make_measurement_report(source, seg, [one], name="DWI", model_id="abc")
+    items = list(walked(made.ContentSequence))
+    numbers = {
+        item.ConceptNameCodeSequence[0].CodeMeaning: (
+            float(item.MeasuredValueSequence[0].NumericValue),
+            item.MeasuredValueSequence[0].MeasurementUnitsCodeSequence[0].CodeValue,
+        )
+        for item in items
+        if item.ValueType == "NUM"
+    }
+    assert numbers["Volume"] == (12.346, "ml")
+    assert numbers["Long axis"] == (45.61, "mm")
+    assert numbers["Short axis"] == (30.1, "mm")
+    upper = numbers.get("+, range of upper measurement uncertainty")
+    assert upper == (None if interval is None else (7.654, "ml"))
+    (seen,) = [i for i in items if i.ValueType == "IMAGE" and "ReferencedSOPSequence" in i]
+    assert seen.ReferencedSOPSequence[0].ReferencedSOPInstanceUID == seg.SOPInstanceUID
+    assert "looks usual" in [
+        i.ConceptCodeSequence[0].CodeMeaning for i in items if i.ValueType == "CODE"
+    ]
+    assert made.PatientID == source.first.PatientID
+    assert made.StudyInstanceUID == source.first.StudyInstanceUID
+
+
+def walked(items: Sequence[Dataset]) -> Iterator[Dataset]:
+    """Yield every content item below."""
+    for item in items:
+        yield item
+        yield from walked(item.get("ContentSequence", []))
