@@ -29,6 +29,7 @@ from nnunet_pst.comparison.same_masks import same_masks
 from nnunet_pst.comparison.statistics import INTERVAL_KIND, LEVEL
 from nnunet_pst.comparison.strata import Stratum, strata
 from nnunet_pst.comparison.tables import difference_rows, interval_rows, means_by_patient
+from nnunet_pst.dataset.look_alikes import look_alikes, said_of
 from nnunet_pst.errors import Fault, InputError
 from nnunet_pst.evaluation.averaging import mean
 from nnunet_pst.evaluation.score_tables import Row, write_csv
@@ -143,7 +144,8 @@ def _compare(inputs: ComparisonInputs, draft: Path, *, workers: int, overlays: b
     result = draft / "result"
     rows = _score_all(inputs, draft, workers=workers, overlays=overlays)
     groups = strata(_case_rows(inputs))
-    _write_tables(inputs, rows, groups, result)
+    copies = look_alikes(inputs.dataset, workers=workers) if inputs.dataset else []
+    _write_tables(inputs, rows, groups, said_of(copies), result)
     comparison = read_comparison(result)
     pictures = {"patients": draw_dice_by_sequence(comparison)}
     if (drawn := draw_differences(comparison)) is not None:
@@ -229,7 +231,11 @@ def _case_rows(inputs: ComparisonInputs) -> list[Mapping[str, str]]:
 
 
 def _write_tables(
-    inputs: ComparisonInputs, rows: Sequence[Row], groups: Sequence[Stratum], folder: Path
+    inputs: ComparisonInputs,
+    rows: Sequence[Row],
+    groups: Sequence[Stratum],
+    copies: Sequence[str],
+    folder: Path,
 ) -> None:
     design = inputs.design
     names = [measure.name for measure in design.measures]
@@ -255,6 +261,7 @@ def _write_tables(
     columns = [field.name for field in fields(Difference)]
     write_csv(differences, columns, folder / "differences.csv")
     facts = _facts(inputs, groups, means, rows)
+    facts["warnings"] = [*copies, *facts["warnings"]]
     text = json.dumps(facts, indent=2, allow_nan=False)
     write_atomically(folder / DESCRIPTION, text + "\n")
 

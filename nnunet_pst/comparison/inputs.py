@@ -68,6 +68,8 @@ class ComparisonInputs:
         Rows of the dataset's case table; empty where there is none.
     warnings
         What a reader must know, beside what is found here.
+    dataset
+        The raw dataset, whose images are searched for copies; None for none.
     """
 
     methods: Sequence[Method]
@@ -76,6 +78,7 @@ class ComparisonInputs:
     design: Design
     covariates: Sequence[Mapping[str, str]] = ()
     warnings: tuple[str, ...] = ()
+    dataset: Path | None = None
 
 
 def gather_inputs(
@@ -140,7 +143,7 @@ def gather_inputs(
         seed=settings.seed,
     )
     return ComparisonInputs(
-        methods, parts_of(methods, references), references, design, table, warnings
+        methods, parts_of(methods, references), references, design, table, warnings, dataset
     )
 
 
