@@ -23,7 +23,8 @@ from nnunet_pst.comparison.difference_figure import draw_differences
 from nnunet_pst.comparison.inputs import ComparisonInputs, ComparisonSettings, gather_inputs
 from nnunet_pst.comparison.methods import Part, check_methods, host_ranking, score_part
 from nnunet_pst.comparison.paired_figures import draw_dice_by_sequence
-from nnunet_pst.comparison.results import Comparison, Difference
+from nnunet_pst.comparison.readers import reader_rows, score_readers
+from nnunet_pst.comparison.results import Comparison, Difference, ReaderRow
 from nnunet_pst.comparison.results_folder import read_comparison
 from nnunet_pst.comparison.same_masks import same_masks
 from nnunet_pst.comparison.statistics import INTERVAL_KIND, LEVEL
@@ -146,6 +147,17 @@ def _compare(inputs: ComparisonInputs, draft: Path, *, workers: int, overlays: b
     groups = strata(_case_rows(inputs))
     copies = look_alikes(inputs.dataset, workers=workers) if inputs.dataset else []
     _write_tables(inputs, rows, groups, said_of(copies), result)
+    if inputs.second_reader is not None:
+        found = score_readers(
+            inputs.parts,
+            inputs.compared,
+            inputs.second_reader,
+            result,
+            draft / "keys",
+            workers=workers,
+        )
+        columns = [field.name for field in fields(ReaderRow)]
+        write_csv(reader_rows(rows, found, inputs.design), columns, result / "readers.csv")
     comparison = read_comparison(result)
     pictures = {"patients": draw_dice_by_sequence(comparison)}
     if (drawn := draw_differences(comparison)) is not None:

@@ -70,9 +70,12 @@ def miniature(array: npt.NDArray[Any]) -> Miniature | None:
         np.meshgrid(*lines, indexing="ij"),
         order=1,
         output=np.float32,
-        mode="constant",
-        cval=np.nan,
+        mode="nearest",
     )
+    for axis, (line, size) in enumerate(zip(lines, gray.shape, strict=True)):
+        # Half a voxel beyond the outer centers is still in the image.
+        outside = (line < -0.5) | (line > size - 0.5)
+        np.moveaxis(small, axis, 0)[outside] = np.nan
     if np.mean(small > _BACKGROUND) < _LEAST_SHOWN:
         return None
     return small
@@ -123,7 +126,8 @@ def likeness(fixed: Miniature, moving: Miniature) -> float:
     (Lucas and Kanade 1981): a shift and a stretch along each axis.
     """
     at = np.meshgrid(*(np.arange(size) - (size - 1) / 2 for size in SHAPE), indexing="ij")
-    shift, stretch = np.zeros(3), np.ones(3)
+    shift: npt.NDArray[np.float64] = np.zeros(3)
+    stretch: npt.NDArray[np.float64] = np.ones(3)
     best = -1.0
     for step in range(_FITS):
         current = _moved(moving, shift, stretch)
@@ -141,7 +145,8 @@ def likeness(fixed: Miniature, moving: Miniature) -> float:
         solved, *_ = np.linalg.lstsq(matrix @ matrix.T, matrix @ fixed[seen], rcond=None)
         gain = solved[6] if abs(solved[6]) > 0.1 else 1.0
         shift += np.clip(solved[:3] / gain, -2, 2)
-        stretch = np.clip(stretch * (1 + solved[3:6] / gain), 0.7, 1.4)
+        stretch *= 1 + solved[3:6] / gain
+        np.clip(stretch, 0.7, 1.4, out=stretch)
     return best
 
 
@@ -149,7 +154,7 @@ def _moved(
     image: Miniature, shift: npt.NDArray[np.float64], stretch: npt.NDArray[np.float64]
 ) -> Miniature:
     middle = (np.array(SHAPE) - 1) / 2
-    moved: Miniature = ndimage.affine_transform(
+    moved = ndimage.affine_transform(
         image,
         np.diag(stretch),
         middle + shift - stretch * middle,
@@ -157,7 +162,7 @@ def _moved(
         mode="constant",
         cval=np.nan,
     )
-    return moved
+    return moved.astype(np.float32, copy=False)
 
 
 def _correlation(one: npt.NDArray[np.float32], other: npt.NDArray[np.float32]) -> float:
@@ -165,9 +170,7 @@ def _correlation(one: npt.NDArray[np.float32], other: npt.NDArray[np.float32]) -
 
 
 def _normalized(values: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    centered = values - values.mean(dtype=np.float64)
-    norm = np.sqrt(np.vdot(centered, centered))
-    return (centered / max(float(norm), 1e-12)).astype(np.float32)
+    return _unit(values - np.float32(values.mean(dtype=np.float64))).reshape(values.shape)
 
 
 def _thumbnail(one: Miniature) -> npt.NDArray[np.float32]:
@@ -189,7 +192,8 @@ def _posed(
 
 def _unit(values: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     flat = values.ravel()
-    return flat / max(float(np.sqrt(np.vdot(flat, flat))), 1e-12)
+    scaled: npt.NDArray[np.float32] = flat / np.float32(max(np.sqrt(np.vdot(flat, flat)), 1e-12))
+    return scaled
 
 
 def _trimmed(array: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
@@ -209,4 +213,5 @@ def _coarse(array: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     inside = tuple(slice(0, size // b * b) for size, b in zip(array.shape, by, strict=True))
     cut = array[inside]
     shape = [part for size, b in zip(cut.shape, by, strict=True) for part in (size // b, b)]
-    return cut.reshape(shape).mean((1, 3, 5), dtype=np.float32)
+    means: npt.NDArray[np.float32] = cut.reshape(shape).mean((1, 3, 5), dtype=np.float32)
+    return means

@@ -27,7 +27,7 @@ def subtitle(comparison: Comparison) -> str:
 
 
 def warnings_on_top(sources: Sources) -> list[str]:
-    """Return what nobody may miss: synthetic images, the ablation, broken splits."""
+    """Return what nobody may miss: synthetic images, the ablation, broken splits, leaks."""
     lines = []
     dataset = sources.dataset
     if dataset is not None and dataset.is_synthetic:
@@ -43,6 +43,12 @@ def warnings_on_top(sources: Sources) -> list[str]:
     if dataset is not None and dataset.patients_in_several_splits:
         number = count(len(dataset.patients_in_several_splits), "patient")
         lines.append(f"Splits are broken: {number} in more than one of them.")
+    leaks = sum(line.startswith("leak: ") for line in notes_of_comparison(sources.comparison))
+    if leaks:
+        lines.append(
+            f"Leak: {count(leaks, 'test image')} may have been learned from under another name; "
+            "see the notes of the comparison."
+        )
     return lines
 
 

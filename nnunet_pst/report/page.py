@@ -18,6 +18,7 @@ from nnunet_pst.comparison.paired_figures import (
     draw_dice_by_sequence,
     draw_other_measures,
 )
+from nnunet_pst.comparison.reader_words import reader_sentences
 from nnunet_pst.comparison.results import Comparison
 from nnunet_pst.io.templates import render
 from nnunet_pst.io.wording import value
@@ -54,6 +55,7 @@ from nnunet_pst.report.tables import (
     differences_tables,
     flags_table,
     in_parts,
+    readers_table,
     results_table,
     strata_differences_table,
     strata_table,
@@ -152,6 +154,7 @@ def _page(sources: Sources, figures: Figures, galleries: Sequence[Gallery]) -> d
         "contents": _CONTENTS,
         "conclusions": conclusions(comparison),
         "descriptions": descriptions(comparison) if len(comparison.methods) == 1 else [],
+        "readers": reader_sentences(comparison),
         "reading": reading_of_intervals(comparison),
         "method_facts": method_facts(comparison),
         "data_facts": data_facts(dataset),
@@ -221,6 +224,7 @@ def _result_tables(comparison: Comparison) -> list[Table]:
         *in_parts(results_table(comparison)),
         repeats_table(comparison),
         *differences_tables(comparison),
+        readers_table(comparison),
         *_parts_of(strata_table(comparison)),
         strata_differences_table(comparison),
         agreement_table(volumes) if volumes else None,

@@ -306,6 +306,44 @@ def agreement_table(rows: dict[str, Agreement]) -> Table:
     )
 
 
+def readers_table(comparison: Comparison) -> Table | None:
+    """Give the agreement of readers and methods, a row a method; None without a second reader."""
+    if not comparison.readers:
+        return None
+    names = {"first": "with the first reader", "second": "with the second", "consensus": "STAPLE"}
+    measures = dict.fromkeys(row.measure for row in comparison.readers if row.against in names)
+    rows = []
+    for name in measures:
+        unit = comparison.measures[name].unit
+        for method in dict.fromkeys(row.method for row in comparison.readers):
+            found = {
+                row.against: row
+                for row in comparison.readers
+                if (row.measure, row.method) == (name, method)
+            }
+            cells = [
+                Cell(
+                    value(row.mean, unit),
+                    f"{interval(row.low, row.high, unit) or 'too few for an interval'}; "
+                    f"n = {row.patients}",
+                )
+                if (row := found.get(against))
+                else Cell(UNDEFINED)
+                for against in names
+            ]
+            rows.append([Cell(method, measure_name(name, unit)), *cells])
+    return Table(
+        "Agreement with two readers",
+        ["method", *names.values()],
+        rows,
+        f"Mean over patients with its {comparison.interval_kind}. The dataset's labels are the "
+        "first reader's; the row of the second reader is the agreement between readers. STAPLE "
+        "(Warfield 2004): their consensus, which of two masks keeps little beyond what both hold. "
+        "Range of the readers: a method's mean Dice with both less theirs with each other, by "
+        "patient (Williams' index as a difference; Chalana and Kim 1997).",
+    )
+
+
 def flags_table(pairs: Sequence[RegisteredPair]) -> Table:
     """Give pairs of sequences to look at, a row a pair."""
     return Table(
