@@ -25,7 +25,7 @@ def staple(first: npt.NDArray[np.bool_], second: npt.NDArray[np.bool_]) -> npt.N
     if not first.any() or not second.any():
         return np.zeros(first.shape, bool)
     if np.array_equal(first, second):
-        return first.copy()
+        return np.array(first, dtype=bool)
     estimate = sitk.STAPLEImageFilter()
     estimate.SetForegroundValue(1.0)
     estimate.SetNumberOfThreads(1)  # the order of sums, and so the bytes, are the same everywhere

@@ -60,7 +60,7 @@ from nnunet_pst.report.tables import (
     strata_differences_table,
     strata_table,
 )
-from nnunet_pst.report.volume_agreement import agreement_rows, draw_bland_altman
+from nnunet_pst.report.volume_agreement import agreement_rows, draw_bland_altman, growing
 
 _CONTENTS = (
     ("conclusions", "What was found"),
@@ -220,6 +220,7 @@ def _data_tables(comparison: Comparison, dataset: DatasetFacts | None) -> list[T
 
 def _result_tables(comparison: Comparison) -> list[Table]:
     volumes = agreement_rows(comparison)
+    percent = agreement_rows(comparison, "%") if growing(comparison) else None
     tables = [
         *in_parts(results_table(comparison)),
         repeats_table(comparison),
@@ -227,7 +228,7 @@ def _result_tables(comparison: Comparison) -> list[Table]:
         readers_table(comparison),
         *_parts_of(strata_table(comparison)),
         strata_differences_table(comparison),
-        agreement_table(volumes) if volumes else None,
+        agreement_table(volumes, percent) if volumes else None,
         *_parts_of(described_table(comparison)),
     ]
     return [table for table in tables if table is not None]

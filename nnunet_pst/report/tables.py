@@ -288,22 +288,46 @@ def _p_cell(p: float, corrected: float) -> Cell:
     return Cell(p_value(p), "" if math.isnan(corrected) else f"Holm {p_value(corrected)}")
 
 
-def agreement_table(rows: dict[str, Agreement]) -> Table:
-    """Bias and limits of agreement of the volume, a row a method."""
+def agreement_table(
+    rows: dict[str, Agreement], percent: dict[str, Agreement] | None = None
+) -> Table:
+    """Bias and limits of agreement of the volume, a row a method.
+
+    Parameters
+    ----------
+    rows
+        In ml.
+    percent
+        The same in percent, where differences grow with the volume; else None.
+    """
+    units = {"ml": rows} if percent is None else {"%": percent, "ml": rows}
+    heads = [f"{what} ({unit})" for unit in units for what in ("bias", "95 % limits of agreement")]
+    grown = "" if percent is None else "Differences grow with the volume, so percent comes first."
     return Table(
         "Volume: bias and limits of agreement",
-        ["method", "bias (ml)", "95 % limits of agreement (ml)", "cases", "patients"],
+        ["method", *heads, "cases", "patients"],
         [
             [
                 Cell(name),
-                Cell(signed(found.bias, "ml")),
-                Cell(signed_interval(found.low, found.high, "ml") or UNDEFINED),
+                *(
+                    cell
+                    for unit, own in units.items()
+                    for cell in _limit_cells(own.get(name), unit)
+                ),
                 Cell(str(found.cases)),
                 Cell(str(found.patients)),
             ]
             for name, found in rows.items()
         ],
+        grown,
     )
+
+
+def _limit_cells(found: Agreement | None, unit: str) -> list[Cell]:
+    if found is None:
+        return [Cell(UNDEFINED), Cell(UNDEFINED)]
+    limits = signed_interval(found.low, found.high, unit) or UNDEFINED
+    return [Cell(signed(found.bias, unit)), Cell(limits)]
 
 
 def readers_table(comparison: Comparison) -> Table | None:
