@@ -74,13 +74,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Compare, write, and print a table and its conclusions."""
-    from nnunet_pst.comparison.compare import (
-        DESCRIPTION,
-        run_comparison,
-        scored_before,
-    )
+    from nnunet_pst.comparison.compare import run_comparison, scored_before
     from nnunet_pst.comparison.inputs import gather_inputs
     from nnunet_pst.comparison.results_folder import read_comparison
+    from nnunet_pst.comparison.written_results import DESCRIPTION
     from nnunet_pst.nnunet.environment import usable_cores
 
     methods, settings, skipped = _methods(arguments)

@@ -118,6 +118,16 @@ class ReaderRow:
 
 
 @dataclass(frozen=True)
+class ScoredFile:
+    """A row of ``files.csv``: first digits of the SHA-256 of a mask, or of a label (no method)."""
+
+    method: str
+    repeat: int
+    case: str
+    digest: str
+
+
+@dataclass(frozen=True)
 class DistanceScore:
     """Agreement on the slices of a case that lie so far from the annotated window."""
 
@@ -146,6 +156,8 @@ class Comparison:
         By method; of all its repeats.
     readers
         Rows about a second reader; empty where there is none.
+    files
+        What was scored; empty in comparisons of earlier versions.
     digest
         First digits of the SHA-256 of scores and description: which comparison this is.
     """
@@ -161,6 +173,7 @@ class Comparison:
     distances: Mapping[str, Sequence[DistanceScore]]
     digest: str
     readers: Sequence[ReaderRow] = ()
+    files: Sequence[ScoredFile] = ()
 
     @property
     def patients(self) -> list[str]:

@@ -15,6 +15,7 @@ from nnunet_pst.comparison.results import (
     DistanceScore,
     MeanInterval,
     ReaderRow,
+    ScoredFile,
 )
 from nnunet_pst.errors import Fault, InputError, Problem
 from nnunet_pst.evaluation.metrics.measures import MEASURES
@@ -51,6 +52,8 @@ def read_comparison(folder: Path) -> Comparison:
     differences = read_rows(Difference, folder / "differences.csv", problems)
     readers = folder / "readers.csv"
     reader_rows = read_rows(ReaderRow, readers, problems) if readers.exists() else []
+    scored = folder / "files.csv"
+    files = read_rows(ScoredFile, scored, problems) if scored.exists() else []
     distances = {
         method: [
             score
@@ -74,6 +77,7 @@ def read_comparison(folder: Path) -> Comparison:
         distances=distances,
         digest=_digest(folder),
         readers=reader_rows,
+        files=files,
     )
 
 

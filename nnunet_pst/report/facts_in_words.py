@@ -27,8 +27,8 @@ def subtitle(comparison: Comparison) -> str:
 
 
 def warnings_on_top(sources: Sources) -> list[str]:
-    """Return what nobody may miss: synthetic images, the ablation, broken splits, leaks."""
-    lines = []
+    """Return what nobody may miss: changes, synthetic images, the ablation, leaks."""
+    lines = list(sources.changed)
     dataset = sources.dataset
     if dataset is not None and dataset.is_synthetic:
         lines.append(

@@ -47,6 +47,7 @@ from nnunet_pst.report.galleries import Gallery
 from nnunet_pst.report.inputs import Sources
 from nnunet_pst.report.latex import as_latex
 from nnunet_pst.report.learning_curves import draw_learning_curves
+from nnunet_pst.report.patient_flow import draw_flow
 from nnunet_pst.report.score_figures import FEWEST_PATIENTS, draw_dice_by_size, draw_window_distance
 from nnunet_pst.report.tables import (
     Table,
@@ -101,6 +102,10 @@ def _drawers(sources: Sources) -> list[tuple[str, Callable[[], Picture | None]]]
     one = sources.comparison
     sizes, what = tumor_sizes(sources)
     return [
+        (
+            "the flow of patients: the dataset, or its cases.csv, is not known",
+            partial(draw_flow, one, sources.dataset, sources.scanned),
+        ),
         ("Dice of every patient", partial(draw_dice_by_sequence, one)),
         ("paired differences: there is no second method", partial(draw_differences, one)),
         (
@@ -171,10 +176,14 @@ def _page(sources: Sources, figures: Figures, galleries: Sequence[Gallery]) -> d
         "gallery_note": first,
         "registration": registration_in_words(dataset),
         "flags": flags_table(dataset.flagged) if dataset and dataset.flagged else None,
-        "versions": version_facts(comparison, dataset),
+        "versions": [*version_facts(comparison, dataset), *_unchanged(sources)],
         "checklist": checklist,
         "answered": sum(bool(item.answer) for item in checklist),
     }
+
+
+def _unchanged(sources: Sources) -> list[tuple[str, str]]:
+    return [("unchanged since compare ran", sources.looked_at)] if sources.looked_at else []
 
 
 def _title(comparison: Comparison) -> str:

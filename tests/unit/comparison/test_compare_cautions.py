@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from comparison_example import compare, image, predict, save, table
+from comparison_example import compare, image, predict, save, table, tumor
+from nnunet_pst.cli.main import main
 
 
 def test_lost_tumors_are_said_before_the_measures_they_spoil(
@@ -93,3 +94,25 @@ def test_a_test_image_that_was_trained_on_is_said_first(
     (said, *_) = json.loads((out / "comparison.json").read_text())["warnings"]
     assert said.startswith("leak: PST_90_T2 (train) and PST_3_T2 (test) hold nearly the same image")
     assert f"note: {said}" in capsys.readouterr().out
+
+
+def test_the_page_says_what_has_changed_since(
+    tmp_path: Path, dataset: Path, widths: dict[str, int]
+) -> None:
+    part = predict(dataset, tmp_path / "part", widths)
+    seeds = [predict(dataset, tmp_path / f"seed{n}", n) for n in (3, 6)]
+    words = [f"part={part}", *(f"both={folder}" for folder in seeds)]
+    out = compare(tmp_path, dataset, *words)
+    asked = ["report", str(out), "--dataset", str(dataset), "--overwrite"]
+    page = out / "report.html"
+    assert main([*asked, "--predictions", *words]) == 0
+    assert "Changed since compare ran" not in page.read_text()
+    assert "labels, masks of part, masks of both" in page.read_text()
+    assert str(tmp_path) not in (out / "files.csv").read_text()
+    save(seeds[1] / "PST_3_T2.nii.gz", tumor(2))
+    save(dataset / "labelsTs" / "PST_5_T2.nii.gz", tumor(3))
+    assert main([*asked, "--predictions", *words]) == 0
+    text = page.read_text()
+    assert "Changed since compare ran: labels of PST_5_T2; masks of both (PST_3_T2)." in text
+    assert main(asked) == 0
+    assert "Changed since compare ran: labels of PST_5_T2. These numbers" in page.read_text()
