@@ -76,9 +76,9 @@ class LookAlike:
 def look_alikes(dataset: Path, *, workers: int = 1) -> list[LookAlike]:
     """Find images of a raw dataset that show the same under two patients, leaks first.
 
-    Time goes into reading every image once. Of several channels of the same two cases, the most
-    alike is told. Images that cannot be read, that hold one value, or of which nearly nothing is
-    brighter than the background are left out.
+    Time goes into reading every image once. Of several images of the same two patients, a copy of
+    all voxels is told, else the first. Images that cannot be read, that hold one value, or of which
+    nearly nothing is brighter than the background are left out.
 
     Parameters
     ----------
@@ -91,7 +91,7 @@ def look_alikes(dataset: Path, *, workers: int = 1) -> list[LookAlike]:
     found: dict[frozenset[str], LookAlike] = {}
     for one in pairs:
         if one.first.patient != one.second.patient:
-            found.setdefault(frozenset((one.first.case, one.second.case)), one)
+            found.setdefault(frozenset((one.first.patient, one.second.patient)), one)
     return sorted(found.values(), key=lambda one: (not one.across, one.first.case, one.second.case))
 
 

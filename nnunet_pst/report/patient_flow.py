@@ -160,16 +160,16 @@ def _numbers(rows: Sequence[Mapping[str, str]]) -> str:
     return f"{count(len(_people(rows)), 'patient')}, {count(len(rows), 'case')}"
 
 
-def _box(axes: Axes, x: float, y: float, text: str, *, pale: bool = False) -> None:
-    edge = GRAY if pale else "black"
+def _box(axes: Axes, x: float, y: float, text: str, *, beside: bool = False) -> None:
+    edge, side = (GRAY, "left") if beside else ("black", "center")
     style = {"boxstyle": "round,pad=0.35", "facecolor": "white", "edgecolor": edge}
-    axes.text(x, y, text, ha="center", va="center", fontsize=8, bbox=style, zorder=3)
+    axes.text(x, y, text, ha=side, va="center", fontsize=8, bbox=style, zorder=3)
 
 
 def _left_out(axes: Axes, x: float, y: float, text: str) -> None:
     if text:
-        _arrow(axes, (x, y), (0.66, y))
-        _box(axes, 0.8, y, text, pale=True)
+        _arrow(axes, (x, y), (x + 0.2, y))
+        _box(axes, x + 0.21, y, text, beside=True)
 
 
 def _arrow(axes: Axes, start: tuple[float, float], end: tuple[float, float]) -> None:

@@ -335,7 +335,12 @@ def readers_table(comparison: Comparison) -> Table | None:
     if not comparison.readers:
         return None
     names = {"first": "with the first reader", "second": "with the second", "consensus": "STAPLE"}
-    measures = dict.fromkeys(row.measure for row in comparison.readers if row.against in names)
+    # Measures of found tumors are in readers.csv: the table is to fit on half a page.
+    measures = dict.fromkeys(
+        row.measure
+        for row in comparison.readers
+        if row.against in names and row.measure in {"found", *comparison.family}
+    )
     rows = []
     for name in measures:
         unit = comparison.measures[name].unit

@@ -156,6 +156,17 @@ def test_what_cannot_be_read_is_left_to_others(
     assert not look_alikes(tmp_path)
 
 
+def test_two_patients_are_told_of_once(
+    tmp_path: Path, patients: list[dict[str, np.ndarray]]
+) -> None:
+    for name in ("T1", "T2"):
+        save(tmp_path, f"PST_0_{name}", patients[0][name])
+        save(tmp_path, f"PST_1_{name}", patients[0][name] * 2.0)
+    rows = [f"PST_{n}_{name},PST_{n},{name},train" for n in (0, 1) for name in ("T1", "T2")]
+    tabulate(tmp_path, rows)
+    assert len(look_alikes(tmp_path)) == 1
+
+
 def test_many_pairs_are_counted(tmp_path: Path, patients: list[dict[str, np.ndarray]]) -> None:
     for number in range(6):
         save(tmp_path, f"PST_{number}", patients[0]["T2"] * (1.0 + number))
