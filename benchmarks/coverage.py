@@ -14,6 +14,7 @@ import argparse
 import itertools
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date
 from functools import cache, lru_cache
@@ -116,10 +117,12 @@ def intervals(values: np.ndarray, bounds: tuple[float, float] | None) -> list[np
     return found
 
 
-def simulate(studies: int, sizes: list[int], seed: int) -> list[dict]:
+def simulate(
+    studies: int, sizes: list[int], seed: int, quantities: Sequence[str] = QUANTITIES
+) -> list[dict]:
     """Coverage by quantity, kind, size, share of lost tumors and number of cases."""
     rows = []
-    ways = itertools.product(QUANTITIES, sizes, LOST, ((0.0, 1), (0.0, 4), (0.06, 1), (0.06, 4)))
+    ways = itertools.product(quantities, sizes, LOST, ((0.0, 1), (0.0, 4), (0.06, 1), (0.06, 4)))
     for quantity, size, lost, (more, cases) in ways:
         if more and quantity.endswith("mean"):
             continue  # the same as a larger share of lost tumors
@@ -226,10 +229,11 @@ def main() -> None:
     parser.add_argument("--studies", type=int, default=400)
     parser.add_argument("--sizes", type=int, nargs="+", default=list(SIZES))
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--quantities", nargs="+", choices=QUANTITIES, default=QUANTITIES)
     parser.add_argument("--out", type=Path, help="folder for the JSON")
     parser.add_argument("--figure", type=Path, help="PNG to draw")
     arguments = parser.parse_args()
-    rows = simulate(arguments.studies, arguments.sizes, arguments.seed)
+    rows = simulate(arguments.studies, arguments.sizes, arguments.seed, arguments.quantities)
     print_summary(rows)
     if arguments.out:
         lines = ",\n".join(json.dumps(row) for row in rows)

@@ -56,6 +56,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="largest loss of mean Dice that would not matter, such as 0.05: non-inferiority and "
         "equivalence are tested",
     )
+    parser.add_argument(
+        "--second-reader",
+        type=Path,
+        metavar="FOLDER",
+        help="masks of a second reader, <case>.nii.gz for every case: agreement between readers, "
+        "methods against each and their consensus (STAPLE), and whether they are within the range",
+    )
     parser.add_argument("--seed", type=count, default=0, help="of the bootstrap (default: 0)")
     parser.add_argument("--overwrite", action="store_true", help="replace an earlier comparison")
     parser.add_argument("--no-overlays", action="store_true", help="draw no cases")
@@ -67,13 +74,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Compare, write, and print a table and its conclusions."""
-    from nnunet_pst.comparison.compare import (
-        DESCRIPTION,
-        run_comparison,
-        scored_before,
-    )
+    from nnunet_pst.comparison.compare import run_comparison, scored_before
     from nnunet_pst.comparison.inputs import gather_inputs
     from nnunet_pst.comparison.results_folder import read_comparison
+    from nnunet_pst.comparison.written_results import DESCRIPTION
     from nnunet_pst.nnunet.environment import usable_cores
 
     methods, settings, skipped = _methods(arguments)
@@ -128,6 +132,7 @@ def _methods(
         measures=tuple(arguments.measures or FAMILY),
         margin=arguments.margin,
         seed=arguments.seed,
+        second_reader=arguments.second_reader,
     )
     return methods, settings, skipped
 
@@ -136,6 +141,7 @@ def _lines(comparison: Comparison) -> list[str]:
     """Means with intervals, then a sentence for each method, then warnings."""
     from nnunet_pst.comparison.conclusions import conclusions
     from nnunet_pst.comparison.descriptions import descriptions
+    from nnunet_pst.comparison.reader_words import reader_sentences
     from nnunet_pst.evaluation.metrics.measures import where_found
     from nnunet_pst.io.wording import aligned, count, interval, measure_name, value
 
@@ -167,6 +173,7 @@ def _lines(comparison: Comparison) -> list[str]:
         f"{one.method} against {one.baseline}: {' '.join(one.sentences)}"
         for one in conclusions(declared)
     ]
+    lines += reader_sentences(comparison)
     if len(comparison.methods) == 1:
         lines += [f"{one.method}: {' '.join(one.sentences)}" for one in descriptions(comparison)]
         lines.append("one method: nothing is compared; `nnunet_pst report` makes its page")

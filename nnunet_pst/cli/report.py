@@ -29,6 +29,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="dataset whose training logs are drawn: a name in nnUNet_results, or a folder there "
         "(default: the comparison's, if it is there)",
     )
+    parser.add_argument(
+        "--predictions",
+        nargs="+",
+        default=(),
+        metavar="NAME=FOLDER",
+        help="as they were given to compare: the page says which masks have changed since (labels "
+        "are looked at wherever the dataset is found)",
+    )
+    parser.add_argument(
+        "--scan",
+        type=Path,
+        metavar="SERIES",
+        help="series.csv of `nnunet_pst scan`, for the flow of patients from the scan to the test",
+    )
     parser.add_argument("--sweep", type=Path, help="folder of `nnunet_pst sweep`, for tables 2-4")
     parser.add_argument(
         "-o", "--output", type=Path, help="the page (default: COMPARISON/report.html)"
@@ -41,20 +55,49 @@ def run(arguments: argparse.Namespace) -> int:
     from nnunet_pst.comparison.results_folder import read_comparison
     from nnunet_pst.experiments.paper_tables import read_paper_tables, table_one
     from nnunet_pst.report.inputs import Sources
+    from nnunet_pst.report.patient_flow import read_scan
     from nnunet_pst.report.writing import figure_folder, write_report
 
     page = arguments.output or arguments.comparison / "report.html"
     comparison = read_comparison(arguments.comparison)
     dataset = _dataset(arguments.dataset, comparison)
+    changed, looked_at = _changes(arguments, comparison)
     sources = Sources(
         comparison=comparison,
         dataset=dataset,
         curves=_curves(arguments.results, comparison),
         paper_tables=[table_one(dataset), *read_paper_tables(arguments.sweep)],
+        changed=changed,
+        scanned=None if arguments.scan is None else read_scan(arguments.scan),
+        looked_at=looked_at,
     )
     write_report(sources, page, overwrite=arguments.overwrite)
     print(f"written to {page}; figures as SVG and PNG in {figure_folder(page).name}/")
     return 0
+
+
+def _changes(arguments: argparse.Namespace, comparison: Comparison) -> tuple[list[str], str]:
+    """Look for labels and masks that have changed since; say what was looked at and is the same."""
+    from nnunet_pst.comparison.methods import parse_methods
+    from nnunet_pst.comparison.scored_files import (
+        changed_labels,
+        changed_predictions,
+        said_of_changes,
+    )
+
+    methods = parse_methods(arguments.predictions) if arguments.predictions else []
+    folder = _folder(arguments.dataset, comparison, "nnUNet_raw", holds="dataset.json")
+    if not comparison.files:
+        return [], "not known: the comparison is of an earlier version"
+    labels = [] if folder is None else changed_labels(comparison, folder)
+    masks = changed_predictions(comparison, methods)
+    same = [] if folder is None or labels else ["labels"]
+    same += [f"masks of {one.name}" for one in methods if one.name not in masks]
+    rest = "; other masks were not looked at (report --predictions NAME=FOLDER)"
+    looked_at = (
+        f"{', '.join(same) or 'nothing'}{rest if len(methods) < len(comparison.methods) else ''}"
+    )
+    return said_of_changes(labels, masks), looked_at
 
 
 def _dataset(name: str | None, comparison: Comparison) -> DatasetFacts | None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from nnunet_pst.comparison.methods import Method, Part, parts_of
+from nnunet_pst.comparison.readers import check_second_reader
 from nnunet_pst.comparison.tables import Design
 from nnunet_pst.dataset.training_record import learned_warnings
 from nnunet_pst.errors import Fault, InputError, Problem
@@ -41,6 +42,8 @@ class ComparisonSettings:
         Largest loss of mean Dice that would not matter, in (0, 1); None for none.
     seed
         Of the bootstrap.
+    second_reader
+        Folder with a second reader's mask for every case; the labels are the first reader's.
     """
 
     baseline: str | None = None
@@ -48,6 +51,7 @@ class ComparisonSettings:
     measures: tuple[str, ...] = FAMILY
     margin: float | None = None
     seed: int = 0
+    second_reader: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -68,6 +72,10 @@ class ComparisonInputs:
         Rows of the dataset's case table; empty where there is none.
     warnings
         What a reader must know, beside what is found here.
+    dataset
+        The raw dataset, whose images are searched for copies; None for none.
+    second_reader
+        As in the settings.
     """
 
     methods: Sequence[Method]
@@ -76,6 +84,15 @@ class ComparisonInputs:
     design: Design
     covariates: Sequence[Mapping[str, str]] = ()
     warnings: tuple[str, ...] = ()
+    dataset: Path | None = None
+    second_reader: Path | None = None
+
+    @property
+    def compared(self) -> References:
+        """The references of the cases that are compared, which may be those of some folds."""
+        names = {case.name for part in self.parts for case in part.references.cases}
+        cases = tuple(case for case in self.references.cases if case.name in names)
+        return replace(self.references, cases=cases)
 
 
 def gather_inputs(
@@ -108,9 +125,10 @@ def gather_inputs(
             f"--baseline {baseline}: is not one of the methods {', '.join(names)}",
             Fault.UNKNOWN_NAME,
         )
-    if settings.margin is not None and len(names) < 2:
+    if settings.margin is not None and len(names) < 2 and settings.second_reader is None:
         raise InputError(
-            "a margin is about a difference; give a second method, or no margin", Fault.TOO_FEW
+            "a margin is about a difference; give a second method, a second reader, or no margin",
+            Fault.TOO_FEW,
         )
     family = check_family(settings.measures)
     if settings.margin is not None and not 0 < settings.margin < 1:
@@ -139,9 +157,19 @@ def gather_inputs(
         margin=settings.margin,
         seed=settings.seed,
     )
-    return ComparisonInputs(
-        methods, parts_of(methods, references), references, design, table, warnings
+    inputs = ComparisonInputs(
+        methods,
+        parts_of(methods, references),
+        references,
+        design,
+        table,
+        warnings,
+        dataset,
+        settings.second_reader,
     )
+    if settings.second_reader is not None:
+        check_second_reader(settings.second_reader, inputs.compared)
+    return inputs
 
 
 def check_family(names: Sequence[str]) -> tuple[str, ...]:

@@ -89,6 +89,45 @@ class Difference:
 
 
 @dataclass(frozen=True)
+class ReaderRow:
+    """A row of ``readers.csv``, where a second reader was given.
+
+    Parameters
+    ----------
+    against
+        ``first``, ``second`` or ``consensus``: the reference. ``range``: how much better a method
+        agrees with both readers, on the mean, than they with each other.
+    method
+        A method, or ``second reader``.
+    at_least
+        Patients in whom a method agrees with the readers as well as they do, or better.
+    p, within
+        Of the declared margin, as `margins.MarginTest`; NaN and empty where none was declared.
+    """
+
+    against: str
+    measure: str
+    method: str
+    patients: int
+    mean: float
+    low: float
+    high: float = math.nan
+    at_least: int = 0
+    p: float = math.nan
+    within: str = ""
+
+
+@dataclass(frozen=True)
+class ScoredFile:
+    """A row of ``files.csv``: first digits of the SHA-256 of a mask, or of a label (no method)."""
+
+    method: str
+    repeat: int
+    case: str
+    digest: str
+
+
+@dataclass(frozen=True)
 class DistanceScore:
     """Agreement on the slices of a case that lie so far from the annotated window."""
 
@@ -115,6 +154,10 @@ class Comparison:
         By name: those that were compared, then the others that evaluations declare.
     distances
         By method; of all its repeats.
+    readers
+        Rows about a second reader; empty where there is none.
+    files
+        What was scored; empty in comparisons of earlier versions.
     digest
         First digits of the SHA-256 of scores and description: which comparison this is.
     """
@@ -129,6 +172,8 @@ class Comparison:
     differences: Sequence[Difference]
     distances: Mapping[str, Sequence[DistanceScore]]
     digest: str
+    readers: Sequence[ReaderRow] = ()
+    files: Sequence[ScoredFile] = ()
 
     @property
     def patients(self) -> list[str]:

@@ -14,6 +14,8 @@ from nnunet_pst.comparison.results import (
     Difference,
     DistanceScore,
     MeanInterval,
+    ReaderRow,
+    ScoredFile,
 )
 from nnunet_pst.errors import Fault, InputError, Problem
 from nnunet_pst.evaluation.metrics.measures import MEASURES
@@ -48,6 +50,10 @@ def read_comparison(folder: Path) -> Comparison:
     ]
     intervals = read_rows(MeanInterval, folder / "intervals.csv", problems)
     differences = read_rows(Difference, folder / "differences.csv", problems)
+    readers = folder / "readers.csv"
+    reader_rows = read_rows(ReaderRow, readers, problems) if readers.exists() else []
+    scored = folder / "files.csv"
+    files = read_rows(ScoredFile, scored, problems) if scored.exists() else []
     distances = {
         method: [
             score
@@ -70,6 +76,8 @@ def read_comparison(folder: Path) -> Comparison:
         differences=differences,
         distances=distances,
         digest=_digest(folder),
+        readers=reader_rows,
+        files=files,
     )
 
 
@@ -129,6 +137,7 @@ def _cases(
 
 def _digest(folder: Path) -> str:
     total = hashlib.sha256()
-    for name in (_DESCRIPTION, "cases.csv", "intervals.csv", "differences.csv"):
-        total.update((folder / name).read_bytes())
+    for name in (_DESCRIPTION, "cases.csv", "intervals.csv", "differences.csv", "readers.csv"):
+        if (folder / name).exists():
+            total.update((folder / name).read_bytes())
     return total.hexdigest()[:16]

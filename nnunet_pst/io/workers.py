@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -20,10 +22,33 @@ from nnunet_pst.io.volumes import use_one_thread
 
 #: What a shell expects of a program that Ctrl-C ended.
 _INTERRUPTED = 128 + signal.SIGINT
+_SECONDS_BETWEEN_LINES = 60
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 #: What a user can mend; any other exception is a bug in this package and ends everything.
 Failure = PSTError | OSError
+
+
+class Pace:
+    """Lines about the progress of long work, for logs: none for what ends within a minute.
+
+    Parameters
+    ----------
+    doing
+        What the lines begin with.
+    """
+
+    def __init__(self, doing: str) -> None:
+        self._doing = doing
+        self._last = time.monotonic()
+
+    def tell(self, done: int, total: int, unit: str) -> None:
+        """Print how much is done, at most once a minute, where stderr is not a terminal."""
+        now = time.monotonic()
+        if now - self._last < _SECONDS_BETWEEN_LINES or sys.stderr is None or sys.stderr.isatty():
+            return
+        self._last = now
+        print(f"{self._doing}: {done} of {total} {unit}s", file=sys.stderr, flush=True)
 
 
 class Runner:
@@ -68,10 +93,12 @@ class Runner:
         HostError
             When a worker process was killed.
         """
-        # Silent when stderr is not a terminal.
+        # The bar is silent when stderr is not a terminal; then a line comes now and then.
+        pace = Pace(doing)
         with tqdm(total=len(items), desc=doing, unit=unit, disable=None) as bar:
-            for outcome in self._outcomes(task, items):
+            for number, outcome in enumerate(self._outcomes(task, items), 1):
                 bar.update()
+                pace.tell(number, len(items), unit)
                 yield outcome
 
     def _outcomes(

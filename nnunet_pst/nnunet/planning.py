@@ -11,10 +11,11 @@ import json
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from nnunet_pst.dataset.look_alikes import look_alikes, said_of
 from nnunet_pst.dataset.splits import Splits
 from nnunet_pst.errors import Fault, HostError, InputError
 from nnunet_pst.io.atomic_files import (
@@ -85,7 +86,8 @@ class PlanningResult:
     Attributes
     ----------
     decisions
-        What was decided and why, what was kept of the user's edits, and how folds changed.
+        What was decided and why, what was kept of the user's edits, how folds changed, and which
+        images of two patients show the same.
     """
 
     plans_file: Path
@@ -150,7 +152,9 @@ def plan_dataset(
         )
         # The host prints pages; what a caller prints must stay readable, and usable in a pipe.
         with contextlib.redirect_stdout(sys.stderr), planner_threads(), deaf_to_interrupts():
-            return _plan(dataset, settings, folders, folds, workers)
+            planned = _plan(dataset, settings, folders, folds, workers)
+    copies = said_of(look_alikes(folders.raw, workers=workers), folds.splits)
+    return replace(planned, decisions=(*planned.decisions, *copies))
 
 
 def _plan(

@@ -84,7 +84,8 @@ def _from_dataset(dataset: DatasetFacts) -> dict[int, str]:
         12: _missing_sequences(dataset),
         14: f"In part: kinds of label are known ({labels}); what was drawn on is for the authors.",
         19: f"In part: {split}; how they were assigned is for the authors.",
-        35: f"In part: included are {split}; who was left out is for the authors.",
+        35: f"In part: included are {split}; see the flow of patients. Why who was left out is for "
+        "the authors.",
     }
     broken = dataset.patients_in_several_splits
     answers[20] = (

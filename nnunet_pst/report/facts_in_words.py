@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 
 from nnunet_pst.comparison.results import CaseRow, Comparison
+from nnunet_pst.evaluation.metrics.measures import where_found
 from nnunet_pst.io.wording import count
 from nnunet_pst.report.dataset_facts import DatasetFacts, described_rules
 from nnunet_pst.report.inputs import Sources
@@ -27,8 +28,8 @@ def subtitle(comparison: Comparison) -> str:
 
 
 def warnings_on_top(sources: Sources) -> list[str]:
-    """Return what nobody may miss: synthetic images, the ablation, broken splits."""
-    lines = []
+    """Return what nobody may miss: changes, synthetic images, the ablation, leaks."""
+    lines = list(sources.changed)
     dataset = sources.dataset
     if dataset is not None and dataset.is_synthetic:
         lines.append(
@@ -43,6 +44,12 @@ def warnings_on_top(sources: Sources) -> list[str]:
     if dataset is not None and dataset.patients_in_several_splits:
         number = count(len(dataset.patients_in_several_splits), "patient")
         lines.append(f"Splits are broken: {number} in more than one of them.")
+    leaks = sum(line.startswith("leak: ") for line in notes_of_comparison(sources.comparison))
+    if leaks:
+        lines.append(
+            f"Leak: {count(leaks, 'test image')} may have been learned from under another name; "
+            "see the notes of the comparison."
+        )
     return lines
 
 
@@ -54,11 +61,19 @@ def notes_of_comparison(comparison: Comparison) -> list[str]:
 
 def reading_of_intervals(comparison: Comparison) -> str:
     """Say what the intervals hold for, and what they leave out."""
-    return (
+    said = (
         f"In brackets: {comparison.interval_kind}. Intervals hold for "
         "patients like these, drawn in the same way, and for these trainings: another seed, "
         "hospital or scanner may give other numbers."
     )
+    penalized = [row for row in comparison.intervals if where_found(row.measure)]
+    if any(comparison.measures[r.measure].unit == "mm" and r.low == r.low for r in penalized):
+        said += (
+            " Intervals of distances with lost tumors in them are a little too narrow: in "
+            "simulated studies of 80 to 200 patients they held the true mean in 90 to 95 %, the "
+            "less the rarer tumors are lost. Read them with the number of tumors found."
+        )
+    return said
 
 
 def method_facts(comparison: Comparison) -> list[tuple[str, str]]:
@@ -80,6 +95,7 @@ def method_facts(comparison: Comparison) -> list[tuple[str, str]]:
         ("methods", ", ".join(comparison.methods)),
         ("trainings of each method", ", ".join(f"{name}: {n}" for name, n in repeats.items())),
         ("patients without a tumor", _without_tumor(comparison)),
+        ("patients with several cases", _several(comparison)),
         ("averages", "a patient's cases first, then patients: every patient weighs the same"),
         ("intervals", comparison.interval_kind),
         ("resamples", facts.get("resamples")),
@@ -87,6 +103,20 @@ def method_facts(comparison: Comparison) -> list[tuple[str, str]]:
         *_strata(facts.get("strata")),
     ]
     return [(name, str(text)) for name, text in pairs if text not in {None, ""}]
+
+
+def _several(comparison: Comparison) -> str:
+    """Say how patients with several cases count: two scans of a patient are not two patients."""
+    cases: dict[str, set[str]] = {}
+    for score in comparison.cases:
+        cases.setdefault(score.patient, set()).add(score.case)
+    several = sum(len(own) > 1 for own in cases.values())
+    if not several:
+        return "none"
+    return (
+        f"{several} of {len(cases)}; their cases are averaged to one value, and a patient is drawn "
+        "and tested as a whole (clusters of equal weight)"
+    )
 
 
 def _without_tumor(comparison: Comparison) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from nnunet_pst.comparison.results import Comparison
 from nnunet_pst.report.dataset_facts import DatasetFacts
+from nnunet_pst.report.patient_flow import Scanned
 from nnunet_pst.report.tables import Table
 from nnunet_pst.report.training_logs import Curve
 
@@ -34,9 +35,18 @@ class Sources:
         From the training logs of its dataset; None where none were given or found.
     paper_tables
         Tables 1 to 4, in order.
+    changed
+        What has changed since the comparison, in lines.
+    scanned
+        Numbers of the scan that the cohort came from; None where it was not given.
+    looked_at
+        Of what it is known whether it has changed, in words.
     """
 
     comparison: Comparison
     dataset: DatasetFacts | None
     curves: Sequence[Curve] | None
     paper_tables: Sequence[PaperTable]
+    changed: Sequence[str] = ()
+    scanned: Scanned | None = None
+    looked_at: str = ""

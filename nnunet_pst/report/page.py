@@ -18,6 +18,7 @@ from nnunet_pst.comparison.paired_figures import (
     draw_dice_by_sequence,
     draw_other_measures,
 )
+from nnunet_pst.comparison.reader_words import reader_sentences
 from nnunet_pst.comparison.results import Comparison
 from nnunet_pst.io.templates import render
 from nnunet_pst.io.wording import value
@@ -46,6 +47,7 @@ from nnunet_pst.report.galleries import Gallery
 from nnunet_pst.report.inputs import Sources
 from nnunet_pst.report.latex import as_latex
 from nnunet_pst.report.learning_curves import draw_learning_curves
+from nnunet_pst.report.patient_flow import draw_flow
 from nnunet_pst.report.score_figures import FEWEST_PATIENTS, draw_dice_by_size, draw_window_distance
 from nnunet_pst.report.tables import (
     Table,
@@ -54,11 +56,12 @@ from nnunet_pst.report.tables import (
     differences_tables,
     flags_table,
     in_parts,
+    readers_table,
     results_table,
     strata_differences_table,
     strata_table,
 )
-from nnunet_pst.report.volume_agreement import agreement_rows, draw_bland_altman
+from nnunet_pst.report.volume_agreement import agreement_rows, draw_bland_altman, growing
 
 _CONTENTS = (
     ("conclusions", "What was found"),
@@ -99,6 +102,10 @@ def _drawers(sources: Sources) -> list[tuple[str, Callable[[], Picture | None]]]
     one = sources.comparison
     sizes, what = tumor_sizes(sources)
     return [
+        (
+            "the flow of patients: the dataset, or its cases.csv, is not known",
+            partial(draw_flow, one, sources.dataset, sources.scanned),
+        ),
         ("Dice of every patient", partial(draw_dice_by_sequence, one)),
         ("paired differences: there is no second method", partial(draw_differences, one)),
         (
@@ -152,6 +159,7 @@ def _page(sources: Sources, figures: Figures, galleries: Sequence[Gallery]) -> d
         "contents": _CONTENTS,
         "conclusions": conclusions(comparison),
         "descriptions": descriptions(comparison) if len(comparison.methods) == 1 else [],
+        "readers": reader_sentences(comparison),
         "reading": reading_of_intervals(comparison),
         "method_facts": method_facts(comparison),
         "data_facts": data_facts(dataset),
@@ -168,10 +176,14 @@ def _page(sources: Sources, figures: Figures, galleries: Sequence[Gallery]) -> d
         "gallery_note": first,
         "registration": registration_in_words(dataset),
         "flags": flags_table(dataset.flagged) if dataset and dataset.flagged else None,
-        "versions": version_facts(comparison, dataset),
+        "versions": [*version_facts(comparison, dataset), *_unchanged(sources)],
         "checklist": checklist,
         "answered": sum(bool(item.answer) for item in checklist),
     }
+
+
+def _unchanged(sources: Sources) -> list[tuple[str, str]]:
+    return [("unchanged since compare ran", sources.looked_at)] if sources.looked_at else []
 
 
 def _title(comparison: Comparison) -> str:
@@ -217,13 +229,15 @@ def _data_tables(comparison: Comparison, dataset: DatasetFacts | None) -> list[T
 
 def _result_tables(comparison: Comparison) -> list[Table]:
     volumes = agreement_rows(comparison)
+    percent = agreement_rows(comparison, "%") if growing(comparison) else None
     tables = [
         *in_parts(results_table(comparison)),
         repeats_table(comparison),
         *differences_tables(comparison),
+        readers_table(comparison),
         *_parts_of(strata_table(comparison)),
         strata_differences_table(comparison),
-        agreement_table(volumes) if volumes else None,
+        agreement_table(volumes, percent) if volumes else None,
         *_parts_of(described_table(comparison)),
     ]
     return [table for table in tables if table is not None]

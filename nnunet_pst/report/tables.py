@@ -288,21 +288,88 @@ def _p_cell(p: float, corrected: float) -> Cell:
     return Cell(p_value(p), "" if math.isnan(corrected) else f"Holm {p_value(corrected)}")
 
 
-def agreement_table(rows: dict[str, Agreement]) -> Table:
-    """Bias and limits of agreement of the volume, a row a method."""
+def agreement_table(
+    rows: dict[str, Agreement], percent: dict[str, Agreement] | None = None
+) -> Table:
+    """Bias and limits of agreement of the volume, a row a method.
+
+    Parameters
+    ----------
+    rows
+        In ml.
+    percent
+        The same in percent, where differences grow with the volume; else None.
+    """
+    units = {"ml": rows} if percent is None else {"%": percent, "ml": rows}
+    heads = [f"{what} ({unit})" for unit in units for what in ("bias", "95 % limits of agreement")]
+    grown = "" if percent is None else "Differences grow with the volume, so percent comes first."
     return Table(
         "Volume: bias and limits of agreement",
-        ["method", "bias (ml)", "95 % limits of agreement (ml)", "cases", "patients"],
+        ["method", *heads, "cases", "patients"],
         [
             [
                 Cell(name),
-                Cell(signed(found.bias, "ml")),
-                Cell(signed_interval(found.low, found.high, "ml") or UNDEFINED),
+                *(
+                    cell
+                    for unit, own in units.items()
+                    for cell in _limit_cells(own.get(name), unit)
+                ),
                 Cell(str(found.cases)),
                 Cell(str(found.patients)),
             ]
             for name, found in rows.items()
         ],
+        grown,
+    )
+
+
+def _limit_cells(found: Agreement | None, unit: str) -> list[Cell]:
+    if found is None:
+        return [Cell(UNDEFINED), Cell(UNDEFINED)]
+    limits = signed_interval(found.low, found.high, unit) or UNDEFINED
+    return [Cell(signed(found.bias, unit)), Cell(limits)]
+
+
+def readers_table(comparison: Comparison) -> Table | None:
+    """Give the agreement of readers and methods, a row a method; None without a second reader."""
+    if not comparison.readers:
+        return None
+    names = {"first": "with the first reader", "second": "with the second", "consensus": "STAPLE"}
+    # Measures of found tumors are in readers.csv: the table is to fit on half a page.
+    measures = dict.fromkeys(
+        row.measure
+        for row in comparison.readers
+        if row.against in names and row.measure in {"found", *comparison.family}
+    )
+    rows = []
+    for name in measures:
+        unit = comparison.measures[name].unit
+        for method in dict.fromkeys(row.method for row in comparison.readers):
+            found = {
+                row.against: row
+                for row in comparison.readers
+                if (row.measure, row.method) == (name, method)
+            }
+            cells = [
+                Cell(
+                    value(row.mean, unit),
+                    f"{interval(row.low, row.high, unit) or 'too few for an interval'}; "
+                    f"n = {row.patients}",
+                )
+                if (row := found.get(against))
+                else Cell(UNDEFINED)
+                for against in names
+            ]
+            rows.append([Cell(method, measure_name(name, unit)), *cells])
+    return Table(
+        "Agreement with two readers",
+        ["method", *names.values()],
+        rows,
+        f"Mean over patients with its {comparison.interval_kind}. The dataset's labels are the "
+        "first reader's; the row of the second reader is the agreement between readers. STAPLE "
+        "(Warfield 2004): their consensus, which of two masks keeps little beyond what both hold. "
+        "Range of the readers: a method's mean Dice with both less theirs with each other, by "
+        "patient (Williams' index as a difference; Chalana and Kim 1997).",
     )
 
 

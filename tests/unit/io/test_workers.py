@@ -7,9 +7,12 @@ import signal
 import subprocess
 import sys
 import time
+from itertools import count
 from pathlib import Path
 
 import pytest
+
+from nnunet_pst.io.workers import Runner
 
 #: Two workers that say when they have begun; a pool of the host's kind on request.
 PROGRAM = """
@@ -54,3 +57,15 @@ def test_ctrl_c_is_answered_by_one_process(tmp_path: Path, kind: str):
     assert process.returncode == 130
     assert b"Traceback" not in said, said.decode()
     assert len(list(begun.iterdir())) < 6
+
+
+def test_a_log_gets_a_line_now_and_then(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clock = count(0, 25)
+    monkeypatch.setattr(time, "monotonic", lambda: next(clock))
+    assert len(list(Runner(1).run(str, range(8), "evaluate"))) == 8
+    assert capsys.readouterr().err.splitlines() == [
+        "evaluate: 3 of 8 cases",
+        "evaluate: 6 of 8 cases",
+    ]

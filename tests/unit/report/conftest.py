@@ -8,10 +8,12 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from nnunet_pst.cli.main import main
 from nnunet_pst.evaluation.references import references_of_dataset
 from nnunet_pst.report import writing
 from nnunet_pst.report.page import Figures
-from report_example import METHODS, Example, make_comparison, make_dataset, make_results
+from page_reader import Page
+from report_example import DATASET, METHODS, Example, make_comparison, make_dataset, make_results
 
 
 @pytest.fixture(scope="session")
@@ -55,3 +57,16 @@ def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     """No figures and no pictures: the page's words come faster."""
     monkeypatch.setattr(writing, "draw_figures", lambda _: Figures((), ()))
     monkeypatch.setattr(writing, "make_galleries", lambda _: ())
+
+
+@pytest.fixture(scope="session")
+def compared(built: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Page, Path]:
+    """A comparison by the package, with a margin, and its page without figures."""
+    output = tmp_path_factory.mktemp("claims") / "comparison"
+    words = [f"{name}={built / 'predictions' / name}" for name in sorted(METHODS)]
+    more = ["--dataset", str(built / "raw" / DATASET), "-o", str(output), "--margin", "0.3"]
+    assert main(["compare", *words, *more, "--no-overlays", "--workers", "1"]) == 0
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(writing, "draw_figures", lambda _: Figures((), ()))
+        assert main(["report", str(output), "--dataset", str(built / "raw" / DATASET)]) == 0
+    return Page((output / "report.html").read_text()), output

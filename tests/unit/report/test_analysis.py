@@ -11,6 +11,7 @@ from nnunet_pst.comparison.results_folder import read_comparison
 from nnunet_pst.evaluation.metrics.definitions import definition
 from nnunet_pst.evaluation.metrics.measures import MEASURES
 from nnunet_pst.report.analysis import definitions_table, methods_paragraph, repeats_table
+from nnunet_pst.report.facts_in_words import reading_of_intervals
 from nnunet_pst.report.latex import as_latex, escaped
 from nnunet_pst.report.tables import Cell, Table
 from report_example import Example
@@ -80,3 +81,11 @@ def test_latex_is_escaped():
     assert escaped("a\\input{x}~^") == (
         r"a\textbackslash{}input\{x\}\textasciitilde{}\textasciicircum{}"
     )
+
+
+@pytest.mark.parametrize(("low", "said"), [(2.0, True), (math.nan, False)])
+def test_intervals_that_are_too_narrow_say_so(whole: Example, low: float, said: bool):
+    comparison = read_comparison(whole.comparison)
+    row = replace(comparison.intervals[0], measure="hd95_mm", low=low, high=low + 1)
+    words = reading_of_intervals(replace(comparison, intervals=[row]))
+    assert ("a little too narrow" in words) == said

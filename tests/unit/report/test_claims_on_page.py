@@ -6,10 +6,8 @@ averages, tests and intervals don't use in this way.
 
 from __future__ import annotations
 
-import csv
 import math
 import re
-from html.parser import HTMLParser
 from pathlib import Path
 
 import pandas as pd
@@ -17,88 +15,10 @@ import pytest
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
-from nnunet_pst.cli.main import main
-from nnunet_pst.report import writing
-from nnunet_pst.report.page import Figures
-from report_example import DATASET
+from page_reader import NUMBER, Page, close, number, patients, rows
 
-MINUS = "\N{MINUS SIGN}"
 METHODS = ("2d", "2d_5", "3d_fullres")
 NAMES = {"Dice": "dice", "HD95 (mm)": "hd95_mm", "IoU": "iou", "Dice of found tumors": "dice_found"}
-NUMBER = rf"[+{MINUS}-]?\d+(?:\.\d+)?"
-
-
-class Page(HTMLParser):
-    """Headings with what follows them: paragraphs, and tables as rows of cells."""
-
-    def __init__(self, html: str) -> None:
-        super().__init__()
-        self.tables: dict[str, list[list[list[str]]]] = {}
-        self.paragraphs: dict[str, list[str]] = {}
-        self.under = ""
-        self.open = ""
-        self.feed(html)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        if tag in {"h1", "h2", "h3"}:
-            self.open, self.under = "h", ""
-        elif tag == "p":
-            self.open = "p"
-            self.paragraphs.setdefault(self.under, []).append("")
-        elif tag == "table":
-            self.tables[self.under] = []
-        elif tag == "tr":
-            self.tables[self.under].append([])
-        elif tag in {"td", "th"}:
-            self.open = "cell"
-            self.tables[self.under][-1].append([])
-
-    def handle_endtag(self, tag: str) -> None:
-        if tag in {"h1", "h2", "h3", "p", "td", "th"}:
-            self.open = ""
-
-    def handle_data(self, data: str) -> None:
-        if self.open == "h":
-            self.under += data
-        elif self.open == "p":
-            self.paragraphs[self.under][-1] += data
-        elif self.open == "cell" and data.strip():
-            self.tables[self.under][-1][-1].append(data)
-
-
-def number(text: str) -> float:
-    return float(text.replace(MINUS, "-"))
-
-
-def close(text: str, value: float) -> bool:
-    """Whether a written number is this value, rounded as it is written."""
-    digits = len(text.partition(".")[2])
-    return abs(number(text) - value) <= 0.5001 * 10**-digits + 1e-9
-
-
-@pytest.fixture(scope="module")
-def compared(built: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Page, Path]:
-    """A comparison by the package, with a margin, and its page without figures."""
-    output = tmp_path_factory.mktemp("claims") / "comparison"
-    words = [f"{name}={built / 'predictions' / name}" for name in METHODS]
-    more = ["--dataset", str(built / "raw" / DATASET), "-o", str(output), "--margin", "0.3"]
-    assert main(["compare", *words, *more, "--no-overlays", "--workers", "1"]) == 0
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(writing, "draw_figures", lambda _: Figures((), ()))
-        assert main(["report", str(output), "--dataset", str(built / "raw" / DATASET)]) == 0
-    return Page((output / "report.html").read_text()), output
-
-
-def rows(path: Path) -> list[dict[str, str]]:
-    with path.open(newline="") as file:
-        return list(csv.DictReader(file))
-
-
-def patients(output: Path, measure: str) -> pd.DataFrame:
-    """A row a patient, a column a method: means over repeats and cases, by pandas."""
-    cases = pd.read_csv(output / "cases.csv")
-    by_case = cases.groupby(["method", "patient", "case"])[measure].mean()
-    return by_case.groupby(["method", "patient"]).mean().unstack("method")
 
 
 def test_every_mean_of_the_page_is_that_of_the_cases(compared: tuple[Page, Path]):
