@@ -18,8 +18,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--patients", type=_enough, default=20, metavar="N", help="default: 20")
     parser.add_argument("--seed", type=count, default=0, metavar="S", help="default: 0")
     parser.add_argument(
-        "-device", default="cpu", choices=["cpu", "cuda", "mps"], help="as nnU-Net's (default: cpu)"
-    )
+        "-device", "--device", default="cpu", choices=["cpu", "cuda", "mps"],
+        help="as nnU-Net's (default: cpu)",
+    )  # fmt: skip
 
 
 def _enough(text: str) -> int:

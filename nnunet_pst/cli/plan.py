@@ -9,7 +9,7 @@ import os
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of the verb."""
-    parser.add_argument("dataset", help="dataset name, such as DatasetPST or Dataset501_PST")
+    parser.add_argument("dataset", help="name, such as DatasetPST or Dataset501_PST, or number")
     parser.add_argument(
         "--extend",
         action="store_true",

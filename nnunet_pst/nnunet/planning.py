@@ -25,6 +25,7 @@ from nnunet_pst.io.atomic_files import (
 )
 from nnunet_pst.io.case_table import CASE_TABLE, cases_of_dataset
 from nnunet_pst.io.claims import claimed
+from nnunet_pst.io.dataset_folders import dataset_name
 from nnunet_pst.io.label_values import read_label_values
 from nnunet_pst.io.workers import deaf_to_interrupts
 from nnunet_pst.nnunet.edit_checks import check_plans_file
@@ -112,7 +113,7 @@ def plan_dataset(
     Parameters
     ----------
     dataset
-        Folder name in ``nnUNet_raw``, with or without an id.
+        Folder name in ``nnUNet_raw``, with or without an id; or the id.
     settings
         What is planned, and how; None for the defaults.
     workers
@@ -132,6 +133,7 @@ def plan_dataset(
     ('2d', '3d_fullres', '2d_5', '2d_mobilenetv2')
     """
     settings = settings or PlanningSettings()
+    dataset = dataset_name(dataset)
     with host_files_readable(dataset, "convert again"):
         folders = _folders(dataset)
     place = folders.preprocessed
