@@ -23,7 +23,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-d",
         "--dataset",
-        help="raw dataset: a name, a number, or its folder (default: the comparison's, if nnUNet_raw has it)",
+        help="raw dataset: a name, a number, or its folder (default: the comparison's, if "
+        "nnUNet_raw has it)",
     )
     parser.add_argument(
         "--results",

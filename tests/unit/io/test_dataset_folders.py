@@ -43,9 +43,7 @@ def test_a_number_stands_for_the_only_dataset_that_has_it(raw: Path, given: str,
         ("502", Fault.CONTRADICTION, "Dataset502_A, Dataset502_B"),
     ],
 )
-def test_a_number_of_none_or_of_several_is_refused(
-    raw: Path, given: str, fault: Fault, words: str
-):
+def test_a_number_of_none_or_of_several_is_refused(raw: Path, given: str, fault: Fault, words: str):
     with pytest.raises(InputError, match=words) as caught:
         dataset_name(given)
     assert [problem.fault for problem in caught.value.problems] == [fault]
