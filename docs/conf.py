@@ -35,6 +35,9 @@ autodoc_typehints_description_target = "documented"
 autodoc_member_order = "bysource"
 autodoc_preserve_defaults = True
 
+# Quotes in commands must stay what a shell understands.
+smartquotes = False
+
 html_theme = "furo"
 html_title = f"nnunet_pst {__version__}"
 html_static_path = ["_static"]

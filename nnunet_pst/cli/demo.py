@@ -39,7 +39,8 @@ def run(arguments: argparse.Namespace) -> int:
     page = run_demo(demo)
     for configuration in ("2d_5", "2d"):
         log = demo.folder / "logs" / f"evaluate_{configuration}.txt"
-        print(f"\n{configuration}, synthetic test patients:\n{log.read_text().strip()}")
+        scores = log.read_text(encoding="utf-8").strip()
+        print(f"\n{configuration}, synthetic test patients:\n{scores}")
     minutes = (time.monotonic() - begin) / 60
     print(f"\n{minutes:.1f} minutes; look at {page}")
     return 0

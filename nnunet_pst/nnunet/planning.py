@@ -176,7 +176,9 @@ def _plan(
         plans_file, content = _read_plans(dataset, folders, name or _PLANS)
         if settings.extend:
             _check_data(content, folders)
-        fingerprint = json.loads((folders.preprocessed / "dataset_fingerprint.json").read_text())
+        fingerprint = json.loads(
+            (folders.preprocessed / "dataset_fingerprint.json").read_text(encoding="utf-8")
+        )
         ours = our_configurations(content, fingerprint, _edits_from(settings.edits_from))
         content["configurations"].update(ours.configurations)
         asked = settings.configurations
@@ -205,7 +207,7 @@ def _check_data(plans: dict[str, Any], folders: _Folders) -> None:
         folders.preprocessed / base["data_identifier"],
         base["spacing"],
         folders.raw,
-        json.loads((folders.raw / "dataset.json").read_text())["file_ending"],
+        json.loads((folders.raw / "dataset.json").read_text(encoding="utf-8"))["file_ending"],
     )
 
 
@@ -213,7 +215,7 @@ def _edits_from(plans_file: Path | None) -> dict[str, dict[str, Any]]:
     """Return our configurations of other plans, by name."""
     if plans_file is None:
         return {}
-    configurations = json.loads(plans_file.read_text())["configurations"]
+    configurations = json.loads(plans_file.read_text(encoding="utf-8"))["configurations"]
     return {name: configurations[name] for name in CONFIGURATIONS if name in configurations}
 
 
@@ -254,7 +256,7 @@ def _folders(dataset: str) -> _Folders:
         )
     # What is damaged or not served is refused before minutes of planning.
     cases_of_dataset(roots["nnUNet_raw"])
-    description = json.loads((roots["nnUNet_raw"] / "dataset.json").read_text())
+    description = json.loads((roots["nnUNet_raw"] / "dataset.json").read_text(encoding="utf-8"))
     read_label_values(description, dataset)
     results = os.environ.get("nnUNet_results")  # noqa: SIM112 (the host's name)
     return _Folders(
@@ -274,7 +276,7 @@ def _read_plans(dataset: str, folders: _Folders, name: str) -> tuple[Path, dict[
             "--extend",
             Fault.MISSING,
         )
-    plans: dict[str, Any] = json.loads(file.read_text())
+    plans: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     if list(plans["transpose_forward"]) != [0, 1, 2]:
         raise InputError(
             f"{dataset}: nnU-Net turns the axes of this cohort ({file.name}, "
