@@ -18,7 +18,7 @@ help:
 	@echo "make lint    check style, format and spelling (ruff, codespell)"
 	@echo "make types   check types (mypy, strict)"
 	@echo "make docs    build the documentation into docs/_build/html"
-	@echo "make package build and check wheel and source distribution, into dist"
+	@echo "make package build and check wheel and source distribution, with a list of components (SBOM), into dist"
 	@echo "make check   lint, types and test"
 	@echo "make bench   measure speed beside stock nnU-Net"
 
@@ -39,8 +39,9 @@ demo: $(STAMP)
 test: $(STAMP)
 	OMP_WAIT_POLICY=PASSIVE nnUNet_def_n_proc=2 $(BIN)/pytest -n 2 --dist loadfile --durations=20
 
+# tests/quick.txt leaves out what takes seconds although it trains nothing: registrations, bootstraps.
 quick: $(STAMP)
-	OMP_WAIT_POLICY=PASSIVE nnUNet_def_n_proc=2 $(BIN)/pytest -n 2 --dist loadfile -m "not slow" tests/unit
+	OMP_WAIT_POLICY=PASSIVE nnUNet_def_n_proc=2 $(BIN)/pytest -n 2 --dist loadfile -m "not slow" @tests/quick.txt tests/unit
 
 # Two more environments in build/matrix. Versions of today's environment are another matter: make test.
 matrix:
@@ -69,6 +70,7 @@ package: $(STAMP)
 	rm -rf dist
 	$(BIN)/python -m build
 	$(BIN)/python -m twine check --strict dist/*
+	$(BIN)/python -m cyclonedx_py environment --pyproject pyproject.toml -o dist/sbom.cdx.json $(BIN)/python
 
 bench: $(STAMP)
 	$(BIN)/python benchmarks/run.py
