@@ -19,7 +19,7 @@ help:
 	@echo "make types   check types (mypy, strict)"
 	@echo "make docs    build the documentation into docs/_build/html"
 	@echo "make package build and check wheel and source distribution, with a list of components (SBOM), into dist"
-	@echo "make check   lint, types and test"
+	@echo "make check   lint, types, docs and test"
 	@echo "make bench   measure speed beside stock nnU-Net"
 
 setup: $(STAMP)
@@ -75,4 +75,4 @@ package: $(STAMP)
 bench: $(STAMP)
 	$(BIN)/python benchmarks/run.py
 
-check: lint types test
+check: lint types docs test
