@@ -12,10 +12,12 @@ import re
 from importlib import metadata
 from pathlib import Path
 
+import tomllib
 from packaging.requirements import Requirement
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 PAGE = CHECKOUT / "docs" / "project" / "dependencies.md"
+OURS = "nnunet-pst"
 EXTRAS = ("", "ants", "openvino", "slurm")
 HEAD = """# Dependencies and their licenses
 
@@ -56,15 +58,24 @@ def license_of(found: metadata.Distribution) -> str:
     return first[:60] or "not stated"
 
 
+def ours(extra: str) -> list[str]:
+    """Return what pyproject.toml asks for, for an extra or without one."""
+    project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    wanted: list[str] = (
+        project["optional-dependencies"][extra] if extra else project["dependencies"]
+    )
+    return wanted
+
+
 def brought() -> dict[str, bool]:
     """Return the normalized names of all packages, and whether pyproject.toml names them."""
     direct: dict[str, bool] = {}
-    queue = [("nnunet-pst", extra) for extra in EXTRAS]
+    queue = [(OURS, extra) for extra in EXTRAS]
     seen = set(queue)
     while queue:
         name, extra = queue.pop()
         try:
-            requirements = metadata.requires(name) or []
+            requirements = ours(extra) if name == OURS else metadata.requires(name) or []
         except metadata.PackageNotFoundError:
             continue  # for other systems
         for one in map(Requirement, requirements):
@@ -73,7 +84,7 @@ def brought() -> dict[str, bool]:
             found = normalized(one.name)
             if SKIPPED.match(found):
                 continue
-            direct[found] = direct.get(found, False) or name == "nnunet-pst"
+            direct[found] = direct.get(found, False) or name == OURS
             for wanted in {"", *one.extras}:
                 if (found, wanted) not in seen:
                     seen.add((found, wanted))

@@ -72,7 +72,7 @@ class Verb(SphinxDirective):
         return nodes.definition_list("", *items)
 
     def _described(self, action: argparse.Action) -> str:
-        text = (action.help or "").replace("%%", "%")
+        text = argparse.HelpFormatter("nnunet_pst")._expand_help(action) if action.help else ""
         text = text[:1].upper() + text[1:]
         parts = [text.rstrip(".") + "." if text else ""]
         if action.choices is not None and action.metavar is not None:
