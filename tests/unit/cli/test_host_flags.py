@@ -89,6 +89,7 @@ def test_a_number_reaches_the_dataset_through_every_verb_that_names_one(
     (tmp_path / "cohort.csv").write_text("patient,T2,T2_label\n")
     for words in (
         ["plan", "501"],
+        ["plan", "-d", "501"],
         ["evaluate", str(tmp_path / "masks"), "-d", "501"],
         ["compare", f"a={tmp_path / 'masks'}", "-d", "501"],
         ["compare", "--results", "501"],
