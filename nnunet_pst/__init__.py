@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from nnunet_pst.registration.policy import RegistrationSettings as RegistrationSettings
     from nnunet_pst.segmentation.study import SegmentationSettings as SegmentationSettings
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 #: Public name, its module, and its name there.
 _HOMES = {

@@ -13,7 +13,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the verb's arguments."""
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("table", nargs="?", type=Path, help="cohort table, as for convert")
-    source.add_argument("--dataset", help="raw dataset: a name, or its folder")
+    source.add_argument("-d", "--dataset", help="raw dataset: a name, a number, or its folder")
     parser.add_argument(
         "-o", "--output", type=Path, help="folder for cohort.csv, cohort.md and cohort.html"
     )

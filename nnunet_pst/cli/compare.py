@@ -28,7 +28,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a method, or several to compare, and the masks, from nnUNetv2_predict or a fold's "
         "validation folder; a name that comes again adds a repeat (seed), or the other folds",
     )
-    parser.add_argument("--dataset", help="raw dataset with the labels: a name, or its folder")
+    parser.add_argument(
+        "-d", "--dataset", help="raw dataset with the labels: a name, a number, or its folder"
+    )
     parser.add_argument(
         "--results",
         metavar="DATASET",

@@ -24,7 +24,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of the verb."""
     parser.add_argument("table", type=Path, metavar="COHORT.csv", help="cohort table")
     parser.add_argument(
-        "--dataset", required=True, metavar="NAME", help="such as DatasetPST or Dataset501_PST"
+        "-d",
+        "--dataset",
+        required=True,
+        metavar="NAME",
+        help="such as DatasetPST or Dataset501_PST, or the number of one that exists",
     )
     parser.add_argument("--layout", choices=list(LAYOUT_MODULES), default="all-sequence")
     parser.add_argument(

@@ -18,8 +18,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--patients", type=_enough, default=20, metavar="N", help="default: 20")
     parser.add_argument("--seed", type=count, default=0, metavar="S", help="default: 0")
     parser.add_argument(
-        "-device", default="cpu", choices=["cpu", "cuda", "mps"], help="as nnU-Net's (default: cpu)"
-    )
+        "-device", "--device", default="cpu", choices=["cpu", "cuda", "mps"],
+        help="as nnU-Net's (default: cpu)",
+    )  # fmt: skip
 
 
 def _enough(text: str) -> int:
@@ -38,7 +39,8 @@ def run(arguments: argparse.Namespace) -> int:
     page = run_demo(demo)
     for configuration in ("2d_5", "2d"):
         log = demo.folder / "logs" / f"evaluate_{configuration}.txt"
-        print(f"\n{configuration}, synthetic test patients:\n{log.read_text().strip()}")
+        scores = log.read_text(encoding="utf-8").strip()
+        print(f"\n{configuration}, synthetic test patients:\n{scores}")
     minutes = (time.monotonic() - begin) / 60
     print(f"\n{minutes:.1f} minutes; look at {page}")
     return 0

@@ -38,7 +38,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the verb's arguments."""
     parser.add_argument("predictions", type=Path, help="folder that nnUNetv2_predict wrote")
     source = parser.add_mutually_exclusive_group(required=True)
-    source.add_argument("--dataset", help="raw dataset with the labels: a name, or its folder")
+    source.add_argument(
+        "-d", "--dataset", help="raw dataset with the labels: a name, a number, or its folder"
+    )
     source.add_argument("--references", type=Path, help="folder of labels, instead of a dataset")
     parser.add_argument(
         "--split",

@@ -9,7 +9,11 @@ import os
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of the verb."""
-    parser.add_argument("dataset", help="dataset name, such as DatasetPST or Dataset501_PST")
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument(
+        "dataset", nargs="?", help="name, such as DatasetPST or Dataset501_PST, or number"
+    )
+    source.add_argument("-d", dest="also_dataset", metavar="dataset", help="the same, as nnU-Net's")
     parser.add_argument(
         "--extend",
         action="store_true",
@@ -47,7 +51,7 @@ def run(arguments: argparse.Namespace) -> int:
     from nnunet_pst.nnunet.planning import PlanningSettings, plan_dataset
 
     result = plan_dataset(
-        arguments.dataset,
+        arguments.dataset or arguments.also_dataset,
         PlanningSettings(
             extend=arguments.extend,
             configurations=arguments.configurations,

@@ -21,8 +21,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the verb's arguments."""
     parser.add_argument("comparison", type=Path, help="folder that `nnunet_pst compare` wrote")
     parser.add_argument(
+        "-d",
         "--dataset",
-        help="raw dataset: a name, or its folder (default: the comparison's, if nnUNet_raw has it)",
+        help="raw dataset: a name, a number, or its folder (default: the comparison's, if "
+        "nnUNet_raw has it)",
     )
     parser.add_argument(
         "--results",

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nnunet_pst.errors import InputError, PartlyDoneError
+from nnunet_pst.io.dataset_folders import RESULTS, dataset_folder
 
 if TYPE_CHECKING:
     from nnunet_pst.segmentation.batch import BatchOutcome
@@ -32,11 +33,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--model",
         type=Path,
         action="append",
-        required=True,
+        default=[],
         help="folder (<trainer>__<plans>__<configuration>) or archive of a trained model; give it "
         "twice to have a fusion model segment its first channel where all channels are there (or "
         "were missing in its training too)",
     )
+    _add_training(parser)
     parser.add_argument("-o", "--output", type=Path, required=True, help="output folder")
     parser.add_argument(
         "--consensus", action="store_true", help="also fuse the sequences' probabilities"
@@ -52,6 +54,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--overwrite", action="store_true", help="replace earlier, different results"
     )
     parser.add_argument("--json", action="store_true", help="print the reports as JSON")
+    parser.set_defaults(wrong_usage=parser.error)
+
+
+def _add_training(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("a training in nnUNet_results, instead of --model")
+    group.add_argument("-d", "--dataset", metavar="NAME", help="name or number of its dataset")
+    group.add_argument("-c", "--configuration", metavar="NAME", default="2d_5")
+    group.add_argument("-tr", "--trainer", metavar="NAME", default="nnUNetTrainerPST25D")
+    group.add_argument("-p", "--plans", metavar="NAME", default="nnUNetPlans")
 
 
 def _add_registration(parser: argparse.ArgumentParser) -> None:
@@ -75,7 +86,9 @@ def _add_registration(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_network(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--device", choices=("cpu", "cuda"), help="default: cuda if there is one")
+    parser.add_argument(
+        "-device", "--device", choices=("cpu", "cuda"), help="default: cuda if there is one"
+    )
     parser.add_argument(
         "--engine",
         choices=("torch", "openvino", "openvino-bf16"),
@@ -96,6 +109,9 @@ def _add_network(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Segment, write, and print a line for each mask."""
+    models = [*_training(arguments), *arguments.model]
+    if not models:
+        arguments.wrong_usage("name a model: --model, or -d and what it was trained with")
     from nnunet_pst.nnunet.models.segment import ModelSettings, segment
     from nnunet_pst.segmentation.batch import key_of
     from nnunet_pst.segmentation.registration_choice import RegistrationWish
@@ -103,7 +119,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     outcome = segment(
         arguments.study,
-        arguments.model,
+        models,
         arguments.output,
         SegmentationSettings(
             consensus=arguments.consensus,
@@ -132,6 +148,14 @@ def run(arguments: argparse.Namespace) -> int:
     if outcome.failed or outcome.unread:
         raise PartlyDoneError([*outcome.failed, *outcome.unread])
     return 0
+
+
+def _training(arguments: argparse.Namespace) -> list[Path]:
+    """Find the folder of the training that is named as nnU-Net's commands name it."""
+    if arguments.dataset is None:
+        return []
+    name = f"{arguments.trainer}__{arguments.plans}__{arguments.configuration}"
+    return [dataset_folder(arguments.dataset, RESULTS, holds=name) / name]
 
 
 def _lines(outcome: BatchOutcome, output: Path) -> list[str]:

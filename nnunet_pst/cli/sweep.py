@@ -21,6 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("table_file", type=Path, nargs="?", metavar="COHORT.csv")
     parser.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="of this sweep")
     parser.add_argument(
+        "-d",
         "--dataset",
         metavar="NAME",
         help="of all sequences, such as DatasetPST; those of fewer are named after it. One that "
@@ -70,7 +71,7 @@ def _add_methods(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_training(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--folds", nargs="+", type=count, default=[0], help="(default: 0)")
+    parser.add_argument("-f", "--folds", nargs="+", type=count, default=[0], help="(default: 0)")
     parser.add_argument(
         "--seeds",
         nargs="+",
@@ -83,7 +84,7 @@ def _add_training(parser: argparse.ArgumentParser) -> None:
     budget.add_argument(
         "--epochs", type=int, choices=EPOCHS, help="of each model (default: the trainers' own)"
     )
-    parser.add_argument("-device", default="cuda", choices=["cpu", "cuda", "mps"])
+    parser.add_argument("-device", "--device", default="cuda", choices=["cpu", "cuda", "mps"])
     parser.add_argument(
         "--disable_tta", action="store_true", help="predict all without mirroring, as nnU-Net's"
     )
@@ -125,11 +126,12 @@ def run(arguments: argparse.Namespace) -> int:
 def _begun(arguments: argparse.Namespace) -> Sweep:
     # Imported here, because planning loads torch, which --status doesn't need.
     from nnunet_pst.experiments.sweep import SweepRequest, begin_sweep
+    from nnunet_pst.io.dataset_folders import dataset_name
     from nnunet_pst.io.workers import apart
 
     request = SweepRequest(
         table=arguments.table_file,
-        dataset=arguments.dataset,
+        dataset=dataset_name(arguments.dataset),
         tables=arguments.table,
         strategies=arguments.strategies,
         configurations=arguments.configurations,

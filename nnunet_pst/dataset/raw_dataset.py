@@ -28,6 +28,7 @@ from nnunet_pst.errors import Fault, HostError, InputError
 from nnunet_pst.io.atomic_files import PARTIAL, written_whole
 from nnunet_pst.io.case_table import CASE_COLUMNS
 from nnunet_pst.io.csv_text import csv_text
+from nnunet_pst.io.dataset_folders import dataset_name
 from nnunet_pst.io.geometry import plane_of
 from nnunet_pst.io.volumes import read_header, write_volume
 from nnunet_pst.labels import LABEL_VALUES
@@ -123,13 +124,19 @@ def _suffix(case: Case) -> str:
 def locate_dataset(name: str) -> RawDataset:
     """Find the place of a dataset in nnU-Net's raw folder; neither has to exist.
 
+    Parameters
+    ----------
+    name
+        Of the dataset, or the number of one that exists.
+
     Raises
     ------
     InputError
-        When nnU-Net doesn't accept the name, or its number is taken.
+        When nnU-Net doesn't accept the name, its number is taken, or no dataset has the number.
     HostError
         When ``nnUNet_raw`` is not set or not a folder.
     """
+    name = dataset_name(name)
     if not _DATASET_NAME.fullmatch(name):
         raise InputError(
             f"'{name}' is not a dataset name; write such as DatasetPST or Dataset501_PST (letters, "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -41,7 +42,7 @@ def run_logged(
     variables
         The command's whole environment.
     inherit
-        File descriptors that the command and its children keep open.
+        File descriptors that the command and its children keep open; Windows hands on none.
 
     Returns
     -------
@@ -60,7 +61,7 @@ def run_logged(
             env=dict(variables),
             stdout=output,
             stderr=subprocess.STDOUT,
-            pass_fds=tuple(inherit),
+            pass_fds=() if sys.platform == "win32" else tuple(inherit),
             check=False,
         )
     return done.returncode, round(time.monotonic() - begin, 1)
@@ -68,15 +69,16 @@ def run_logged(
 
 def last_lines(log: Path, count: int) -> list[str]:
     """Return the end of a command's output."""
-    return log.read_text(errors="replace").splitlines()[-count:]
+    return log.read_text(encoding="utf-8", errors="replace").splitlines()[-count:]
 
 
 def _program(name: str) -> str:
     """Find a command of this Python's environment, activated or not."""
-    program = Path(sysconfig.get_path("scripts")) / name
-    if not program.exists():
+    # Found by `which`, because Windows adds an ending.
+    program = shutil.which(name, path=sysconfig.get_path("scripts"))
+    if program is None:
         raise HostError(
             f"{name} is not installed beside {sys.executable}; install the plug-in",
             Fault.NOT_INSTALLED,
         )
-    return str(program)
+    return program

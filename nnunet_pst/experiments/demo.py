@@ -162,7 +162,7 @@ def _begin(demo: Demo) -> dict[str, float]:
     """Make the folder, or read the finished steps of an earlier run of this demo."""
     record = demo.folder / RECORD
     if record.is_file():
-        content = json.loads(record.read_text())
+        content = json.loads(record.read_text(encoding="utf-8"))
         if content["demo"] != _settings(demo):
             raise InputError(
                 f"{demo.folder}: holds a demo with other settings; remove it or choose another "
@@ -198,7 +198,7 @@ def _run(demo: Demo, step: Step, variables: Mapping[str, str]) -> float:
 
 
 def _facts(demo: Demo, seconds: Mapping[str, float]) -> DemoFacts:
-    with (demo.folder / "phantom" / TABLE).open(newline="") as file:
+    with (demo.folder / "phantom" / TABLE).open(encoding="utf-8", newline="") as file:
         splits = [row["split"] for row in csv.DictReader(file)]
     rows = [
         MethodRow(
@@ -231,7 +231,7 @@ def _facts(demo: Demo, seconds: Mapping[str, float]) -> DemoFacts:
 
 
 def _mean_dice(folder: Path) -> dict[str, float]:
-    with (folder / "sequences.csv").open(newline="") as file:
+    with (folder / "sequences.csv").open(encoding="utf-8", newline="") as file:
         return {row["sequence"]: float(row["dice_mean"]) for row in csv.DictReader(file)}
 
 

@@ -1,13 +1,14 @@
 """The state of a job: a small file that its worker writes, and a lock that it holds while it runs.
 
 The file of a killed job still says ``running``. If no process holds the lock and the cluster does
-not list the job either, it has failed.
+not list the job either, it has failed. Windows has no such locks: there nobody is seen to hold a
+job.
 """
 
 from __future__ import annotations
 
-import fcntl
 import json
+import sys
 import time
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
@@ -18,6 +19,9 @@ from typing import IO
 
 from nnunet_pst.errors import Fault, InputError
 from nnunet_pst.io.atomic_files import write_atomically
+
+if sys.platform != "win32":
+    import fcntl
 
 
 class State(Enum):
@@ -98,12 +102,14 @@ def claimed(folder: Path) -> Iterator[IO[str] | None]:
     that goes on without its worker still counts as running.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / LOCK_FILE).open("a") as file:
+    with (folder / LOCK_FILE).open("a", encoding="utf-8") as file:
         locked = any(_locked(file) for _ in range(_TRIES))
         yield file if locked else None
 
 
 def _locked(file: IO[str]) -> bool:
+    if sys.platform == "win32":
+        return True
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -114,9 +120,9 @@ def _locked(file: IO[str]) -> bool:
 
 def is_held(folder: Path) -> bool:
     """Whether a process holds the job's lock."""
-    if not (folder / LOCK_FILE).exists():
+    if sys.platform == "win32" or not (folder / LOCK_FILE).exists():
         return False
-    with (folder / LOCK_FILE).open() as file:
+    with (folder / LOCK_FILE).open(encoding="utf-8") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:

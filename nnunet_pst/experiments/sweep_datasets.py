@@ -153,7 +153,7 @@ def _base_splits(base: RawDataset, rows: Sequence[Mapping[str, str]]) -> Splits:
     training = [row for row in rows if row["split"] != "test"]
     existing = _preprocessed(base.name) / SPLITS_FILE
     if existing.is_file():
-        splits: Splits = json.loads(existing.read_text())
+        splits: Splits = json.loads(existing.read_text(encoding="utf-8"))
         cases = {case for fold in splits for side in fold.values() for case in side}
         if cases != {row["case"] for row in training}:
             raise InputError(
@@ -200,7 +200,9 @@ def _keep_splits(name: str, splits: Splits) -> None:
     if not file.is_file():
         file.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(file, json.dumps(splits, indent=4) + "\n")
-    elif [_as_sets(fold) for fold in json.loads(file.read_text())] != [*map(_as_sets, splits)]:
+    elif [_as_sets(fold) for fold in json.loads(file.read_text(encoding="utf-8"))] != [
+        *map(_as_sets, splits)
+    ]:
         raise InputError(
             f"{name}: its {SPLITS_FILE} has other patients in a fold than the dataset of all "
             "sequences, or lacks some; delete it to share the folds",
@@ -237,9 +239,9 @@ def _plan(
 
 def _recipes(name: str) -> dict[str, dict[Place, Any]]:
     """Return the recipe of each of our configurations of a planned dataset."""
-    configurations = json.loads((_preprocessed(name) / f"{PLANS}.json").read_text())[
-        "configurations"
-    ]
+    configurations = json.loads(
+        (_preprocessed(name) / f"{PLANS}.json").read_text(encoding="utf-8")
+    )["configurations"]
     return {own: recipe(configurations[own]) for own in CONFIGURATIONS if own in configurations}
 
 
@@ -271,7 +273,7 @@ def _is_planned(place: RawDataset, wanted: Collection[str]) -> bool:
     # As in make, a newer file counts as changed.
     if not file.is_file() or file.stat().st_mtime_ns < max(p.stat().st_mtime_ns for p in raw):
         return False
-    configurations = json.loads(file.read_text())["configurations"]
+    configurations = json.loads(file.read_text(encoding="utf-8"))["configurations"]
     if not {*CONFIGURATIONS, *wanted} <= set(configurations):
         return False
     cases = {row["case"] for row in cases_of_dataset(place.folder) if row["split"] != "test"}
@@ -294,14 +296,14 @@ def _data_identifier(configurations: Mapping[str, Any], name: str) -> str:
 def _seeded_plans(name: str, plans: str, seed: int) -> None:
     """Write plans that differ in name and seed only, on the same preprocessed data."""
     folder = _preprocessed(name)
-    content = json.loads((folder / f"{PLANS}.json").read_text())
+    content = json.loads((folder / f"{PLANS}.json").read_text(encoding="utf-8"))
     content["plans_name"] = plans
     for configuration in content["configurations"].values():
         if PLANS_KEY in configuration:
             configuration[PLANS_KEY]["seed"] = seed
     text = json.dumps(content, indent=4) + "\n"
     file = folder / f"{plans}.json"
-    if not file.is_file() or file.read_text() != text:
+    if not file.is_file() or file.read_text(encoding="utf-8") != text:
         write_atomically(file, text)
 
 

@@ -177,7 +177,7 @@ def changed_datasets(sweep: Sweep) -> frozenset[str]:
 def read_tickets(folder: Path) -> dict[str, str]:
     """Read the numbers of jobs that were submitted to a cluster, by job."""
     file = folder / TICKETS_FILE
-    return dict(json.loads(file.read_text())) if file.is_file() else {}
+    return dict(json.loads(file.read_text(encoding="utf-8"))) if file.is_file() else {}
 
 
 def write_tickets(folder: Path, tickets: Mapping[str, str]) -> None:

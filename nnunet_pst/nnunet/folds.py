@@ -110,7 +110,9 @@ def _folds_without_table(raw: Path, earlier: Splits | None, seed: int) -> Planne
     nnU-Net draws `FOLDS` folds at the start of a training, and breaks off there with fewer cases.
     Folds that are there stay; what they miss is said.
     """
-    ending = str(json.loads((raw / "dataset.json").read_text()).get("file_ending", ".nii.gz"))
+    ending = str(
+        json.loads((raw / "dataset.json").read_text(encoding="utf-8")).get("file_ending", ".nii.gz")
+    )
     labels = raw / "labelsTr"
     names = sorted(path.name for path in labels.iterdir()) if labels.is_dir() else []
     cases = [name.removesuffix(ending) for name in names if name.endswith(ending)]

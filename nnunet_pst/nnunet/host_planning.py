@@ -73,7 +73,7 @@ def refuse_unknown_names(configurations: Sequence[str], preprocessed: Path) -> N
     known = [*STOCK_CONFIGURATIONS, *CONFIGURATIONS]
     for file in preprocessed.glob("*.json"):
         try:
-            content = json.loads(file.read_text())
+            content = json.loads(file.read_text(encoding="utf-8"))
         except ValueError:
             continue
         if isinstance(content, dict) and isinstance(content.get("configurations"), dict):
@@ -122,5 +122,5 @@ def preprocess(dataset: str, configuration: str, plans_file: Path, workers: int)
 
     preprocessor = DefaultPreprocessor(verbose=False)
     preprocessor.run(dataset, configuration, plans_file.stem, num_processes=workers)
-    plans = json.loads(plans_file.read_text())
+    plans = json.loads(plans_file.read_text(encoding="utf-8"))
     check_preprocessed_whole(data_folder(plans, configuration, plans_file.parent))

@@ -26,6 +26,7 @@ from nnunet_pst.io.atomic_files import (
 )
 from nnunet_pst.io.case_table import CASE_TABLE, cases_of_dataset
 from nnunet_pst.io.claims import claimed
+from nnunet_pst.io.dataset_folders import dataset_name
 from nnunet_pst.io.label_values import read_label_values
 from nnunet_pst.io.workers import deaf_to_interrupts
 from nnunet_pst.nnunet.edit_checks import check_plans_file
@@ -114,7 +115,7 @@ def plan_dataset(
     Parameters
     ----------
     dataset
-        Folder name in ``nnUNet_raw``, with or without an id.
+        Folder name in ``nnUNet_raw``, with or without an id; or the id.
     settings
         What is planned, and how; None for the defaults.
     workers
@@ -134,6 +135,7 @@ def plan_dataset(
     ('2d', '3d_fullres', '2d_5', '2d_mobilenetv2')
     """
     settings = settings or PlanningSettings()
+    dataset = dataset_name(dataset)
     with host_files_readable(dataset, "convert again"):
         folders = _folders(dataset)
     place = folders.preprocessed
@@ -178,7 +180,9 @@ def _plan(
         plans_file, content = _read_plans(dataset, folders, name or _PLANS)
         if settings.extend:
             _check_data(content, folders)
-        fingerprint = json.loads((folders.preprocessed / "dataset_fingerprint.json").read_text())
+        fingerprint = json.loads(
+            (folders.preprocessed / "dataset_fingerprint.json").read_text(encoding="utf-8")
+        )
         ours = our_configurations(content, fingerprint, _edits_from(settings.edits_from))
         content["configurations"].update(ours.configurations)
         asked = settings.configurations
@@ -207,7 +211,7 @@ def _check_data(plans: dict[str, Any], folders: _Folders) -> None:
         folders.preprocessed / base["data_identifier"],
         base["spacing"],
         folders.raw,
-        json.loads((folders.raw / "dataset.json").read_text())["file_ending"],
+        json.loads((folders.raw / "dataset.json").read_text(encoding="utf-8"))["file_ending"],
     )
 
 
@@ -215,7 +219,7 @@ def _edits_from(plans_file: Path | None) -> dict[str, dict[str, Any]]:
     """Return our configurations of other plans, by name."""
     if plans_file is None:
         return {}
-    configurations = json.loads(plans_file.read_text())["configurations"]
+    configurations = json.loads(plans_file.read_text(encoding="utf-8"))["configurations"]
     return {name: configurations[name] for name in CONFIGURATIONS if name in configurations}
 
 
@@ -256,7 +260,7 @@ def _folders(dataset: str) -> _Folders:
         )
     # What is damaged or not served is refused before minutes of planning.
     cases_of_dataset(roots["nnUNet_raw"])
-    description = json.loads((roots["nnUNet_raw"] / "dataset.json").read_text())
+    description = json.loads((roots["nnUNet_raw"] / "dataset.json").read_text(encoding="utf-8"))
     read_label_values(description, dataset)
     results = os.environ.get("nnUNet_results")  # noqa: SIM112 (the host's name)
     return _Folders(
@@ -276,7 +280,7 @@ def _read_plans(dataset: str, folders: _Folders, name: str) -> tuple[Path, dict[
             "--extend",
             Fault.MISSING,
         )
-    plans: dict[str, Any] = json.loads(file.read_text())
+    plans: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     if list(plans["transpose_forward"]) != [0, 1, 2]:
         raise InputError(
             f"{dataset}: nnU-Net turns the axes of this cohort ({file.name}, "

@@ -181,7 +181,7 @@ def _claim(folder: Path, plan: CohortPlan) -> None:
     settings = {k: v for k, v in asdict(plan).items() if k != "cluttered" or v}
     text = json.dumps(settings, indent=2) + "\n"
     if marker.exists():
-        if marker.read_text() != text:
+        if marker.read_text(encoding="utf-8") != text:
             raise InputError(
                 f"{folder}: holds a cohort made with other settings; choose another folder",
                 Fault.EXISTS,
@@ -258,7 +258,7 @@ def _table_rows(
     header = [f"{sequence}{part}" for sequence in SEQUENCES for part in parts]
     yield ["patient", *header, "label_kind", "split", *COVARIATES]
     for one in facts:
-        truth = json.loads(_truth_file(folder, one).read_text())["sequences"]
+        truth = json.loads(_truth_file(folder, one).read_text(encoding="utf-8"))["sequences"]
         row: list[Any] = [one.name]
         for sequence in SEQUENCES:
             image = f"{one.name}/{sequence}"

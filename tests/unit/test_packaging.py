@@ -15,7 +15,7 @@ CHECKOUT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((CHECKOUT / "pyproject.toml").read_text(encoding="utf-8"))
 SETUPTOOLS = PROJECT["tool"]["setuptools"]
 #: Modules that aren't called as their package is.
-IMPORTED_AS = {"pillow": "PIL"}
+IMPORTED_AS = {"pillow": "PIL", "scikit-learn": "sklearn"}
 
 
 def packages_on_disk() -> dict[str, Path]:
@@ -58,10 +58,38 @@ def test_constraints_name_tested_versions_of_every_direct_dependency():
     }
     assert pinned["torch"] == "2.14.1"
     assert pinned["torchvision"] == "0.29.1"
-    wanted = PROJECT["project"]["dependencies"] + PROJECT["project"]["optional-dependencies"]["dev"]
+    extras = PROJECT["project"]["optional-dependencies"]
+    wanted = PROJECT["project"]["dependencies"] + [
+        name for extra in extras.values() for name in extra
+    ]
     names = {normalized(re.split(r"[<>=!; ]", requirement)[0]) for requirement in wanted}
     assert names - set(pinned) == set()
     assert not any("/" in line for line in lines if not line.startswith("#"))
+
+
+def test_the_lowest_constraints_are_the_lower_bounds():
+    lines = (CHECKOUT / "constraints-lowest.txt").read_text(encoding="utf-8").splitlines()
+    pinned = dict(line.split("==") for line in lines if not line.startswith("#"))
+    pinned = {normalized(name): version for name, version in pinned.items()}
+    bounds = {
+        normalized(name): bound
+        for entry in PROJECT["project"]["dependencies"]
+        for name, _, bound in [re.split(r"(>=|$)", entry.partition(",")[0])[:3]]
+    }
+    assert set(pinned) == set(bounds)
+    for name, bound in bounds.items():
+        assert f"{pinned[name]}.".startswith(f"{bound}." if bound else ""), name
+
+
+def test_versions_agree():
+    import nnunet_pst
+
+    version = nnunet_pst.__version__
+    changes = (CHECKOUT / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert re.findall(r"^## \[(\d.*?)\]", changes, re.MULTILINE)[0] == version
+    assert f"\nversion: {version}\n" in (CHECKOUT / "CITATION.cff").read_text(encoding="utf-8")
+    assert f"{version.rpartition('.')[0]}.x" in (CHECKOUT / "SECURITY.md").read_text("utf-8")
+    assert f"nnunet_pst-{version}-py3" in (CHECKOUT / "README.md").read_text(encoding="utf-8")
 
 
 def test_every_dependency_is_imported_somewhere():

@@ -15,7 +15,7 @@ def forget_paths(file: Path) -> None:
 
     ``nnUNetv2_export_model_to_zip`` puts ``debug.json`` and ``summary.json`` into the archive.
     """
-    content = json.loads(file.read_text())
+    content = json.loads(file.read_text(encoding="utf-8"))
 
     def cleaned(value: Any) -> Any:
         if isinstance(value, dict):

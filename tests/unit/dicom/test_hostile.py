@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import struct
-import time
+import tracemalloc
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -84,12 +84,10 @@ def test_mutated_files_give_a_line_or_a_result(
     whole, random_ = victim.read_bytes(), random.Random(4)
     origin, refused = Origin(victim), 0
     headers = [read_instance(o) for o in walk(tmp_path / "series").dicom if o != origin]
-    started = time.monotonic()
     for _ in range(250):
         victim.write_bytes(mutated(whole, random_))
         refused += bool(problems_of(origin, headers, kind))
     assert refused > 20
-    assert time.monotonic() - started < 60
 
 
 def test_a_truncated_file_is_named_and_the_rest_is_scanned(
@@ -130,13 +128,15 @@ def archive(path: Path, members: dict[str, bytes]) -> Path:
 )
 def test_harmful_archives_are_refused(tmp_path: Path, members: dict, fault: Fault):
     path = archive(tmp_path / "study.zip", members)
-    started = time.monotonic()
+    tracemalloc.start()
     with pytest.raises(InputError) as caught:
         scan(path, tmp_path / "out" / "cohort.csv")
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
     (line,) = caught.value.problems
     assert "study.zip" in line
     assert line.fault is fault
-    assert time.monotonic() - started < 5
+    assert peak < 64 * 2**20, "the bomb of 300 MiB must not go off"
     assert sorted(p.name for p in tmp_path.iterdir()) == ["study.zip"]
 
 
