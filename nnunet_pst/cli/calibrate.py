@@ -21,7 +21,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "every mask an expected Dice, a range for its volume and a flag. Test patients are not "
         "used."
     )
-    parser.add_argument("dataset", help="dataset of the training: a name, or its raw folder")
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument(
+        "dataset", nargs="?", help="dataset of the training: a name, a number, or its raw folder"
+    )
+    source.add_argument("-d", dest="also_dataset", metavar="dataset", help="the same, as nnU-Net's")
     parser.add_argument("-c", dest="configuration", default="2d_5", help="default: 2d_5")
     parser.add_argument(
         "-tr", dest="trainer", default="nnUNetTrainerPST25D", help="default: %(default)s"
@@ -54,7 +58,7 @@ def run(arguments: argparse.Namespace) -> int:
     from nnunet_pst.nnunet.models.calibrate import CalibrationSettings, calibrate
 
     done = calibrate(
-        arguments.dataset,
+        arguments.dataset or arguments.also_dataset,
         CalibrationSettings(
             configuration=arguments.configuration,
             trainer=arguments.trainer,

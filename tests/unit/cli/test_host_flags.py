@@ -100,3 +100,23 @@ def test_a_number_reaches_the_dataset_through_every_verb_that_names_one(
         assert "Dataset501_PST" in printed, (words, printed)
     assert main(["convert", str(tmp_path / "cohort.csv"), "-d", "502"]) == 1
     assert "Dataset502_NAME" in capsys.readouterr().err
+
+
+def test_calibrate_and_plan_take_a_dataset_by_flag():
+    for words in (["calibrate", "-d", "501"], ["plan", "-d", "501"]):
+        assert build_parser(words[0]).parse_args(words).also_dataset == "501"
+
+
+def test_calibrate_finds_a_training_by_number(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    raw = tmp_path / "raw" / "Dataset501_PST"
+    (raw / "labelsTr").mkdir(parents=True)
+    (raw / "imagesTr").mkdir()
+    for name in ("labelsTr/A.nii.gz", "imagesTr/A_0000.nii.gz"):
+        (raw / name).touch()
+    (raw / "dataset.json").write_text('{"labels": {"background": 0, "tumor": 1}}')
+    for variable in ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results"):
+        monkeypatch.setenv(variable, str(tmp_path / variable.removeprefix("nnUNet_")))
+    assert main(["calibrate", "-d", "501"]) == 1
+    assert "Dataset501_PST" in capsys.readouterr().err
