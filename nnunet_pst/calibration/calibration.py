@@ -7,7 +7,6 @@ read.
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -23,6 +22,8 @@ from nnunet_pst.errors import Fault, InputError
 CALIBRATION = "calibration.json"
 _FORMAT = 1
 _MOST_NUMBERS = 100_000
+#: No number of an honest calibration is larger; sums of larger ones overflow.
+_LARGEST = 1e9
 
 
 @dataclass(frozen=True)
@@ -132,8 +133,8 @@ def _intervals(content: Any) -> FittedIntervals | None:  # noqa: ANN401 - of JSO
         raise ValueError("unknown signs")
     return FittedIntervals(
         ExpectedDice(_number(fitted["intercept"]), slopes, _numbers(fitted["sequences"])),
-        _number_or_none(content["dice_quantile"]),
-        _number_or_none(content["volume_quantile"]),
+        _size_or_none(content["dice_quantile"]),
+        _size_or_none(content["volume_quantile"]),
     )
 
 
@@ -141,10 +142,10 @@ def _check(content: Any) -> CheckThreshold | None:  # noqa: ANN401 - of JSON
     if content is None:
         return None
     return CheckThreshold(
-        _number(content["below"]),
+        _size(content["below"]),
         _count(content["failures"]),
-        _number_or_none(content["miss_rate"]),
-        _number(content["flagged_good"]),
+        _size_or_none(content["miss_rate"]),
+        _size(content["flagged_good"]),
     )
 
 
@@ -174,13 +175,19 @@ def _familiar(content: Any) -> FamiliarImages | None:  # noqa: ANN401 - of JSON
 
 
 def _number(value: Any) -> float:  # noqa: ANN401 - of JSON
-    if isinstance(value, bool) or not math.isfinite(number := float(value)):
+    if isinstance(value, bool) or not abs(number := float(value)) <= _LARGEST:
         raise ValueError("not a number")
     return number
 
 
-def _number_or_none(value: Any) -> float | None:  # noqa: ANN401 - of JSON
-    return None if value is None else _number(value)
+def _size(value: Any) -> float:  # noqa: ANN401 - of JSON
+    if (number := _number(value)) < 0:
+        raise ValueError("negative")
+    return number
+
+
+def _size_or_none(value: Any) -> float | None:  # noqa: ANN401 - of JSON
+    return None if value is None else _size(value)
 
 
 def _count(value: Any) -> int:  # noqa: ANN401 - of JSON
@@ -195,6 +202,10 @@ def _numbers(content: Mapping[str, Any]) -> dict[str, float]:
 
 def _array(content: Any, dimensions: int) -> npt.NDArray[np.float64]:  # noqa: ANN401 - of JSON
     array = np.asarray(content, dtype=np.float64)
-    if array.ndim != dimensions or array.size > _MOST_NUMBERS or not np.isfinite(array).all():
+    if (
+        array.ndim != dimensions
+        or array.size > _MOST_NUMBERS
+        or not (np.abs(array) <= _LARGEST).all()
+    ):
         raise ValueError("not an array")
     return array

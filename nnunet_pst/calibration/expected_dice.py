@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import expit
 
 from nnunet_pst.calibration.signs import Signs
 
@@ -50,7 +51,7 @@ class ExpectedDice:
         known = {name.casefold(): value for name, value in self.sequences.items()}
         total = self.intercept + known.get(sequence.casefold(), 0.0)
         total += sum(self.slopes[name] * _log_odds(value) for name, value in values.items())
-        return float(1 / (1 + np.exp(-total)))
+        return float(expit(total))
 
 
 def fit_expected_dice(

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import random
+import warnings
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from nnunet_pst.calibration.calibration import Calibration, as_text, read_calibration
-from nnunet_pst.calibration.familiar import PROFILE_LENGTH, Familiarity
+from nnunet_pst.calibration.familiar import PROFILE_LENGTH, Familiarity, familiarity, profile
 from nnunet_pst.calibration.fitting import CalibrationCase
 from nnunet_pst.calibration.judgement import Flag, disagreement_lines, judge
 from nnunet_pst.calibration.learning import CalibratedCase, ImageProfile, learn
@@ -143,3 +145,78 @@ def test_a_familiar_part_of_a_wrong_shape_is_refused(part: str):
     content["familiar"][part] = content["familiar"][part][1:]
     with pytest.raises(InputError):
         read_calibration(content, "model")
+
+
+VALUES = (None, 0, -1, 1e308, "", "x", [], {}, True, [[]], {"a": 1}, 10**30, "nan", float("inf"))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_whatever_a_stranger_writes_is_refused_or_judged(seed: int):
+    """Values anywhere in the file are replaced, removed or retyped."""
+    rng, whole = random.Random(seed), as_text(learned(24))
+    row = profile(np.random.default_rng(0).normal(100, 20, (4, 16, 16)))
+    for _ in range(250):
+        content = json.loads(whole)
+        place = content
+        while True:
+            key = rng.choice(list(place) if isinstance(place, dict) else range(len(place)))
+            if isinstance(place[key], dict | list) and place[key] and rng.random() < 0.8:
+                place = place[key]
+                continue
+            if rng.random() < 0.2:
+                del place[key]
+            else:
+                place[key] = rng.choice(VALUES)
+            break
+        try:
+            known = read_calibration(content, "model")
+        except InputError:
+            continue
+        seen = None if known.familiar is None else familiarity(row, "T2", known.familiar)
+        for signs, volume in ((Signs(0.9, 0.9), 40.0), (Signs(0.0), 0.0)):
+            told = judge(signs, "T2", volume, known, familiar=seen).as_json()
+            json.dumps(told, allow_nan=False)
+            assert told["reasons"]
+
+
+@pytest.mark.parametrize("value", [1e308, -1e308, 0.0])
+@pytest.mark.parametrize(
+    "path",
+    [
+        ("intervals", "expected_dice", "intercept"),
+        ("intervals", "expected_dice", "slopes", "soft_dice"),
+        ("intervals", "expected_dice", "sequences", "T2"),
+        ("intervals", "dice_quantile"),
+        ("intervals", "volume_quantile"),
+        ("check", "below"),
+        ("familiar", "center", 0),
+        ("familiar", "scale", 0),
+        ("familiar", "weights", 0, 0),
+        ("familiar", "biases", 0),
+        ("familiar", "precision", 0, 0),
+        ("familiar", "lowest", "T2"),
+    ],
+)
+def test_extreme_numbers_of_a_stranger_give_no_warning_and_no_nonsense(
+    path: tuple[str | int, ...], value: float
+):
+    content = json.loads(as_text(learned(24)))
+    place = content
+    for key in path[:-1]:
+        place = place[key]
+    place[path[-1]] = value
+    try:
+        known = read_calibration(content, "model")
+    except InputError:
+        return
+    assert known.familiar is not None
+    row = profile(np.random.default_rng(0).normal(100, 20, (4, 16, 16)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        seen = familiarity(row, "T2", known.familiar)
+        told = judge(Signs(0.9, 0.9), "T2", 40.0, known, familiar=seen).as_json()
+    json.dumps(told, allow_nan=False)
+    for name in ("dice_interval", "volume_interval_ml"):
+        if told[name] is not None:
+            low, high = told[name]
+            assert 0 <= low <= high
