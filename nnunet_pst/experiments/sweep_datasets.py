@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from nnunet_pst.dataset.conversion_settings import ConversionSettings
 from nnunet_pst.dataset.conversion_summary import ConversionSummary
 from nnunet_pst.dataset.raw_dataset import OWN_KEY, RawDataset, locate_dataset
 from nnunet_pst.dataset.splits import Splits, make_splits, split_patients, splits_like
-from nnunet_pst.errors import Fault, HostError, InputError, Problem
+from nnunet_pst.errors import Fault, HostError, InputError, Problem, PSTError
 from nnunet_pst.experiments.sweep_plan import (
     ALL_SEQUENCE,
     DEFAULT_SEED,
@@ -96,8 +96,8 @@ def prepare_datasets(source: Source, jobs: Sequence[Job], logs: Path) -> Prepare
         mine = [job for job in jobs if job.dataset == name]
         place = locate_dataset(name)
         if name != base.name:
-            _share_key(base, place)
-            flagged[name] = dict(_convert(source, name, strategy, rules).flagged)
+            with _shared_key(base, place):
+                flagged[name] = dict(_convert(source, name, strategy, rules).flagged)
         own = splits_like(splits, rows, cases_of_dataset(place.folder))
         _refuse_empty_folds(name, own, {job.fold for job in mine})
         _keep_splits(name, own)
@@ -133,6 +133,19 @@ def _convert(
         if strategy.layout == FUSION:
             settings = replace(settings, registration=source.registration)
     return convert_cohort(source.table, name, settings, workers=source.workers)
+
+
+@contextlib.contextmanager
+def _shared_key(base: RawDataset, other: RawDataset) -> Iterator[None]:
+    """Let a dataset be converted with the pseudonyms of another; a refused one leaves no key."""
+    new = not other.key.exists()
+    _share_key(base, other)
+    try:
+        yield
+    except PSTError:
+        if new and not other.folder.exists():
+            other.key.unlink(missing_ok=True)
+        raise
 
 
 def _share_key(base: RawDataset, other: RawDataset) -> None:
