@@ -18,6 +18,7 @@ from nnunet_pst.calibration.expected_dice import SIGNS, ExpectedDice
 from nnunet_pst.calibration.familiar import PROFILE_LENGTH, FamiliarImages
 from nnunet_pst.calibration.fitting import CheckThreshold, FittedIntervals
 from nnunet_pst.errors import Fault, InputError
+from nnunet_pst.io.wording import printable
 
 CALIBRATION = "calibration.json"
 _FORMAT = 1
@@ -102,7 +103,7 @@ def read_calibration(content: Mapping[str, Any], where: str) -> Calibration:
         if content["format"] != _FORMAT:
             raise ValueError("another format")
         return Calibration(
-            checkpoints=tuple(str(digest) for digest in content["checkpoints"]),
+            checkpoints=_digests(content["checkpoints"]),
             mirroring=content["mirroring"] is True,
             patients=_count(content["patients"]),
             cases=_count(content["cases"]),
@@ -144,6 +145,7 @@ def _check(content: Any) -> CheckThreshold | None:  # noqa: ANN401 - of JSON
     return CheckThreshold(
         _size(content["below"]),
         _count(content["failures"]),
+        _count(content["failed_patients"]),
         _size_or_none(content["miss_rate"]),
         _size(content["flagged_good"]),
     )
@@ -152,7 +154,10 @@ def _check(content: Any) -> CheckThreshold | None:  # noqa: ANN401 - of JSON
 def _familiar(content: Any) -> FamiliarImages | None:  # noqa: ANN401 - of JSON
     if content is None:
         return None
-    names = tuple(str(name) for name in content["sequences"])
+    keys = [str(name) for name in content["sequences"]]
+    names = tuple(_name(name) for name in keys)
+    if len(set(names)) < len(names):
+        raise ValueError("one name twice")
     center = _array(content["center"], 1)
     k, n = len(names), PROFILE_LENGTH
     found = FamiliarImages(
@@ -161,10 +166,10 @@ def _familiar(content: Any) -> FamiliarImages | None:  # noqa: ANN401 - of JSON
         _array(content["scale"], 1),
         _array(content["means"], 2),
         _array(content["precision"], 2),
-        {name: _array(content["distances"][name], 1) for name in names},
+        {n: _array(content["distances"][key], 1) for n, key in zip(names, keys, strict=True)},
         _array(content["weights"], 2),
         _array(content["biases"], 1),
-        {name: _number(content["lowest"][name]) for name in names},
+        {n: _number(content["lowest"][key]) for n, key in zip(names, keys, strict=True)},
     )
     parts = (center, found.scale, found.means, found.precision, found.weights, found.biases)
     if [part.shape for part in parts] != [(n,), (n,), (k, n), (n, n), (k, n), (k,)]:
@@ -197,7 +202,18 @@ def _count(value: Any) -> int:  # noqa: ANN401 - of JSON
 
 
 def _numbers(content: Mapping[str, Any]) -> dict[str, float]:
-    return {str(name): _number(value) for name, value in content.items()}
+    return {_name(name): _number(value) for name, value in content.items()}
+
+
+def _name(value: Any) -> str:  # noqa: ANN401 - of JSON
+    """Make a name fit for messages, as every name of a model."""
+    return printable(str(value))[:80]
+
+
+def _digests(content: Any) -> tuple[str, ...]:  # noqa: ANN401 - of JSON
+    if not isinstance(content, list) or not content:
+        raise ValueError("no checkpoints")
+    return tuple(str(digest) for digest in content)
 
 
 def _array(content: Any, dimensions: int) -> npt.NDArray[np.float64]:  # noqa: ANN401 - of JSON

@@ -8,7 +8,7 @@ small where there are few patients.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,26 +32,42 @@ class ExpectedDice:
     Attributes
     ----------
     intercept
-        Log-odds where all signs are one half, for a sequence that it doesn't know.
+        Log-odds where all signs are one half, before what the sequence adds.
     slopes
         By sign, of its log-odds.
     sequences
-        By sequence, added to the intercept.
+        By sequence, added to the intercept. The only name is empty where nobody knows which
+        sequences the cases are.
     """
 
     intercept: float
     slopes: Mapping[str, float]
     sequences: Mapping[str, float]
 
+    def knows(self, sequence: str) -> bool:
+        """Whether masks of this sequence were among the cases."""
+        return known_name(sequence, self.sequences) is not None
+
     def of(self, signs: Signs, sequence: str) -> float | None:
-        """Return the expected Dice; None where the mask lacks a sign that the regression needs."""
+        """Return the expected Dice; None for another sequence, or where a sign is missing."""
         values = {name: getattr(signs, name) for name in self.slopes}
-        if any(value is None for value in values.values()):
+        name = known_name(sequence, self.sequences)
+        if name is None or any(value is None for value in values.values()):
             return None
-        known = {name.casefold(): value for name, value in self.sequences.items()}
-        total = self.intercept + known.get(sequence.casefold(), 0.0)
+        total = self.intercept + self.sequences[name]
         total += sum(self.slopes[name] * _log_odds(value) for name, value in values.items())
         return float(expit(total))
+
+
+def known_name(sequence: str, names: Iterable[str]) -> str | None:
+    """Return a sequence as it is spelled among names; None where it is not among them.
+
+    Of cases whose sequence nobody knows, all have the empty name, which stands for every sequence.
+    """
+    known = list(names)
+    if known == [""]:
+        return ""
+    return next((name for name in known if name.casefold() == sequence.casefold()), None)
 
 
 def fit_expected_dice(

@@ -21,6 +21,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
+from nnunet_pst.calibration.expected_dice import known_name
+
 #: Images of a sequence from which on it is known.
 FEWEST_IMAGES = 20
 #: Share of training images that would be called unlike, or another sequence.
@@ -230,11 +232,10 @@ def familiarity(
     found: npt.NDArray[np.float64], sequence: str, images: FamiliarImages
 ) -> Familiarity:
     """Compare a profile with the training images of a sequence."""
-    folded = [name.casefold() for name in images.sequences]
-    if sequence.casefold() not in folded:
+    name = known_name(sequence, images.sequences)
+    if name is None:
         return Familiarity(None)
-    own = folded.index(sequence.casefold())
-    name = images.sequences[own]
+    own = images.sequences.index(name)
     row = (found - images.center) / images.scale
     distances = images.distances[name]
     far = _distance(row, images.means[own], images.precision)

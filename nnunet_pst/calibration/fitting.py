@@ -63,8 +63,8 @@ class CheckThreshold:
     ----------
     below
         The threshold.
-    failures
-        Number of failed masks that it was set on.
+    failures, failed_patients
+        Number of failed masks that it was set on, and of their patients.
     miss_rate
         Chance that a failed mask of a new patient is not flagged, at most, where failed masks are
         like these; None with no failed mask.
@@ -74,6 +74,7 @@ class CheckThreshold:
 
     below: float
     failures: int
+    failed_patients: int
     miss_rate: float | None
     flagged_good: float
 
@@ -105,13 +106,16 @@ class FittedIntervals:
         reach = self.dice_quantile * spread(expected)
         return max(0.0, expected - reach), min(1.0, expected + reach)
 
-    def volume_interval_ml(self, expected: float, volume_ml: float) -> tuple[float, float] | None:
-        """Interval of the true volume of a mask with this expected Dice and volume."""
+    def volume_interval_ml(
+        self, expected: float, volume_ml: float, image_ml: float = math.inf
+    ) -> tuple[float, float] | None:
+        """Interval of the true volume of a mask with this expected Dice, in an image of a size."""
         if self.volume_quantile is None:
             return None
         factor = math.exp(min(self.volume_quantile * spread(expected), 50.0))
         shifted = volume_ml + SMALL_ML
-        return max(0.0, shifted / factor - SMALL_ML), shifted * factor - SMALL_ML
+        low, high = shifted / factor - SMALL_ML, shifted * factor - SMALL_ML
+        return max(0.0, low), min(high, image_ml)
 
 
 def spread(expected: float) -> float:
@@ -169,21 +173,23 @@ def expected_without_own(cases: Sequence[CalibrationCase]) -> list[float]:
 def check_threshold(cases: Sequence[CalibrationCase], expected: Sequence[float]) -> CheckThreshold:
     """Set the threshold so that at most `MISS_RATE` of failed masks are above it.
 
-    With k failed masks, the i-th smallest of their expected Dice is below that of a new one with a
-    chance of 1 - i / (k + 1) at most. Too few for `MISS_RATE` get the best that they allow.
+    Patients are the unit, as for the intervals: with failed masks of k patients, a new patient's
+    failed mask is above the threshold with a chance of 1 / (k + 1) at least. Too few for
+    `MISS_RATE` get the threshold above all of their failed masks.
     """
-    failed = sorted(e for c, e in zip(cases, expected, strict=True) if c.dice < FAILED_BELOW)
+    failed = [(e, c) for c, e in zip(cases, expected, strict=True) if c.dice < FAILED_BELOW]
     good = [e for c, e in zip(cases, expected, strict=True) if c.dice >= FAILED_BELOW]
-    lowest = float(np.quantile(expected, LEAST_CHECKED))
-    if not failed:
-        below, rate = lowest, None
-    else:
-        place = min(math.ceil((1 - MISS_RATE) * (len(failed) + 1)), len(failed))
+    owners = [case.patient for _, case in failed]
+    below, rate = float(np.quantile(expected, LEAST_CHECKED)), None
+    if failed:
+        values = [value for value, _ in failed]
+        found = conformal_quantile(values, owners, 1 - MISS_RATE)
+        rate = MISS_RATE if found is not None else 1 / (len(set(owners)) + 1)
         # The failed mask itself is below its threshold.
-        below = float(np.nextafter(failed[place - 1], 2))
-        rate = 1 - place / (len(failed) + 1)
+        below = float(np.nextafter(max(values) if found is None else found, 2))
+    below = max(below, FAILED_BELOW)
     flagged = float(np.mean([e < below for e in good])) if good else 0.0
-    return CheckThreshold(max(below, FAILED_BELOW), len(failed), rate, flagged)
+    return CheckThreshold(below, len(failed), len(set(owners)), rate, flagged)
 
 
 def failure_auroc(dice: Sequence[float], expected: Sequence[float]) -> float | None:

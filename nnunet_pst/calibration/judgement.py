@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -77,6 +78,7 @@ def judge(
     volume_ml: float,
     calibration: Calibration | None,
     *,
+    image_ml: float = math.inf,
     why_not: str = "",
     familiar: Familiarity | None = None,
     disagreements: Sequence[str] = (),
@@ -93,6 +95,8 @@ def judge(
         0 for an empty mask.
     calibration
         Of the model that made it; None without one.
+    image_ml
+        Of the whole image, which no tumor exceeds.
     why_not
         Why there is none, with the remedy.
     familiar
@@ -112,16 +116,24 @@ def judge(
     intervals = calibration.intervals if calibration is not None else None
     expected = intervals.expected(signs, sequence) if intervals and signs else None
     if calibration is None or intervals is None or calibration.check is None or expected is None:
-        why = why_not or "calibrated with too few patients to expect anything of a mask"
+        why = why_not or _why_unknown(calibration, sequence)
         return _with(found or [(Flag.UNKNOWN, why)], unless=why if found else "")
     found += _of_expected(expected, calibration)
     return _with(
         found,
         expected,
         intervals.dice_interval(expected),
-        intervals.volume_interval_ml(expected, volume_ml),
+        intervals.volume_interval_ml(expected, volume_ml, image_ml),
         known_voxels=not calibration.whole,
     )
+
+
+def _why_unknown(calibration: Calibration | None, sequence: str) -> str:
+    if calibration is None or calibration.intervals is None:
+        return "calibrated with too few patients to expect anything of a mask"
+    if not calibration.intervals.expected_dice.knows(sequence):
+        return f"no mask of {sequence} was calibrated"
+    return "this model tells nothing of the mask that the calibration could use"
 
 
 def _of_expected(expected: float, calibration: Calibration) -> list[tuple[Flag, str]]:

@@ -33,6 +33,54 @@ from nnunet_pst.calibration.signs import Signs
 
 
 @dataclass(frozen=True)
+class Measured:
+    """What is measured of one mask, whoever's it is.
+
+    Attributes
+    ----------
+    signs, dice, predicted_ml, reference_ml
+        See `CalibrationCase`.
+    has_tumor
+        Whether the label has tumor.
+    voxels
+        Known voxels by probability.
+    """
+
+    signs: Signs
+    dice: float
+    predicted_ml: float
+    reference_ml: float | None
+    has_tumor: bool
+    voxels: VoxelCounts
+
+    def as_json(self) -> dict[str, Any]:
+        """The measurement as JSON, counts without their zeros."""
+        return {
+            "signs": asdict(self.signs),
+            "dice": self.dice,
+            "predicted_ml": self.predicted_ml,
+            "reference_ml": self.reference_ml,
+            "has_tumor": self.has_tumor,
+            "tumor": _sparse(self.voxels.tumor),
+            "background": _sparse(self.voxels.background),
+            "bins": len(self.voxels.tumor),
+        }
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> Measured:
+        """Read what `as_json` returned."""
+        bins, whole = int(content["bins"]), content["reference_ml"]
+        return cls(
+            Signs(**content["signs"]),
+            float(content["dice"]),
+            float(content["predicted_ml"]),
+            None if whole is None else float(whole),
+            bool(content["has_tumor"]),
+            VoxelCounts(_dense(content["tumor"], bins), _dense(content["background"], bins)),
+        )
+
+
+@dataclass(frozen=True)
 class CalibratedCase:
     """A case that its network has not learned from, measured.
 
@@ -49,27 +97,6 @@ class CalibratedCase:
     case: CalibrationCase
     has_tumor: bool
     voxels: VoxelCounts
-
-    def as_json(self) -> dict[str, Any]:
-        """The case as JSON, counts without their zeros."""
-        return {
-            "case": asdict(self.case),
-            "has_tumor": self.has_tumor,
-            "tumor": _sparse(self.voxels.tumor),
-            "background": _sparse(self.voxels.background),
-            "bins": len(self.voxels.tumor),
-        }
-
-    @classmethod
-    def from_json(cls, content: Mapping[str, Any]) -> CalibratedCase:
-        """Read what `as_json` returned."""
-        case = {**content["case"], "signs": Signs(**content["case"]["signs"])}
-        bins = int(content["bins"])
-        return cls(
-            CalibrationCase(**case),
-            bool(content["has_tumor"]),
-            VoxelCounts(_dense(content["tumor"], bins), _dense(content["background"], bins)),
-        )
 
 
 def _sparse(counts: npt.NDArray[np.float64]) -> list[list[int]]:

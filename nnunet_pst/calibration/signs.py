@@ -44,7 +44,7 @@ class SignsOfNetworks:
 
     def __init__(self) -> None:
         self._soft: list[float] = []
-        self._passes: list[float] = []
+        self._passes: list[float | None] = []
         self._votes: npt.NDArray[np.float32] | None = None
 
     def add(
@@ -67,17 +67,20 @@ class SignsOfNetworks:
         mask = logits.argmax(axis=0) > 0
         self._soft.append(soft_dice(mask, foreground(logits)))
         if share is not None:
-            agreed = pairwise_dice(np.asarray(share, dtype=np.float32) * passes, passes)
-            self._passes += [] if agreed is None else [agreed]
+            votes_of_passes = np.asarray(share, dtype=np.float32) * passes
+            self._passes.append(pairwise_dice(votes_of_passes, passes))
         votes = mask.astype(np.float32)
         self._votes = votes if self._votes is None else self._votes + votes
 
     def all_together(self) -> Signs:
         """Return the means over all networks, of which there is at least one."""
         assert self._votes is not None
+        # A network that finds nothing agrees with none that does.
+        passes = [agreed or 0.0 for agreed in self._passes]
+        found = any(agreed is not None for agreed in self._passes)
         return Signs(
             soft_dice=float(np.mean(self._soft)),
-            passes_dice=float(np.mean(self._passes)) if self._passes else None,
+            passes_dice=float(np.mean(passes)) if found else None,
             folds_dice=pairwise_dice(self._votes, len(self._soft)),
         )
 

@@ -102,7 +102,8 @@ def _lines(found: Calibration) -> list[str]:
     missed = (
         "nothing failed, so no miss rate is known"
         if check.miss_rate is None
-        else f"at most {check.miss_rate:.0%} of failed masks are missed"
+        else f"a failed mask of a new patient is missed with a chance of {check.miss_rate:.0%} "
+        f"at most (failed masks of {check.failed_patients} patients)"
     )
     lines.append(
         f"masks below an expected Dice of {check.below:.2f} are flagged: {missed}, and "

@@ -136,7 +136,7 @@ def _content_problems(
             problems.append(Problem(text, Fault.GEOMETRY))
     allowed = {"reference": labels.reference_values, "prediction": labels.predicted_values}
     for what, volume in (("reference", reference), ("prediction", prediction)):
-        strange = _strange_values(volume.array, allowed[what])
+        strange = strange_values(volume.array, allowed[what])
         if strange:
             values = ", ".join(map(str, allowed[what]))
             text = f"{what} holds the values {strange}; expected {values}"
@@ -153,7 +153,7 @@ def _difference(reference: Volume, other: Volume) -> str:
     return f"up to {corner_distance_voxels(ours, theirs):.3g} voxels apart"
 
 
-def _strange_values(array: npt.NDArray[Any], allowed: Sequence[int]) -> str:
+def strange_values(array: npt.NDArray[Any], allowed: Sequence[int]) -> str:
     """First few values that are not labels; empty if there are none."""
     strange = np.unique(array[~np.isin(array, allowed)])
     return ", ".join(f"{value:g}" for value in strange[:5]) + (", ..." if strange.size > 5 else "")

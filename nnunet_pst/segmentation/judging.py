@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from nnunet_pst.calibration.calibration import Calibration
@@ -32,9 +33,29 @@ def calibration_of(facts: ModelFacts) -> tuple[Calibration | None, str]:
     return found, ""
 
 
+@dataclass(frozen=True)
+class MadeBy:
+    """How a mask was made.
+
+    Attributes
+    ----------
+    facts
+        The model.
+    sequences
+        Its input, spelled as a case table does: the channels that are there, joined by ``+``.
+    image
+        The first channel.
+    """
+
+    facts: ModelFacts
+    signs: Signs | None
+    sequences: str
+    image: Volume
+
+
 def judge_masks(
     volumes_ml: Mapping[str, float],
-    made_by: Mapping[str, tuple[ModelFacts, Signs | None, Volume]],
+    made_by: Mapping[str, MadeBy],
     agreement: Mapping[str, Any] | None,
 ) -> dict[str, Judgement]:
     """Judge the masks of a study.
@@ -44,7 +65,7 @@ def judge_masks(
     volumes_ml
         Of each mask by name, also of a consensus.
     made_by
-        By name, without the consensus: the model, its signs, and the image.
+        By name, without the consensus.
     agreement
         See `segmentation.agreement.agreement`.
     """
@@ -57,17 +78,19 @@ def judge_masks(
                 None, name, volume_ml, None, why_not=_CONSENSUS, disagreements=lines
             )
             continue
-        facts, signs, image = made_by[name]
+        one = made_by[name]
+        facts, image = one.facts, one.image
         calibration, why_not = calibration_of(facts)
         familiar: Familiarity | None = None
         if facts.calibration is not None and facts.calibration.familiar is not None:
             # Images don't depend on weights or mirroring.
             familiar = familiarity(profile(image.array), name, facts.calibration.familiar)
         judged[name] = judge(
-            signs,
-            name,
+            one.signs,
+            one.sequences,
             volume_ml,
             calibration,
+            image_ml=image.array.size * image.grid.voxel_volume_ml,
             why_not=why_not,
             familiar=familiar,
             disagreements=lines,

@@ -38,7 +38,7 @@ def write_measures(path: Path, reports: Sequence[dict[str, Any]]) -> list[str]:
             "model": result["model"],
             "weights": _weights(report, result),
             **part["measures"],
-            **_trust_cells(result),
+            **_trust_cells(result, whole=part["name"] not in _class_names(result)),
             "warnings": "; ".join(part["warnings"]),
         }
         for report in reports
@@ -61,9 +61,18 @@ def write_measures(path: Path, reports: Sequence[dict[str, Any]]) -> list[str]:
     ]
 
 
-def _trust_cells(result: dict[str, Any]) -> dict[str, Any]:
-    """Columns about whether to believe a mask; empty in reports of earlier versions."""
+def _class_names(result: dict[str, Any]) -> list[str]:
+    return [one["name"] for one in result.get("classes", [])]
+
+
+def _trust_cells(result: dict[str, Any], *, whole: bool) -> dict[str, Any]:
+    """Columns about whether to believe a mask; empty in reports of earlier versions.
+
+    Numbers are of the whole mask: a class of several has the flag alone.
+    """
     trust = result.get("trust", {})
+    if not whole:
+        trust = {name: trust[name] for name in ("flag", "reasons") if name in trust}
     dice, volume = (trust.get(name) or ("", "") for name in ("dice_interval", "volume_interval_ml"))
     expected = trust.get("expected_dice")
     return {

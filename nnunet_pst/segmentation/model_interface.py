@@ -100,6 +100,7 @@ class ModelFacts:
             "engine": self.engine,
             "precision": self.precision,
             "weights": self.weights,
+            "calibrated": self.calibration is not None,
             "sha256": self.sha256,
         }
 

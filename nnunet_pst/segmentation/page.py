@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from nnunet_pst.calibration.fitting import COVERAGE
-from nnunet_pst.calibration.judgement import Flag
 from nnunet_pst.io.templates import render
 from nnunet_pst.io.viewer_labels import class_color
 from nnunet_pst.segmentation.agreement import alignment_words, coverage_words, dice_words
@@ -49,7 +48,7 @@ def render_study_page(report: Mapping[str, Any], folder: Path) -> str:
         "coverage_level": COVERAGE,
         "coarse": any(result["trust"]["known_voxels"] for result in report["results"]),
         "uncalibrated": any(
-            result["trust"]["flag"] == Flag.UNKNOWN.value for result in report["results"]
+            model["used"] and not model["calibrated"] for model in report["models"]
         ),
     }
     return render("nnunet_pst.segmentation", "segment.html", values).removesuffix("\n")

@@ -17,7 +17,7 @@ from nnunet_pst.io.geometry import Grid, slice_axis_remarks
 from nnunet_pst.io.volumes import Volume
 from nnunet_pst.registration.policy import RegistrationSettings
 from nnunet_pst.segmentation.agreement import agreement, consensus
-from nnunet_pst.segmentation.judging import judge_masks
+from nnunet_pst.segmentation.judging import MadeBy, judge_masks
 from nnunet_pst.segmentation.measures import TumorMeasures, mask_warnings, measure_tumor
 from nnunet_pst.segmentation.model_interface import (
     ModelChoice,
@@ -212,7 +212,12 @@ def _judged(
     judged = judge_masks(
         {result.name: result.measures.volume_ml for result in results},
         {
-            result.name: (roles.by_sequence[result.name].model.facts, result.signs, result.image)
+            result.name: MadeBy(
+                roles.by_sequence[result.name].model.facts,
+                result.signs,
+                "+".join(name for name in result.channels if name not in result.filled),
+                result.image,
+            )
             for result in results
             if result.name in roles.by_sequence
         },

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import SimpleITK as sitk  # noqa: N813
 
 from nnunet_pst.calibration.calibration import CALIBRATION
+from nnunet_pst.calibration.learning import Measured
 from nnunet_pst.errors import Fault, InputError
+from nnunet_pst.evaluation.references import ReferenceCase
 from nnunet_pst.nnunet.models.calibrate import DRAFT, CalibrationSettings, calibrate
+from nnunet_pst.nnunet.models.calibration_cases import FoldMeasuring
 from nnunet_pst.nnunet.models.prediction import LoadedModel, load_model
 
 pytestmark = pytest.mark.slow
@@ -77,7 +82,7 @@ def test_a_killed_calibration_goes_on_to_the_same_bytes(workplace, monkeypatch: 
             calibrate(DATASET, SETTINGS)
         assert not (workplace.model / CALIBRATION).exists()
         with (workplace.model / DRAFT).open("a") as draft:
-            draft.write('{"key": "torn')
+            draft.write('\n{"key": "torn')
         calibrate(DATASET, SETTINGS)
     assert (workplace.model / CALIBRATION).read_bytes() == whole
     cases = json.loads(whole)["cases"]
@@ -119,3 +124,42 @@ def test_finer_labels_must_be_there_for_every_case(workplace, tmp_path: Path):
     with workplace.entered(), pytest.raises(InputError) as refused:
         calibrate(DATASET, CalibrationSettings(trainer=TINY, references=tmp_path / "fine"))
     assert {problem.fault for problem in refused.value.problems} == {Fault.MISSING}
+
+
+@pytest.mark.parametrize(("change", "fault"), [("255", Fault.VALUES), ("shifted", Fault.GEOMETRY)])
+def test_labels_of_other_values_or_places_are_refused_before_the_work(
+    workplace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str, fault: Fault
+):
+    folder = tmp_path / "fine"
+    folder.mkdir()
+    for file in (workplace.raw / DATASET / "labelsTr").iterdir():
+        label = sitk.ReadImage(str(file))
+        fine = sitk.Cast(label == 1, sitk.sitkUInt8)
+        if change == "255":
+            fine *= 255
+        else:
+            fine.SetOrigin((400.0, 0.0, 0.0))
+        sitk.WriteImage(fine, str(folder / file.name))
+    monkeypatch.setattr(LoadedModel, "predict", None)
+    with workplace.entered(), pytest.raises(InputError) as refused:
+        calibrate(DATASET, replace(SETTINGS, references=folder))
+    assert {problem.fault for problem in refused.value.problems} == {fault}
+
+
+def test_a_fold_that_is_named_twice_counts_once_and_the_draft_names_nobody(
+    workplace, monkeypatch: pytest.MonkeyPatch
+):
+    genuine, drafts = FoldMeasuring.measure, []
+
+    def measured(self: FoldMeasuring, case: ReferenceCase) -> Measured:
+        draft = workplace.model / DRAFT
+        drafts.append(draft.read_text() if draft.exists() else "")
+        return genuine(self, case)
+
+    monkeypatch.setattr(FoldMeasuring, "measure", measured)
+    with workplace.entered():
+        once = calibrate(DATASET, SETTINGS).calibration
+        twice = calibrate(DATASET, replace(SETTINGS, folds=(0, 0))).calibration
+    assert once.cases == twice.cases == len(drafts) / 2
+    assert any(drafts)
+    assert not any("PST_" in draft for draft in drafts)

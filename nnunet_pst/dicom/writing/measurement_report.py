@@ -28,6 +28,7 @@ _SCHEME = "99NNUNETPST"
 _TRUST = CodedConcept("trust", _SCHEME, "Plausibility of the segmentation")
 #: LOINC's code for any MRI (PS3.16 CID 100).
 _PROCEDURE = Code("25056-3", "LN", "MRI Unspecified body region")
+_LEVEL = CodedConcept("uncertainty", _SCHEME, "Measurement uncertainty of the volume")
 _MILLILITER = Code("ml", "UCUM", "milliliter")
 #: The standard's title for what a program measures (PS3.16 CID 7021).
 _TITLE = Code("126000", "DCM", "Imaging Measurement Report")
@@ -159,7 +160,18 @@ def _group(
                 codes.SCT.ShortAxis, round(one.perpendicular_mm, 2), codes.UCUM.Millimeter
             ),
         ],
-        qualitative_evaluations=[sr.QualitativeEvaluation(_TRUST, flag)],
+        qualitative_evaluations=[
+            sr.QualitativeEvaluation(_TRUST, flag),
+            *([] if one.volume_interval_ml is None else [_level(one.coverage)]),
+        ],
+    )
+
+
+def _level(coverage: float) -> sr.QualitativeEvaluation:
+    """Say what the measurement uncertainties of the volume are."""
+    percent = f"{100 * coverage:.0f}"
+    return sr.QualitativeEvaluation(
+        _LEVEL, CodedConcept(f"range-{percent}", _SCHEME, f"{percent} % range of the true volume")
     )
 
 

@@ -214,6 +214,7 @@ class _StockNetwork:
     ) -> None:
         from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 
+        self._networks = len(weights)
         # Without axes the host mirrors nothing, as without mirroring.
         self._predictor = nnUNetPredictor(device=torch.device(device), allow_tqdm=False)
         self._predictor.manual_initialization(
@@ -224,7 +225,11 @@ class _StockNetwork:
 
     def predict(self, data: Tensor) -> Answer:
         logits: Tensor = self._predictor.predict_logits_from_preprocessed_data(data).cpu()
-        signs = SignsOfNetworks()  # of the mean: the host keeps neither mirrorings nor folds
+        if self._networks > 1:
+            # The host keeps the mean alone, which is less sure than the networks that a
+            # calibration looks at one by one.
+            return Answer(logits, None)
+        signs = SignsOfNetworks()
         signs.add(logits.numpy())
         return Answer(logits, signs.all_together())
 

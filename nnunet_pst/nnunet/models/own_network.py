@@ -31,11 +31,11 @@ class Answer:
     logits
         (k, z, y, x), in half precision, on the CPU.
     signs
-        Of how far it can be believed.
+        Of how far it can be believed; None where they are of another kind than one network's.
     """
 
     logits: Tensor
-    signs: Signs
+    signs: Signs | None
 
 
 class OwnNetwork:

@@ -67,6 +67,25 @@ def test_without_a_calibration_the_reader_is_told_why():
     assert found.reasons == ("nothing was calibrated: run it",)
 
 
+def test_a_sequence_that_was_not_calibrated_never_looks_usual():
+    found = judge(Signs(0.95, 0.95), "FLAIR", 40.0, learned())
+    assert found.flag is Flag.UNKNOWN
+    assert "FLAIR" in found.reasons[0]
+
+
+def test_names_of_a_stranger_cannot_steer_a_terminal():
+    content = json.loads(as_text(learned(24)))
+    seen = content["familiar"]
+    name = "\x1b[2JT1" + "x" * 200
+    seen["sequences"][0] = name
+    for part in ("distances", "lowest"):
+        seen[part][name] = seen[part].pop("T1")
+    known = read_calibration(content, "model")
+    assert known.familiar is not None
+    assert known.familiar.sequences[0].isprintable()
+    assert len(known.familiar.sequences[0]) <= 80
+
+
 def test_without_mirrored_passes_nothing_is_expected_of_a_model_that_was_calibrated_with():
     assert judge(Signs(0.9), "T2", 40.0, learned()).flag is Flag.UNKNOWN
 
@@ -127,6 +146,7 @@ def test_a_calibration_names_no_patient():
     ("place", "value"),
     [
         ("format", 99), ("patients", -1), ("patients", "many"), ("checkpoints", 3),
+        ("checkpoints", []),
         ("temperatures", {"T2": "nan"}), ("intervals", {}), ("check", []),
         ("familiar", {"sequences": ["T1"]}), ("measures", None), ("threshold", [1]),
     ],

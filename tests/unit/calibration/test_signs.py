@@ -72,3 +72,13 @@ def test_nothing_found_is_told_apart_from_agreement():
     empty = np.stack([np.ones((1, 2, 2)), np.zeros((1, 2, 2))])
     gathered.add(empty, np.zeros((1, 2, 2)), 4)
     assert gathered.all_together() == Signs(0.0, None, None)
+
+
+def test_a_network_that_finds_nothing_agrees_with_none_that_does():
+    gathered = SignsOfNetworks()
+    logits = np.zeros((2, 1, 2, 2), np.float32)
+    logits[1] = 9
+    gathered.add(logits, np.ones((1, 2, 2)), 4)
+    for _ in range(3):
+        gathered.add(-logits, np.zeros((1, 2, 2)), 4)
+    assert gathered.all_together().passes_dice == pytest.approx(0.25)

@@ -17,6 +17,7 @@ from nnunet_pst.calibration.fitting import CheckThreshold, FittedIntervals
 from nnunet_pst.calibration.signs import Signs
 from nnunet_pst.cli.segment import _lines
 from nnunet_pst.io.volumes import Volume
+from nnunet_pst.segmentation.measures_table import write_measures
 from nnunet_pst.segmentation.model_interface import Prediction
 from segmentation_example import Threshold, image, run, study
 
@@ -26,8 +27,10 @@ CALIBRATION = Calibration(
     patients=20,
     cases=40,
     whole=True,
-    intervals=FittedIntervals(ExpectedDice(0.0, {"soft_dice": 1.0}, {}), 0.5, 0.5),
-    check=CheckThreshold(0.7, 12, 0.08, 0.1),
+    intervals=FittedIntervals(
+        ExpectedDice(0.0, {"soft_dice": 1.0}, {"T1": 0.0, "T2": 0.0}), 0.5, 0.5
+    ),
+    check=CheckThreshold(0.7, 12, 11, 0.1, 0.1),
     empty=3,
     empty_wrong=1,
     temperatures={},
@@ -133,3 +136,22 @@ def test_a_new_calibration_segments_again(tmp_path: Path):
     outcome = run([study("T2")], tmp_path / "out", calibrated, overwrite=True)
     assert outcome.kept == 0
     assert trust(tmp_path / "out")["flag"] == "looks usual"
+
+
+def test_numbers_of_a_whole_mask_are_not_those_of_its_classes(tmp_path: Path):
+    trust = {
+        "flag": "check", "reasons": ["because"], "expected_dice": 0.6,
+        "dice_interval": [0.4, 0.8], "volume_interval_ml": [30.0, 90.0],
+    }  # fmt: skip
+    part = {"measures": {"volume_ml": 2.0}, "warnings": []}
+    result = {
+        "name": "T2", "model": "M", "weights": "w", "trust": trust, **part,
+        "classes": [{"name": "a", **part}, {"name": "b", **part}],
+    }  # fmt: skip
+    write_measures(tmp_path / "measures.csv", [{"study": "study_0001", "results": [result]}])
+    with (tmp_path / "measures.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["class"] for row in rows] == ["all", "a", "b"]
+    assert [row["volume_high_ml"] for row in rows] == ["90.0", "", ""]
+    assert [row["expected_dice"] for row in rows] == ["0.6", "", ""]
+    assert {row["flag"] for row in rows} == {"check"}
