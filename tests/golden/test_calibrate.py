@@ -163,3 +163,19 @@ def test_a_fold_that_is_named_twice_counts_once_and_the_draft_names_nobody(
     assert once.cases == twice.cases == len(drafts) / 2
     assert any(drafts)
     assert not any("PST_" in draft for draft in drafts)
+
+
+def test_a_damaged_calibration_is_refused_and_made_anew(workplace):
+    with workplace.entered():
+        calibrate(DATASET, SETTINGS)
+        whole = (workplace.model / CALIBRATION).read_bytes()
+        (workplace.model / CALIBRATION).write_bytes(whole[:99])
+        with pytest.raises(InputError):
+            load_model(workplace.model, device="cpu")
+        (workplace.model / CALIBRATION).write_text('{"format": 0}')
+        with pytest.raises(InputError) as refused:
+            load_model(workplace.model, device="cpu")
+        assert refused.value.problems[0].fault is Fault.DAMAGED
+        calibrate(DATASET, SETTINGS)
+        assert load_model(workplace.model, device="cpu").facts.calibration is not None
+    assert (workplace.model / CALIBRATION).read_bytes() == whole

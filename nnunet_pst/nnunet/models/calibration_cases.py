@@ -89,6 +89,7 @@ class FoldMeasuring:
             engine=self.engine,
             mirroring=self.mirroring,
             folds=(self.number,),
+            calibrated=False,  # an earlier one may be damaged or of another version
         )
 
     @cached_property

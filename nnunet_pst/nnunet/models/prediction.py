@@ -156,6 +156,7 @@ def load_model(
     mirroring: bool = True,
     trusted: bool = False,
     folds: Sequence[int] = (),
+    calibrated: bool = True,
 ) -> LoadedModel:
     """Load a model: every finished fold, as ``nnUNetv2_predict`` would.
 
@@ -173,6 +174,8 @@ def load_model(
         Load checkpoints that could run code.
     folds
         Numbers of the folds; empty for every finished one.
+    calibrated
+        Read its calibration, where it has one.
 
     Raises
     ------
@@ -206,6 +209,9 @@ def load_model(
         )
     facts = replace(
         _facts(files, plans, dataset, checkpoints),
+        calibration=_calibration(files, dataset) if calibrated else None,
+        # After every file that is read.
+        sha256=dict(sorted(files.digests.items())),
         classes=classes,
         mirroring=mirroring,
         engine=engine,
@@ -287,7 +293,6 @@ def _facts(
         channels=_channel_names(dataset, files.name),
         sequences=_names(own.get("sequences")),
         spacing_range_zyx_mm=_spacing_range(files),
-        calibration=_calibration(files, own),
         sha256=dict(sorted(files.digests.items())),
         folds=len(checkpoints),
         serves_missing=own.get("allow_missing") is True,
@@ -298,8 +303,10 @@ def _facts(
     )
 
 
-def _calibration(files: ModelFiles, own: dict[str, Any]) -> Calibration | None:
+def _calibration(files: ModelFiles, dataset: dict[str, Any]) -> Calibration | None:
     """Read the calibration beside the checkpoints, else its copy in ``dataset.json``."""
+    own = dataset.get(OWN_KEY)
+    own = own if isinstance(own, dict) else {}
     stored = files.read_json(CALIBRATION) if CALIBRATION in files.names else own.get("calibration")
     return read_calibration(stored, files.name) if isinstance(stored, dict) else None
 
