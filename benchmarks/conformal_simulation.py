@@ -51,7 +51,10 @@ def study_results(patients: int, lost: float, studies: int) -> tuple[np.ndarray,
         for number in range(200):
             # One case of each new patient, as the guarantee has it.
             case = draw_patient(rng, patients + number, lost)[0]
-            low, high = fitted.dice_interval(fitted.expected(case.signs, case.sequence))
+            expected = fitted.expected(case.signs, case.sequence)
+            if expected is None:
+                continue  # a sequence that was never calibrated has no interval
+            low, high = fitted.dice_interval(expected)
             hits.append(low <= case.dice <= high)
             widths.append(high - low)
         held.append(np.mean(hits))

@@ -61,7 +61,9 @@ def main() -> None:
         found = model.predict([image], probability=True)
         mask = found.labels > 0
         volume = mask.sum() * label.grid.voxel_volume_ml
-        seen = familiarity(profile(image.array), case.sequence, known.familiar)
+        seen = None
+        if known.familiar is not None:
+            seen = familiarity(profile(image.array), case.sequence, known.familiar)
         said = judge(found.signs, case.sequence, volume, known, familiar=seen)
         low, high = said.dice_interval or (None, None)
         least, most = said.volume_interval_ml or (None, None)

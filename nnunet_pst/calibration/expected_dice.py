@@ -75,21 +75,28 @@ def fit_expected_dice(
     sequences: Sequence[str],
     patients: Sequence[str],
     dice: Sequence[float],
+    *,
+    without: str = "",
 ) -> ExpectedDice:
     """Fit the regression to cases whose masks are not empty.
 
     Parameters
     ----------
     signs, sequences, patients, dice
-        Of each case. All cases have the same signs.
+        Of each case.
+    without
+        A patient to leave out. Signs and sequences stay those of all cases, so that the regression
+        serves this patient too; a sequence that nobody else has adds nothing.
     """
     used = [name for name in SIGNS if all(getattr(one, name) is not None for one in signs)]
     names = sorted(set(sequences))
     columns = [[_log_odds(getattr(one, name)) for one in signs] for name in used]
     columns += [[float(one == name) for one in sequences] for name in names]
     design = np.array([[1.0] * len(signs), *columns]).T
-    _, inverse, counts = np.unique(np.asarray(patients), return_inverse=True, return_counts=True)
-    found = _newton(design, np.asarray(dice, dtype=float), 1 / counts[inverse])
+    owners = np.asarray(patients)
+    _, inverse, counts = np.unique(owners, return_inverse=True, return_counts=True)
+    weights = np.where(owners == without, 0.0, 1 / counts[inverse])
+    found = _newton(design, np.asarray(dice, dtype=float), weights)
     slopes = dict(zip(used, map(float, found[1:]), strict=False))
     own = dict(zip(names, map(float, found[1 + len(used) :]), strict=True))
     return ExpectedDice(float(found[0]), slopes, own)

@@ -150,32 +150,29 @@ def fit_intervals(cases: Sequence[CalibrationCase]) -> FittedIntervals:
     )
 
 
-def _fit(cases: Sequence[CalibrationCase]) -> ExpectedDice:
+def _fit(cases: Sequence[CalibrationCase], without: str = "") -> ExpectedDice:
     return fit_expected_dice(
         [case.signs for case in cases],
         [case.sequence for case in cases],
         [case.patient for case in cases],
         [case.dice for case in cases],
+        without=without,
     )
 
 
 def expected_without_own(cases: Sequence[CalibrationCase]) -> list[float]:
     """Return each case's expected Dice by a regression that was fitted without its patient."""
-    fitted = {
-        patient: _fit([case for case in cases if case.patient != patient])
-        for patient in {case.patient for case in cases}
-    }
+    fitted = {patient: _fit(cases, patient) for patient in {case.patient for case in cases}}
     found = [fitted[case.patient].of(case.signs, case.sequence) for case in cases]
-    assert all(value is not None for value in found), "every case has the signs that are used"
+    assert all(value is not None for value in found), "signs and sequences are those of all cases"
     return [value for value in found if value is not None]
 
 
 def check_threshold(cases: Sequence[CalibrationCase], expected: Sequence[float]) -> CheckThreshold:
-    """Set the threshold so that at most `MISS_RATE` of failed masks are above it.
+    """Set the threshold so that at most `MISS_RATE` of new patients' failed masks are above it.
 
-    Patients are the unit, as for the intervals: with failed masks of k patients, a new patient's
-    failed mask is above the threshold with a chance of 1 / (k + 1) at least. Too few for
-    `MISS_RATE` get the threshold above all of their failed masks.
+    Patients are the unit, as for the intervals. Where too few of them, k, have failed masks for
+    that rate, the threshold is above all of these, and the rate is 1 / (k + 1).
     """
     failed = [(e, c) for c, e in zip(cases, expected, strict=True) if c.dice < FAILED_BELOW]
     good = [e for c, e in zip(cases, expected, strict=True) if c.dice >= FAILED_BELOW]

@@ -118,8 +118,38 @@ def gather_inputs(
         The baseline or a measure is unknown, the margin is impossible, labels are missing, a
         covariate of the case table has a slip, or the methods have predicted different cases.
     """
-    baseline = settings.baseline or methods[0].name
-    names = tuple(method.name for method in methods)
+    design = _design(tuple(method.name for method in methods), settings)
+    validated = any(path.name == VALIDATION for method in methods for path in method.folders)
+    split = settings.split or (TRAINING if validated else "test")
+    references, table = references_of_dataset(dataset, split), cases_of_dataset(dataset)
+    if problems := number_problems(table):
+        raise InputError(problems)
+    if not table:
+        warnings += (
+            "the dataset has no cases.csv: every case counts as a patient of its own, and "
+            "intervals and p hold only if that is so",
+        )
+    if split == "test":
+        patients = {case.patient for case in references.cases}
+        warnings += tuple(learned_warnings(references.name, patients, images_of(references.cases)))
+    inputs = ComparisonInputs(
+        methods,
+        parts_of(methods, references),
+        references,
+        design,
+        table,
+        warnings,
+        dataset,
+        settings.second_reader,
+    )
+    if settings.second_reader is not None:
+        check_second_reader(settings.second_reader, inputs.compared)
+    return inputs
+
+
+def _design(names: tuple[str, ...], settings: ComparisonSettings) -> Design:
+    """Declare what is tested; refuse an unknown baseline or measure, or an impossible margin."""
+    baseline = settings.baseline or names[0]
     if baseline not in names:
         raise InputError(
             f"--baseline {baseline}: is not one of the methods {', '.join(names)}",
@@ -136,20 +166,7 @@ def gather_inputs(
             f"margin {settings.margin:g}: must lie above 0 and below 1, the largest loss of Dice",
             Fault.VALUES,
         )
-    validated = any(path.name == VALIDATION for method in methods for path in method.folders)
-    split = settings.split or (TRAINING if validated else "test")
-    references, table = references_of_dataset(dataset, split), cases_of_dataset(dataset)
-    if problems := number_problems(table):
-        raise InputError(problems)
-    if not table:
-        warnings += (
-            "the dataset has no cases.csv: every case counts as a patient of its own, and "
-            "intervals and p hold only if that is so",
-        )
-    if split == "test":
-        patients = {case.patient for case in references.cases}
-        warnings += tuple(learned_warnings(references.name, patients, images_of(references.cases)))
-    design = Design(
+    return Design(
         methods=names,
         baseline=baseline,
         measures=MEASURES,
@@ -157,19 +174,6 @@ def gather_inputs(
         margin=settings.margin,
         seed=settings.seed,
     )
-    inputs = ComparisonInputs(
-        methods,
-        parts_of(methods, references),
-        references,
-        design,
-        table,
-        warnings,
-        dataset,
-        settings.second_reader,
-    )
-    if settings.second_reader is not None:
-        check_second_reader(settings.second_reader, inputs.compared)
-    return inputs
 
 
 def check_family(names: Sequence[str]) -> tuple[str, ...]:

@@ -5,8 +5,9 @@ OUT/
   study_0001/
     report.html, report.json        the page, and the same for programs
     T2_mask.nii.gz, T2.png          on the sequence's own grid; slices with the outline
+    T2_doubt.png                    the slices whose probabilities are least certain
     itksnap_labels.txt, slicer_colors.ctbl
-    dicom/T2_seg.dcm, T2_rtstruct.dcm
+    dicom/T2_seg.dcm, T2_sr.dcm, T2_rtstruct.dcm
 OUT_studies.csv                     each pseudonym's study and its place: private
 
 A study's folder is whole or absent. A folder that was made from the same images by the same models

@@ -14,13 +14,14 @@ from matplotlib.figure import Figure
 
 from nnunet_pst.evaluation.overlays import (
     QUICKLY_PACKED,
-    draw_scale_bar,
     for_display,
     gray_window,
 )
 from nnunet_pst.io.figures import write_png
+from nnunet_pst.io.geometry import Grid
 from nnunet_pst.io.volumes import Volume
 from nnunet_pst.segmentation.montage import STYLE
+from nnunet_pst.segmentation.tiles import finish_tile, show_closely
 
 #: Probabilities that a line is drawn at; the middle one is the mask's border.
 LEVELS = (0.25, 0.5, 0.75)
@@ -29,7 +30,6 @@ _SLICES = 4
 _TILE_INCHES, _DPI = 2.3, 100
 #: Below this, no color: the rest of the image is certain.
 _LEAST = 0.05
-_MARGIN_MM = 25.0
 
 
 def draw_doubt(
@@ -51,7 +51,6 @@ def draw_doubt(
     shown = for_display(image.array, image.grid)
     heat = for_display(probability, image.grid)
     slices = doubtful_slices(heat)
-    spacing_mm = image.grid.spacing_zyx_mm[1:]
     width, height = _SLICES * _TILE_INCHES, _TILE_INCHES + 0.3
     window = gray_window(shown)
     with matplotlib.style.context(STYLE, after_reset=True):
@@ -62,7 +61,7 @@ def draw_doubt(
             axes = figure.add_axes(
                 (column / _SLICES, 0, 1 / _SLICES - 0.004, (_TILE_INCHES - 0.03) / height)
             )
-            _draw_slice(axes, shown[index], heat, index, spacing_mm=spacing_mm, window=window)
+            _draw_slice(axes, shown[index], heat, index, grid=image.grid, window=window)
         write_png(path, figure, dpi=_DPI, pil_kwargs=QUICKLY_PACKED)
 
 
@@ -72,10 +71,10 @@ def _draw_slice(
     heat: npt.NDArray[np.float32],
     index: int,
     *,
-    spacing_mm: tuple[float, ...],
+    grid: Grid,
     window: tuple[float, float],
 ) -> None:
-    rows_mm, columns_mm = spacing_mm
+    _, rows_mm, columns_mm = grid.spacing_zyx_mm
     look: dict[str, Any] = {"aspect": rows_mm / columns_mm, "interpolation": "bilinear"}
     axes.imshow(gray, cmap="gray", vmin=window[0], vmax=window[1], **look)
     seen = np.where(heat[index] < _LEAST, np.nan, heat[index])
@@ -84,20 +83,8 @@ def _draw_slice(
     if crossed:
         lines = [_LINES[LEVELS.index(level)] for level in crossed]
         axes.contour(heat[index], levels=crossed, colors="cyan", linestyles=lines, linewidths=0.9)
-    rows, columns = np.nonzero((heat >= _LEAST).any(axis=0))
-    if len(rows):
-        half = max(np.ptp(rows) * rows_mm, np.ptp(columns) * columns_mm) / 2 + _MARGIN_MM
-        row, middle = (rows.min() + rows.max()) / 2, (columns.min() + columns.max()) / 2
-        axes.set(
-            xlim=(middle - half / columns_mm, middle + half / columns_mm),
-            ylim=(row + half / rows_mm, row - half / rows_mm),
-        )
-    axes.set_facecolor("black")
-    axes.set(xticks=[], yticks=[])
-    axes.set_title(f"slice {index}", color="white", fontsize=7, pad=-8, loc="left")
-    draw_scale_bar(axes, columns_mm)
-    for spine in axes.spines.values():
-        spine.set_visible(False)
+    show_closely(axes, heat >= _LEAST, grid)
+    finish_tile(axes, index, grid)
 
 
 def doubtful_slices(probability: npt.NDArray[np.float32]) -> list[int]:

@@ -13,24 +13,21 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.patheffects import withStroke
 
 from nnunet_pst.dataset.annotation import largest_slice
 from nnunet_pst.evaluation.overlays import (
     QUICKLY_PACKED,
     draw_outline,
-    draw_scale_bar,
     for_display,
     gray_window,
 )
 from nnunet_pst.io.figures import write_png
 from nnunet_pst.io.viewer_labels import class_color
 from nnunet_pst.io.volumes import Volume
+from nnunet_pst.segmentation.tiles import finish_tile, show_closely
 
 _COLUMNS, _MOST_TILES = 4, 12
 _TILE_INCHES, _DPI = 2.3, 100
-#: Margin around the tumor.
-_MARGIN_MM = 25.0
 STYLE: list[str | Path | dict[str, Any]] = ["default", {"font.family": "DejaVu Sans"}]
 
 
@@ -113,25 +110,5 @@ def _draw_tile(
         color = "#{:02X}{:02X}{:02X}".format(*class_color(int(value)))
         draw_outline(axes, outlined[index] == value, color, 1.2)
     if closely:
-        rows, columns = np.nonzero(outlined.any(axis=0))
-        half = max(np.ptp(rows) * rows_mm, np.ptp(columns) * columns_mm) / 2 + _MARGIN_MM
-        row, column = (rows.min() + rows.max()) / 2, (columns.min() + columns.max()) / 2
-        axes.set(
-            xlim=(column - half / columns_mm, column + half / columns_mm),
-            ylim=(row + half / rows_mm, row - half / rows_mm),
-        )
-    axes.set_facecolor("black")
-    axes.set(xticks=[], yticks=[])
-    axes.text(
-        0.02,
-        0.98,
-        f"slice {index}",
-        transform=axes.transAxes,
-        color="white",
-        va="top",
-        fontsize=7,
-        path_effects=[withStroke(linewidth=1.5, foreground="black")],  # fat is as white
-    )
-    draw_scale_bar(axes, columns_mm)
-    for spine in axes.spines.values():
-        spine.set_visible(False)
+        show_closely(axes, outlined > 0, image.grid)
+    finish_tile(axes, index, image.grid)

@@ -207,11 +207,10 @@ def load_model(
         network = build_network(
             host, checkpoints, files.name, device=device, engine=engine, mirroring=mirroring
         )
+    calibration = _calibration(files, dataset) if calibrated else None
     facts = replace(
         _facts(files, plans, dataset, checkpoints),
-        calibration=_calibration(files, dataset) if calibrated else None,
-        # After every file that is read.
-        sha256=dict(sorted(files.digests.items())),
+        calibration=calibration,
         classes=classes,
         mirroring=mirroring,
         engine=engine,

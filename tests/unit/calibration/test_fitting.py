@@ -177,3 +177,16 @@ def test_the_area_under_risk_lies_between_best_and_random():
     assert area_under_risk(dice, dice) == pytest.approx((0.1 + 0.15 + 1.1 / 3 + 0.5) / 4)
     areas = risk_areas(dice, [4, 1, 3, 2])
     assert areas["aurc_best"] <= areas["aurc"] <= areas["aurc_random"]
+
+
+@pytest.mark.parametrize("alone", ["sequence", "sign"])
+def test_what_one_patient_alone_has_breaks_nothing(alone: str):
+    """A sequence of one patient, or a mask of which no mirrored pass finds anything."""
+    some = cases(12)
+    some[0] = (
+        replace(some[0], sequence="DWI")
+        if alone == "sequence"
+        else replace(some[0], signs=replace(some[0].signs, passes_dice=None))
+    )
+    assert len(expected_without_own(some)) == len(some)
+    assert fit_intervals(some).dice_quantile is not None
